@@ -1,0 +1,61 @@
+"""What commands print: tables on stdout (or JSON and nothing else), everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line for the person at the terminal, on stderr."""
+    messages.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """One warning line on stderr."""
+    messages.print(f"warning: {text}", style="yellow", markup=False)
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON on stdout; a NaN, which JSON has no word for, becomes null."""
+    print(json.dumps(_without_nan(value), indent=2))
+
+
+def print_table(title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows as a table on stdout.
+
+    Args:
+        title: Stands above the table.
+        columns: Key in a row -> heading.
+        rows: One mapping per line; a missing key or None shows as "-", a float with three decimals.
+    """
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for key, heading in columns.items():
+        numeric = all(isinstance(row.get(key), (int, float, type(None))) for row in rows)
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(key)) for key in columns))
+    Console(highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return value

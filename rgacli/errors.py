@@ -1,0 +1,39 @@
+"""The errors that a user is meant to read: one line each, with the exit code they end in."""
+
+from __future__ import annotations
+
+import errno
+
+
+class RgacliError(Exception):
+    """Base of every error shown as one line. `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+
+class UsageError(RgacliError):
+    """An option, a config, a dataset, a checkpoint or a run that cannot be used (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """Data whose content is wrong: annotations, images, result files (exit code 2)."""
+
+
+class RunFailed(RgacliError):
+    """Work that started well and then failed: out of memory, disk full, loss not finite (exit code 1)."""
+
+
+def explain(error: BaseException) -> RgacliError | None:
+    """The one-line form of an error raised below us, or None if it is a defect that needs its traceback."""
+    if isinstance(error, RgacliError):
+        return error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return RunFailed(f"the disk is full{where}; what was saved before is intact. Free some space and run again.")
+    if isinstance(error, PermissionError):
+        return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
+        return RunFailed("out of memory: lower --batch-size, the image size or the number of --ratios.")
+    return None
