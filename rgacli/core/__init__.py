@@ -1,0 +1,13 @@
+"""The detector: what is trained and run.
+
+Importing this package registers every part with mmdet and mmengine, so that a config can name them after
+`custom_imports = dict(imports=["rgacli.core"])`.
+"""
+
+from rgacli.core import native_ops
+
+native_ops.install()  # before anything below imports mmcv.ops
+
+from rgacli.core import annealing, parallel_heads, sampling  # noqa: E402
+
+__all__ = ["annealing", "native_ops", "parallel_heads", "sampling"]

@@ -1,0 +1,176 @@
+"""Training through mmengine's Runner: our run layout, clean interruption, and resuming inside an epoch."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import HOOKS, LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from rgacli.core.probes import truncate_metrics
+from rgacli.errors import RunFailed
+from rgacli.files import replacing
+
+
+class QuietRunner(Runner):
+    """mmengine's Runner, with its log in a file and only warnings on the terminal (stderr)."""
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """As Runner's, but for where messages go."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setStream(sys.stderr)
+                handler.setLevel(logging.WARNING)
+        return logger
+
+    def dump_config(self) -> None:
+        """The run directory holds the config already."""
+
+
+class AtomicBackend(LocalBackend):
+    """mmengine file backend whose files appear whole or not at all."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Writes bytes."""
+        with replacing(filepath) as temporary:
+            temporary.write_bytes(obj)
+
+
+register_backend("atomic", AtomicBackend, force=True)
+
+
+@HOOKS.register_module()
+class RunCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, writing to `<out_dir>` itself, each file whole or not at all."""
+
+    def __init__(self, out_dir: str, **kwargs: Any) -> None:
+        super().__init__(out_dir=out_dir, backend_args=dict(backend="atomic"), **kwargs)
+        self._folder = out_dir
+
+    def before_train(self, runner: Runner) -> None:
+        """As CheckpointHook's, without the extra folder level it adds."""
+        super().before_train(runner)
+        self.out_dir = self._folder
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """mmengine's epoch loop, which on a resume goes on in the middle of an epoch where the checkpoint lies there."""
+
+    def run_epoch(self) -> None:
+        """One epoch, less the batches that were trained on before a resume."""
+        done = self._iter - self._epoch * len(self.dataloader)
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        for index, data_batch in enumerate(self.dataloader):
+            if index >= done:
+                self.run_iter(index, data_batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+
+class Interrupted(RunFailed):
+    """The run was stopped by a signal and left a checkpoint."""
+
+
+class InterruptHook(Hook):
+    """Ctrl-C (or SIGTERM) ends the training after the current iteration, with a checkpoint to resume from."""
+
+    priority = "LOWEST"
+
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
+        self._signal: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Takes over the signals; the second of them ends the process as usual."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Saves and stops if a signal came."""
+        if self._signal is None:
+            return
+        done = runner.iter + 1
+        name = f"iter_{done}.pth"
+        runner.save_checkpoint(str(self.checkpoints), name, by_epoch=False, backend_args=dict(backend="atomic"))
+        raise Interrupted(f"stopped by {signal.Signals(self._signal).name} after iteration {done}.")
+
+    def restore(self) -> None:
+        """Gives the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._signal = number
+        self.restore()
+
+
+class FiniteLossHook(Hook):
+    """Stops a run whose loss is no longer a number, before the optimizer's damage is saved."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Checks the loss of the iteration just done."""
+        if outputs is None or math.isfinite(float(outputs["loss"])):
+            return
+        wrong = ", ".join(name for name, value in outputs.items() if "loss" in name and not math.isfinite(float(value)))
+        images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
+        raise RunFailed(
+            f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images}): lower --lr or "
+            "--lambda0, or go on from the last checkpoint by --resume."
+        )
+
+
+def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
+    """Points a training config at its run directory, in place. `cfg` stays reloadable on its own."""
+    cfg.work_dir = str(work_dir / "logs")
+    backends = [backend for backend in cfg.get("vis_backends") or [] if backend["type"] != "LocalVisBackend"]
+    cfg.vis_backends = [dict(type="JsonLinesVisBackend", save_dir=str(work_dir)), *backends]
+    cfg.visualizer = dict(type="DetLocalVisualizer", name="visualizer", vis_backends=cfg.vis_backends)
+    own = {
+        key: value for key, value in (cfg.default_hooks.get("checkpoint") or {}).items() if key not in ("type", "out_dir")
+    }
+    cfg.default_hooks.checkpoint = dict(own, type="RunCheckpointHook", out_dir=str(checkpoints))
+    if cfg.train_cfg.get("type", "EpochBasedTrainLoop") == "EpochBasedTrainLoop":
+        cfg.train_cfg.type = "ResumableTrainLoop"
+
+
+def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], resume_from: Path | None) -> None:
+    """Trains by a prepared config.
+
+    Args:
+        cfg: What `prepare` returned, or that of an earlier session of the same run.
+        checkpoints: Folder that an interrupted run leaves its checkpoint in.
+        metrics: The run's metrics.jsonl.
+        hooks: Additional hooks, such as a progress display.
+        resume_from: A checkpoint of this run to go on from.
+
+    Raises:
+        Interrupted: by a signal; a checkpoint was written.
+        RunFailed: the loss is no longer finite.
+    """
+    cfg.load_from = str(resume_from) if resume_from else cfg.get("load_from")
+    cfg.resume = resume_from is not None
+    runner = QuietRunner.from_cfg(cfg)
+    interrupt = InterruptHook(checkpoints)
+    for hook in (FiniteLossHook(), *hooks, interrupt):
+        runner.register_hook(hook, priority=hook.priority)
+    if resume_from:
+        runner.load_or_resume()
+        truncate_metrics(metrics, runner.iter)
+    try:
+        runner.train()
+    finally:
+        interrupt.restore()

@@ -1,0 +1,120 @@
+"""The run directory: all that a training leaves, and where it lies.
+
+runs/<name>/
+    config.py            the resolved config, reloadable
+    metrics.jsonl        one JSON object per logged step
+    checkpoints/         epoch_N.pth, iter_N.pth
+    detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
+    figures/             each figure beside the CSV it was drawn from
+    logs/                the text logs
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rgacli.errors import UsageError
+
+ROOT = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.py"
+
+    @property
+    def metrics(self) -> Path:
+        """What was logged, a JSON object per line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.path / "figures"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the text logs."""
+        return self.path / "logs"
+
+    def detections(self, split: str) -> Path:
+        """Folder of the detections on one split."""
+        return self.path / "detections" / split
+
+    def last_checkpoint(self) -> Path:
+        """The checkpoint written last.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = [path for path in self.checkpoints.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+", path.stem)]
+        if not found:
+            raise UsageError(f"run {self.path} has no checkpoint yet (looked for {self.checkpoints}/epoch_*.pth).")
+        return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def new_run(name: str) -> Run:
+    """A run directory that does not exist yet, created.
+
+    Raises:
+        UsageError: the name is taken or is not a plain name.
+    """
+    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        raise UsageError(f"--name {name!r} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
+    path = ROOT / name
+    if path.exists():
+        raise UsageError(f"run {path} exists: choose another --name, or go on with it by --resume.")
+    path.mkdir(parents=True)
+    return Run(path)
+
+
+def find_run(name: str | None) -> Run:
+    """A run by its name under runs/ or by its path; the latest without one.
+
+    Raises:
+        UsageError: there is no such run, or none at all.
+    """
+    if name is None:
+        return latest_run()
+    for path in (Path(name), ROOT / name):
+        if (path / "config.py").is_file():
+            return Run(path)
+    known = ", ".join(run.name for run in all_runs()[-5:]) or "none"
+    raise UsageError(f"no run '{name}': neither {name}/config.py nor {ROOT / name}/config.py exists (latest: {known}).")
+
+
+def latest_run() -> Run:
+    """The run begun last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    runs = all_runs()
+    if not runs:
+        raise UsageError(f"no run in {ROOT.resolve()}: train one first (rgacli train), or name its directory.")
+    return runs[-1]
+
+
+def all_runs() -> list[Run]:
+    """All runs, the one begun last at the end."""
+    configs = sorted(ROOT.glob("*/config.py"), key=lambda path: path.stat().st_mtime_ns)
+    return [Run(path.parent) for path in configs]
