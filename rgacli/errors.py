@@ -25,15 +25,24 @@ class RunFailed(RgacliError):
     """Work that started well and then failed: out of memory, disk full, loss not finite (exit code 1)."""
 
 
-def explain(error: BaseException) -> RgacliError | None:
-    """The one-line form of an error raised below us, or None if it is a defect that needs its traceback."""
+def explain(error: BaseException) -> RgacliError:
+    """The one-line form of any error: what went wrong, where, and what to do about it."""
     if isinstance(error, RgacliError):
         return error
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
+    # An error in a data-loading process carries that process's traceback; its last line is the error itself.
+    what = ([line for line in str(error).splitlines() if line.strip()] or [""])[-1].strip()
+    if isinstance(error, ImportError) and "libGL" in what:
+        return UsageError(
+            "OpenCV needs the system's libGL.so.1, which is not here. Take the build that does without: "
+            "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC or "No space left on device" in what:
+        where = f" while writing {error.filename}" if getattr(error, "filename", None) else ""
         return RunFailed(f"the disk is full{where}; what was saved before is intact. Free some space and run again.")
     if isinstance(error, PermissionError):
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
         return RunFailed("out of memory: lower --batch-size, the image size or the number of --ratios.")
-    return None
+    if "failed to load image" in what or isinstance(error, FileNotFoundError):
+        return RunFailed(f"{what} (`rgacli data check` lists every unreadable image)")
+    return RunFailed(f"{type(error).__name__}: {what} (rgacli --debug … shows where)")

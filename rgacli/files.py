@@ -39,8 +39,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Atomically writes `value` as JSON."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
+    write_text(path, json.dumps(value))  # dumps in C; dump to a file runs in Python
 
 
 def _umask() -> int:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
 import rgacli
+from rgacli.cli import analyze, data, doctor, ensemble, eval, train
 from rgacli.cli.output import messages
 from rgacli.errors import explain
 
 
-class OneLineErrors(TyperGroup):
-    """Shows an error that is meant for the user as one line, and ends with its exit code."""
+# Exit, Abort, and the base of Typer's usage errors, which it shows itself; some versions bring their own click.
+_TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
 
-    def invoke(self, ctx: click.Context) -> Any:
+
+class OneLineErrors(TyperGroup):
+    """Shows an error as one line and ends with its exit code; with --debug, as a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Runs the subcommand."""
         try:
             return super().invoke(ctx)
+        except _TYPERS_OWN:
+            raise
         except Exception as error:
-            known = explain(error)
-            if known is None or ctx.params.get("debug"):
+            if ctx.params.get("debug"):
                 raise
+            known = explain(error)
             messages.print(f"error: {known}", style="bold red", markup=False)
             raise typer.Exit(known.exit_code) from None
 
@@ -55,10 +61,12 @@ def root(
     """Options that stand before the subcommand."""
 
 
-for module, name in {"train": "train", "eval": "eval", "ensemble": "ensemble", "doctor": "doctor"}.items():
-    app.command(name)(getattr(importlib.import_module(f"rgacli.cli.{module}"), name))
-for module in ("analyze", "data"):
-    app.add_typer(importlib.import_module(f"rgacli.cli.{module}").app, name=module)
+app.command("train")(train.train)
+app.command("eval")(eval.eval)
+app.command("ensemble")(ensemble.ensemble)
+app.add_typer(analyze.app, name="analyze")
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

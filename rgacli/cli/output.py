@@ -36,13 +36,15 @@ def print_table(title: str, columns: Mapping[str, str], rows: Sequence[Mapping[s
         columns: Key in a row -> heading.
         rows: One mapping per line; a missing key or None shows as "-", a float with three decimals.
     """
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for key, heading in columns.items():
         numeric = all(isinstance(row.get(key), (int, float, type(None))) for row in rows)
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(key)) for key in columns))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)  # above the table, which may be narrower
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

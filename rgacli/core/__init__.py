@@ -8,6 +8,8 @@ from rgacli.core import native_ops
 
 native_ops.install()  # before anything below imports mmcv.ops
 
-from rgacli.core import annealing, parallel_heads, sampling  # noqa: E402
+from rgacli.core import annealing, checkpoints, parallel_heads, probes, sampling, training  # noqa: E402
 
-__all__ = ["annealing", "native_ops", "parallel_heads", "sampling"]
+checkpoints.allow_mmengine_metadata()
+
+__all__ = ["annealing", "checkpoints", "native_ops", "parallel_heads", "probes", "sampling", "training"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +101,7 @@ class GradientAnnealingHook(Hook):
         runner.optim_wrapper.step = self._wrapped_step
 
     def _scaling(self, step: Callable[..., None], parameters: list[nn.Parameter]) -> Callable[..., None]:
+        @functools.wraps(step)  # keeps the mark by which mmengine's schedulers know that steps are counted
         @torch.no_grad()
         def scaled_step(**kwargs: Any) -> None:
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]

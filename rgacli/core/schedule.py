@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmengine.config import Config
 
 from rgacli.errors import UsageError
@@ -70,3 +71,15 @@ def set_learning_rate(cfg: Config, lr: float | None, devices: int = 1) -> str:
         f"learning rate {optimizer.lr:g} = {config_lr:g} · {batch}/{base} "
         "(linear scaling from the config's batch size; --lr sets it)"
     )
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Trains with automatic mixed precision, through mmengine's AmpOptimWrapper.
+
+    Raises:
+        UsageError: there is no CUDA device, which that wrapper needs.
+    """
+    if not torch.cuda.is_available():
+        raise UsageError("--amp: mixed precision needs a CUDA device, and torch sees none.")
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,16 @@ class QuietRunner(Runner):
             if type(handler) is logging.StreamHandler:
                 handler.setStream(sys.stderr)
                 handler.setLevel(logging.WARNING)
+                handler.addFilter(lambda record: "deprecated" not in record.getMessage())  # mmengine's, of itself
         return logger
 
     def dump_config(self) -> None:
         """The run directory holds the config already."""
+
+
+def quiet_stdout() -> AbstractContextManager:
+    """Keeps what pycocotools prints ("creating index...") off stdout, which belongs to tables and JSON."""
+    return redirect_stdout(io.StringIO())
 
 
 class AtomicBackend(LocalBackend):
@@ -123,9 +131,9 @@ class FiniteLossHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Checks the loss of the iteration just done."""
-        if outputs is None or math.isfinite(float(outputs["loss"])):
+        if math.isfinite(outputs["loss"].item()):
             return
-        wrong = ", ".join(name for name, value in outputs.items() if "loss" in name and not math.isfinite(float(value)))
+        wrong = ", ".join(name for name, value in outputs.items() if "loss" in name and not math.isfinite(value.item()))
         images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
         raise RunFailed(
             f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images}): lower --lr or "
@@ -163,14 +171,15 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     """
     cfg.load_from = str(resume_from) if resume_from else cfg.get("load_from")
     cfg.resume = resume_from is not None
-    runner = QuietRunner.from_cfg(cfg)
     interrupt = InterruptHook(checkpoints)
-    for hook in (FiniteLossHook(), *hooks, interrupt):
-        runner.register_hook(hook, priority=hook.priority)
-    if resume_from:
-        runner.load_or_resume()
-        truncate_metrics(metrics, runner.iter)
     try:
-        runner.train()
+        with quiet_stdout():
+            runner = QuietRunner.from_cfg(cfg)
+            for hook in (FiniteLossHook(), *hooks, interrupt):
+                runner.register_hook(hook, priority=hook.priority)
+            if resume_from:
+                runner.load_or_resume()
+                truncate_metrics(metrics, runner.iter)
+            runner.train()
     finally:
         interrupt.restore()

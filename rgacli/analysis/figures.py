@@ -1,0 +1,54 @@
+"""What every figure shares: a canvas that needs no display, one palette, and saving beside the numbers drawn."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rgacli.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, told apart under the common colour blindnesses; its yellow is too light for lines.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def canvas(rows: int, columns: int, *, panel: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
+    """An empty figure of panels.
+
+    Args:
+        panel: Width and height of one panel, in inches.
+        options: Passed on to matplotlib's `Figure.subplots`, such as sharex.
+
+    Returns:
+        The figure and its axes, (rows, columns).
+    """
+    # Without pyplot there is no window system to find and no global figure to close.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * panel[0], rows * panel[1]), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="0.9", linewidth=0.8)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Atomically saves the figure as PNG at `path`, and the numbers it was drawn from beside it, with suffix .csv.
+
+    Args:
+        rows: At least one; all with the keys of the first, which head the columns.
+    """
+    path = Path(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=200)
+    with replacing(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

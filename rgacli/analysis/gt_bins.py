@@ -1,0 +1,167 @@
+"""AP of every head and of the ensemble per ground-truth-count bin (paper, Sec. 1 and Fig. 2)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rgacli.analysis import figures
+from rgacli.errors import UsageError
+from rgacli.evaluation.coco_metrics import evaluate, interval
+from rgacli.evaluation.gt_bins import GTBin, assign
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ALL = "all"
+ENSEMBLE = "ensemble"  # as in rgacli.core.ensembling, which needs torch
+
+
+class Row(NamedTuple):
+    """One set of detections on the images of one bin.
+
+    Metrics lie in [0, 1] and are NaN where the bin has no objects.
+    """
+
+    name: str
+    bin: str
+    images: int
+    objects: int
+    AP: float
+    AP50: float
+    AP75: float
+    AP_low: float
+    AP_high: float
+
+
+def collect(
+    annotations: Mapping[str, Any],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    bins: Sequence[GTBin],
+    *,
+    bootstrap: int = 200,
+    seed: int = 0,
+) -> list[Row]:
+    """Evaluates every set of detections on all images and on every bin.
+
+    Args:
+        annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
+        results: Name -> detections, as `rgacli.evaluation.results.load_results` returns them. Names that end in a
+            ratio or in "ensemble" are heads: "1:9", "ensemble", or "RUN 1:9" where there are several runs.
+        bins: Bins that do not overlap.
+        bootstrap: Samples behind AP's 95 % interval (`coco_metrics.interval`); fewer than 2 leave the intervals NaN.
+        seed: Of the resampling.
+
+    Returns:
+        Per name a row for "all" images, then one per bin; objects are non-crowd boxes.
+    """
+    rows = []
+    for name, detections in results.items():
+        evaluation = evaluate(annotations, detections)
+        counts = evaluation.gt_counts
+        groups = {ALL: list(counts), **assign(counts, bins)}
+        metrics = {ALL: evaluation.overall, **evaluation.by_bin(bins)}
+        for label, images in groups.items():
+            low, high = interval(evaluation, images, samples=bootstrap, seed=seed)
+            ap, ap50, ap75 = (metrics[label][key] for key in ("AP", "AP50", "AP75"))
+            rows.append(
+                Row(name, label, len(images), sum(counts[image] for image in images), ap, ap50, ap75, low, high)
+            )
+    return rows
+
+
+def plot(rows: Sequence[Row], path: Path | str) -> None:
+    """Draws Fig. 2: a panel per bin, AP over the heads; the ensemble is a diamond with a dashed line at its height.
+
+    Heads of one run share a colour. Bins without objects are left out.
+
+    Args:
+        rows: As `collect` returns them.
+        path: The PNG; the rows drawn are saved as CSV beside it.
+
+    Raises:
+        UsageError: there is nothing to draw.
+    """
+    drawn = [row for row in rows if not math.isnan(row.AP)]
+    if not drawn:
+        raise UsageError("nothing to draw: there are no detections, or no image has objects.")
+    bins = list(dict.fromkeys(row.bin for row in drawn))
+    runs = list(dict.fromkeys(_split(row.name)[0] for row in drawn))
+    heads = sorted(dict.fromkeys(_split(row.name)[1] for row in drawn), key=_head_order)
+
+    width = max(2.6, 0.6 + len(heads) * max(0.5, 0.15 * len(runs)))  # inches, as for a page 11 inches wide
+    columns = max(1, min(len(bins), int(11 / width)))
+    figure, axes = figures.canvas(math.ceil(len(bins) / columns), columns, panel=(width, 2.8))
+    for axis in axes.flat[len(bins) :]:
+        axis.set_visible(False)
+    for axis, label in zip(axes.flat, bins, strict=False):
+        _draw_bin(axis, [row for row in drawn if row.bin == label], runs, heads)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("AP (%)" if all(math.isnan(row.AP_low) for row in drawn) else "AP (%), 95 % interval")
+    if any(_RATIO.fullmatch(head) for head in heads):
+        figure.supxlabel("sampling ratio, positives : negatives", fontsize="medium")
+    if len(runs) > 1:
+        for run, color in _colored(runs):
+            if run:
+                axes[0, 0].plot([], [], color=color, linewidth=3, label=run)
+        for text in figure.legend(loc="outside upper center", ncols=columns, frameon=False).get_texts():
+            text.set_parse_math(False)
+    figures.save(figure, path, [row._asdict() for row in drawn])
+
+
+def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Sequence[str]) -> None:
+    found = {_split(row.name): row for row in rows}
+    step = min(0.2, 0.6 / len(runs))  # runs stand side by side at each head
+    for index, (run, color) in enumerate(_colored(runs)):
+        shift = (index - (len(runs) - 1) / 2) * step
+        ratios = []
+        for position, head in enumerate(heads):
+            if (run, head) not in found:
+                continue
+            row = found[run, head]
+            x, y = position + shift, 100 * row.AP
+            axis.vlines(x, 100 * row.AP_low, 100 * row.AP_high, color=color, alpha=0.6)
+            if head == ENSEMBLE:
+                axis.axhline(y, color=color, linewidth=1, linestyle="--", zorder=1)
+                axis.plot(x, y, "D", color=color, markersize=8)
+            else:
+                axis.plot(x, y, "o", color=color, markerfacecolor="white", zorder=3)
+            if _RATIO.fullmatch(head):
+                ratios.append((x, y))
+        axis.plot(*zip(*ratios, strict=True), color=color, linewidth=1, alpha=0.6)
+
+    label, images = rows[0].bin, rows[0].images
+    subset = "all images" if label == ALL else "1 object" if label == "1" else f"{label} objects"
+    axis.set_title(f"{subset}\n({images} {'image' if images == 1 else 'images'})", fontsize="medium")
+    axis.set_xlim(-0.5, len(heads) - 0.5)
+    axis.set_xticks(range(len(heads)), heads, parse_math=False)  # users' names may hold a "$", which starts a formula
+    axis.tick_params(axis="x", labelsize="small")
+    if max(map(len, heads)) > len(ENSEMBLE):
+        axis.tick_params(axis="x", rotation=35)
+        for tick in axis.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+
+
+_RATIO = re.compile(r"([1-9]\d*):([1-9]\d*)(?:#\d+)?")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """ "RUN 1:9" -> ("RUN", "1:9"); a name that is no head of ours stands for itself, in the run ""."""
+    run, _, head = name.rpartition(" ")
+    return (run, head) if head == ENSEMBLE or _RATIO.fullmatch(head) else ("", name)
+
+
+def _head_order(head: str) -> tuple[int, float]:
+    """Ratios with the most positives first, then the user's own names, the ensemble last."""
+    ratio = _RATIO.fullmatch(head)
+    if ratio:
+        return 0, int(ratio[2]) / int(ratio[1])
+    return (2, 0) if head == ENSEMBLE else (1, 0)
+
+
+def _colored(runs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(runs, cycle(figures.PALETTE), strict=False)

@@ -1,0 +1,109 @@
+"""How many positive proposals a trained RPN yields, by the number of objects in the image (paper, Fig. 1b)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+
+from rgacli.analysis import figures
+from rgacli.errors import UsageError
+from rgacli.evaluation.gt_bins import GTBin
+
+
+class Record(TypedDict):
+    """One test image."""
+
+    image_id: int
+    gt_count: int  # non-crowd ground-truth boxes
+    proposals: int  # that the RPN passes on
+    positives: int  # of those, with IoU >= 0.5 with any object
+
+
+class Row(NamedTuple):
+    """The images of one bin; statistics over images, NaN without any.
+
+    `mean` to `upper_quartile` are numbers of positive proposals; `share` is the mean of positives / proposals over
+    the images that have proposals.
+    """
+
+    bin: str
+    images: int
+    mean: float
+    lower_quartile: float
+    median: float
+    upper_quartile: float
+    share: float
+
+
+def table(records: Sequence[Record], bins: Sequence[GTBin]) -> list[Row]:
+    """One row per bin."""
+    return [_summary(gt_bin.label, members) for gt_bin, members in _grouped(records, bins)]
+
+
+def plot(records: Sequence[Record], bins: Sequence[GTBin], path: Path | str) -> None:
+    """Draws Fig. 1b: per bin the distribution of the number of positive proposals, as a box over its images.
+
+    Boxes hold the middle half of the images, whiskers the middle 90 %; dots are single images. Bins without images
+    are left out.
+
+    Args:
+        path: The PNG; the records drawn are saved as CSV beside it.
+
+    Raises:
+        UsageError: no image falls into any bin.
+    """
+    groups = [(gt_bin, members) for gt_bin, members in _grouped(records, bins) if members]
+    if not groups:
+        raise UsageError("nothing to draw: no image falls into any bin.")
+    counts = [[record["positives"] for record in members] for _, members in groups]
+    # Boxes rather than overlaid histograms: they stay legible from three images to thousands, and for many bins.
+    figure, [[axis]] = figures.canvas(1, 1, panel=(max(4.0, 1.2 * len(groups)), 3.2))
+    spread = np.random.default_rng(0)
+    for position, values in enumerate(counts):
+        axis.plot(
+            position + spread.uniform(-0.28, 0.28, len(values)),
+            values,
+            ".",
+            color=figures.PALETTE[0],
+            alpha=min(0.8, max(0.1, 50 / len(values))),
+            markeredgewidth=0,
+            clip_on=False,  # whole dots at 0
+        )
+    axis.boxplot(
+        counts,
+        positions=range(len(groups)),
+        widths=0.6,
+        whis=(5, 95),
+        showfliers=False,
+        medianprops={"color": figures.PALETTE[1], "linewidth": 2},
+    )
+    axis.set_xticks(
+        range(len(groups)),
+        [f"{gt_bin.label}\n({len(members)} {'images' if len(members) > 1 else 'image'})" for gt_bin, members in groups],
+    )
+    axis.set_xlabel("ground-truth objects in the image")
+    axis.set_ylabel("positive proposals per image")
+    axis.set_ylim(bottom=0)
+    figures.save(figure, path, [{"bin": gt_bin.label, **record} for gt_bin, members in groups for record in members])
+
+
+def _grouped(records: Sequence[Record], bins: Sequence[GTBin]) -> list[tuple[GTBin, list[Record]]]:
+    return [(gt_bin, [record for record in records if record["gt_count"] in gt_bin]) for gt_bin in bins]
+
+
+def _summary(label: str, records: Sequence[Record]) -> Row:
+    if not records:
+        return Row(label, 0, *[math.nan] * 5)
+    positives = np.array([record["positives"] for record in records])
+    shares = [record["positives"] / record["proposals"] for record in records if record["proposals"]]
+    return Row(
+        label,
+        len(records),
+        float(positives.mean()),
+        *np.quantile(positives, [0.25, 0.5, 0.75]).tolist(),
+        sum(shares) / len(shares) if shares else math.nan,
+    )

@@ -1,0 +1,202 @@
+"""`rgacli analyze`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rgacli.cli.device import Device, use_device
+from rgacli.cli.output import print_json, print_table, say
+from rgacli.cli.target import (
+    CheckpointOption,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    RunArgument,
+    SplitOption,
+    find_target,
+)
+from rgacli.errors import UsageError
+
+app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
+
+BinsOption = Annotated[
+    str,
+    typer.Option(help="Bins of the number of objects in an image (the paper's Fig. 2: 1-3 and 8+). Gaps are fine."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the figure and its CSV. Default: RUN/figures, or figures/ without a run.", show_default=False
+    ),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")]
+
+
+@app.command("gt-bins")
+def gt_bins(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...", help="Runs' names or directories. Default: the latest run.", show_default=False
+        ),
+    ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Bin any detector's COCO results file, with no model and no torch. Repeatable; needs --annotations.",
+        ),
+    ] = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO annotations that --results were made for.")] = None,
+    bins: BinsOption = "1-3,4-7,8+",
+    checkpoint: CheckpointOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    split: SplitOption = "test",
+    bootstrap: Annotated[int, typer.Option(min=0, help="Bootstrap samples behind the 95 % intervals; 0: none.")] = 200,
+    out: OutOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """AP per ground-truth-count bin, for every head and the ensemble (the paper's Fig. 2).
+
+    Images are grouped by their number of non-crowd objects; those with none form no bin. Several runs are compared
+    side by side. Detections that eval left are used where they are of the run's last checkpoint.
+    """
+    from rgacli.evaluation.gt_bins import parse_bins
+
+    parsed_bins = parse_bins(bins)
+    if results:
+        if runs or checkpoint or config or data:
+            raise UsageError("--results stand alone: leave out runs, --checkpoint, --config and --data.")
+        truth, detections, figures = *_read_results(results, annotations), Path("figures")
+    elif annotations:
+        raise UsageError("--annotations goes with --results NAME=FILE; a run's dataset is named by --data.")
+    else:
+        use_device(device)
+        truth, detections, figures = _run_detections(runs or [None], checkpoint, config, data, split)
+
+    from rgacli.analysis.gt_bins import collect, plot
+
+    rows = collect(truth, detections, parsed_bins, bootstrap=bootstrap)
+    figure = (out or figures) / "gt_bins.png"
+    plot(rows, figure)
+    say(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
+    table = [row._asdict() for row in rows]
+    if json:
+        print_json({"bins": bins, "figure": str(figure), "rows": table})
+        return
+    for row in table:
+        if bootstrap:
+            row["interval"] = f"{row['AP_low']:.3f}–{row['AP_high']:.3f}" if row["AP_low"] == row["AP_low"] else None
+    interval = {"interval": "95 %"} if bootstrap else {}
+    columns = {"name": "head", "bin": "objects/image", "images": "images", "objects": "objects", "AP": "AP", **interval}
+    print_table("AP per ground-truth-count bin", {**columns, "AP50": "AP50", "AP75": "AP75"}, table)
+
+
+@app.command("proposals")
+def proposals(
+    run: RunArgument = None,
+    bins: BinsOption = "1-3,4-7,8+",
+    checkpoint: CheckpointOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    split: SplitOption = "test",
+    out: OutOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Positive proposals of the trained RPN against the number of objects in the image (the paper's Fig. 1b).
+
+    A proposal is positive if its IoU with any object is at least 0.5; counted among those the RPN passes on.
+    """
+    from rgacli.evaluation.gt_bins import parse_bins
+
+    parsed_bins = parse_bins(bins)
+    use_device(device)
+    target = find_target(run, checkpoint, config, data, split)
+
+    from rgacli.analysis.proposals import plot, table
+
+    records = _proposal_records(target)
+    rows = [dict(row) if isinstance(row, dict) else row._asdict() for row in table(records, parsed_bins)]
+    figure = (out or target.figures) / "proposals.png"
+    plot(records, parsed_bins, figure)
+    say(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
+    if json:
+        print_json({"run": target.name, "split": split, "bins": bins, "figure": str(figure), "rows": rows})
+    else:
+        print_table(f"positive proposals of {target.name} on {split}", {key: key for key in rows[0]}, rows)
+
+
+def _read_results(results: list[str], annotations: Path | None) -> tuple[dict, dict[str, list[dict]]]:
+    from rgacli.data.annotations import load_annotations
+    from rgacli.evaluation.results import load_results
+
+    if annotations is None:
+        raise UsageError("--results needs --annotations FILE, the COCO annotations they were made for.")
+    truth = load_annotations(annotations)
+    found = {}
+    for result in results:
+        name, equals, file = result.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"--results {result} is not of the form NAME=FILE.")
+        if name in found:
+            raise UsageError(f"--results: the name {name} stands twice.")
+        found[name] = load_results(Path(file), truth)
+    return truth, found
+
+
+def _run_detections(
+    runs: list[str | None], checkpoint: Path | None, config: str | None, data: Path | None, split: Any
+) -> tuple[dict, dict[str, list[dict]], Path]:
+    """Ground truth, name -> detections of each run's variants, and the figures' folder.
+
+    Raises:
+        UsageError: the runs are evaluated on different annotations.
+    """
+    targets = [find_target(run, checkpoint, config, data, split) for run in runs]
+    files = {target.ann_file for target in targets}
+    if len(files) > 1:
+        raise UsageError(f"the runs' {split} splits differ ({', '.join(sorted(files))}): name one dataset by --data.")
+
+    from rgacli.evaluation.detect import variant_names
+
+    found = {}
+    for target in targets:
+        names = variant_names(target.cfg)
+        for variant, detections in target.detections().items():
+            name = names[variant] if len(targets) == 1 else f"{target.name} {names[variant]}"
+            found[name] = detections
+    return targets[0].annotations(), found, targets[0].figures
+
+
+def _proposal_records(target: Any) -> list[dict[str, Any]]:
+    import torch
+    from mmengine.runner import Runner
+
+    from rgacli.cli.progress import Meter, live_progress
+    from rgacli.core.detector import build_detector, count_positive_proposals
+    from rgacli.core.recipe import require_rpn
+    from rgacli.evaluation.detect import split_dataloader
+
+    require_rpn(target.cfg)
+    annotations = target.annotations()
+    boxes: dict[int, list] = {image["id"]: [] for image in annotations["images"]}
+    for entry in annotations["annotations"]:
+        if not entry.get("iscrowd"):
+            x, y, width, height = entry["bbox"]
+            boxes[entry["image_id"]].append([x, y, x + width, y + height])
+    tensors = {image: torch.tensor(found).reshape(-1, 4) for image, found in boxes.items()}
+    model = build_detector(target.cfg, target.checkpoint)
+    loader = Runner.build_dataloader(split_dataloader(target.cfg, target.split))
+    records = []
+    with live_progress() as progress:
+        meter = Meter(progress, "proposals", len(loader.dataset))
+        for record in count_positive_proposals(model, loader, tensors):
+            records.append(record)
+            meter.update(len(records))
+    return records

@@ -1,0 +1,70 @@
+"""mmengine's Runner on our progress display. The one module of the commands that needs torch; imported when used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.progress import Progress
+
+from rgacli.cli.output import say
+from rgacli.cli.progress import Meter
+
+
+class ProgressHook(Hook):
+    """Shows a Runner's training, validation and test.
+
+    Args:
+        progress: What `live_progress` yielded.
+        heads: Slug -> name of each head whose sampled positives are shown.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, progress: Progress | None, heads: Mapping[str, str] | None = None) -> None:
+        self._progress = progress
+        self._heads = dict(heads or {})
+        self._training: Meter | None = None
+        self._evaluation: Meter | None = None
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Starts the meter at the first batch, when all set-up is done."""
+        if self._training is None:
+            self._training = Meter(self._progress, "training", runner.max_iters)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Epoch, iteration, rate, ETA, loss, λ and sampled positives per image."""
+        scalars = runner.message_hub.log_scalars
+        note = f"loss {float(outputs['loss'].detach()):.3f}"
+        if "train/lambda" in scalars:
+            note += f"  λ {scalars['train/lambda'].current():.2f}"
+        if self._heads:
+            note += "  positives " + "  ".join(
+                f"{name} {float(outputs[f'{slug}.positives']):.1f}" for slug, name in self._heads.items()
+            )
+        self._training.update(runner.iter + 1, note, title=f"epoch {runner.epoch + 1}/{runner.max_epochs}")
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Batches validated."""
+        self._evaluated("validation", batch_idx + 1, len(runner.val_dataloader))
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Batches evaluated."""
+        self._evaluated("evaluation", batch_idx + 1, len(runner.test_dataloader))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """AP of every variant, as a line that stays."""
+        found = {key.split("/")[1]: value for key, value in (metrics or {}).items() if key.endswith("/AP")}
+        order = [*self._heads, *(found.keys() - self._heads.keys())]  # the ensemble comes last
+        shown = "  ".join(f"{self._heads.get(variant, variant)} {found[variant]:.3f}" for variant in order)
+        say(f"epoch {runner.epoch}/{runner.max_epochs}  validation AP  {shown}")
+
+    def _evaluated(self, what: str, done: int, total: int) -> None:
+        if self._evaluation is None:
+            self._evaluation = Meter(self._progress, what, total)
+        self._evaluation.update(done)
+        if done == total:
+            self._evaluation.close()
+            self._evaluation = None

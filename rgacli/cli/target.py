@@ -1,0 +1,148 @@
+"""What eval, ensemble and analyze work on: a run, or any checkpoint with its config, on one split of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rgacli import runs
+from rgacli.cli.output import say
+from rgacli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+SplitName = Literal["train", "val", "test"]
+
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN]", help="A run's name or directory. Default: the latest run.", show_default=False),
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(help="Weights to use in a run's place; needs --config.", show_default=False),
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(help="Config of --checkpoint: a bundled name, mmdet::… or a file.", show_default=False),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(help="Another dataset's folder. Default: the one trained on.", show_default=False),
+]
+SplitOption = Annotated[
+    SplitName,
+    typer.Option(help="Which part of the dataset; a dataset without 'test' is evaluated on 'val' in its place."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A detector, the split it is to be run on, and where what is made of it goes."""
+
+    name: str
+    cfg: Config
+    checkpoint: Path
+    split: str
+    home: Path
+    detections_dir: Path
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.home / "figures"
+
+    @property
+    def ann_file(self) -> str:
+        """The split's annotation file."""
+        from rgacli.data.binding import annotation_file, dataset_config
+        from rgacli.evaluation.detect import split_dataloader
+
+        return annotation_file(dataset_config(split_dataloader(self.cfg, self.split)))
+
+    def annotations(self) -> dict[str, Any]:
+        """The split's ground truth.
+
+        Raises:
+            DataError: it is malformed or has no objects.
+        """
+        from rgacli.data.annotations import gt_counts, load_annotations
+
+        content = load_annotations(Path(self.ann_file))
+        if not any(gt_counts(content).values()):
+            raise DataError(f"{self.ann_file}: no objects in the {self.split} split, so there is nothing to measure on.")
+        return content
+
+    def detect(self) -> dict[str, dict[str, float]]:
+        """Runs the detector over the split, with a progress display: variant -> metrics."""
+        from rgacli.cli.progress import live_progress
+        from rgacli.cli.progress_hook import ProgressHook
+        from rgacli.evaluation.detect import detect
+
+        self.annotations()
+        with live_progress() as progress:
+            return detect(
+                self.cfg,
+                self.checkpoint,
+                self.split,
+                self.detections_dir,
+                log_dir=self.home / "logs",
+                hooks=[ProgressHook(progress)],
+            )
+
+    def detections(self) -> dict[str, list[dict]]:
+        """Variant -> detections: those on disk where they are of this checkpoint and split, else made now."""
+        from rgacli.evaluation.detect import saved_detections
+
+        arguments = self.checkpoint, self.annotations(), self.ann_file, self.detections_dir
+        found = saved_detections(*arguments)
+        if found is None:
+            self.detect()
+            return saved_detections(*arguments)
+        say(f"{self.name}: using the detections in {self.detections_dir}")
+        return found
+
+
+def find_target(
+    run: str | None, checkpoint: Path | None, config: str | None, data: Path | None, split: SplitName
+) -> Target:
+    """What the options name.
+
+    Raises:
+        UsageError: they name nothing usable, or contradict each other.
+    """
+    if (config is None) != (checkpoint is None):
+        raise UsageError("--checkpoint and --config go together: weights are read by the config they were trained by.")
+    if checkpoint and run:
+        raise UsageError("give a RUN or --checkpoint with --config, not both.")
+    home = runs.find_run(run) if checkpoint is None else None
+
+    from rgacli.core.configs import load_config
+    from rgacli.data.binding import use_dataset
+    from rgacli.data.layout import find_dataset
+
+    if home:
+        cfg, weights, folder, name = load_config(str(home.config)), home.last_checkpoint(), home.path, home.name
+    else:
+        if not checkpoint.is_file():
+            raise UsageError(f"checkpoint {checkpoint} does not exist.")
+        cfg, weights, folder, name = load_config(config), checkpoint, checkpoint.parent, checkpoint.stem
+    place = split
+    if data:
+        classes = len(_classes(cfg))
+        dataset = find_dataset(data)
+        if home and len(dataset.classes) != classes:
+            raise UsageError(f"{data} has {len(dataset.classes)} classes; run {name} was trained on {classes}.")
+        use_dataset(cfg, dataset)
+        place = f"{data.resolve().name}-{split}"
+    return Target(name, cfg, weights, split, folder, folder / "detections" / place)
+
+
+def _classes(cfg: Config) -> tuple[str, ...]:
+    from rgacli.data.binding import dataset_config
+
+    return tuple((dataset_config(cfg.test_dataloader).get("metainfo") or {}).get("classes", ()))

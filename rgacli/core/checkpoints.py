@@ -1,0 +1,83 @@
+"""Reading checkpoints without running code from them.
+
+torch loads with `weights_only=True`; mmengine's own checkpoints need a few harmless types beyond that, which
+`allow_mmengine_metadata` names once for the whole process.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from torch import nn
+
+from rgacli.errors import UsageError
+
+
+def allow_mmengine_metadata() -> None:
+    """Allows mmengine's message hub (smoothed scalars) to be loaded with `weights_only=True`."""
+    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, (_statistic, "builtins.getattr")]
+    for module in ("numpy._core.multiarray", "numpy.core.multiarray"):  # numpy 2's name and numpy 1's
+        allowed += [(multiarray._reconstruct, f"{module}._reconstruct"), (multiarray.scalar, f"{module}.scalar")]
+    allowed += [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
+    torch.serialization.add_safe_globals(allowed)
+
+
+def _statistic(owner: type, name: str) -> Any:
+    """What `getattr` stands for in a pickled HistoryBuffer: one of its statistics, and nothing else."""
+    if owner is not HistoryBuffer or name not in ("max", "min", "mean", "current"):
+        raise pickle.UnpicklingError(f"getattr of {name!r} is not allowed")
+    return getattr(owner, name)
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU.
+
+    Raises:
+        UsageError: the file is missing, damaged, no checkpoint, or holds a pickle that would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"checkpoint {path} does not exist.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "unsupported GLOBAL" in str(error) or "Unsupported global" in str(error) or "not allowed" in str(error):
+            raise UsageError(
+                f"checkpoint {path} is refused: it holds Python objects that would run code when loaded. "
+                "Save it again with tensors only (torch.save(model.state_dict(), FILE))."
+            ) from error
+        raise UsageError(f"checkpoint {path} is damaged or is no torch checkpoint.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UsageError(f"checkpoint {path} is damaged or is no torch checkpoint.") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"checkpoint {path} holds a {type(content).__name__}, not a state dict.")
+    return content
+
+
+def load_weights(model: nn.Module, path: Path | str) -> None:
+    """Loads a checkpoint's weights into `model`, every one of them.
+
+    Raises:
+        UsageError: as `read_checkpoint`, or the weights are another model's.
+    """
+    content = read_checkpoint(path)
+    weights = content.get("state_dict", content)
+    own = model.state_dict()
+    missing = [key for key in own if key not in weights]
+    unexpected = [key for key in weights if key not in own]
+    other_shape = [
+        f"{key} {tuple(weights[key].shape)} for {tuple(own[key].shape)}"
+        for key in own
+        if key in weights and getattr(weights[key], "shape", None) != own[key].shape
+    ]
+    for what, keys in (("lacks", missing), ("has in excess", unexpected), ("has in other shapes", other_shape)):
+        if keys:
+            some = ", ".join(keys[:2]) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
+            raise UsageError(f"checkpoint {path} does not fit the config: it {what} {some}.")
+    model.load_state_dict(weights)

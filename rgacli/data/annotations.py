@@ -1,0 +1,107 @@
+"""COCO annotation files: reading them, and what every part of the toolkit asks of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rgacli.errors import DataError
+
+# What training and evaluation read of each entry. JSON's numbers may be int or float.
+_NUMBER = (int, float)
+_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "images": {"id": int, "file_name": str, "width": _NUMBER, "height": _NUMBER},
+    "annotations": {"id": int, "image_id": int, "category_id": int, "bbox": list, "area": _NUMBER},
+    "categories": {"id": int, "name": str},
+}
+
+Annotations = dict[str, Any]
+"""A COCO annotation file's content: lists of objects under "images", "annotations" and "categories"."""
+
+
+def load_annotations(path: Path) -> Annotations:
+    """Reads an annotation file that training and evaluation can rely on.
+
+    Raises:
+        DataError: As `read_annotations`, and if any entry lacks a field or has one of the wrong type.
+    """
+    content = read_annotations(path)
+    for section, index, what in malformed_entries(content):
+        raise DataError(f"{path}: {section}[{index}]: {what}; `rgacli data check` lists every problem")
+    return content
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Reads an annotation file whose entries may still be wrong, to say what is wrong with them.
+
+    Raises:
+        DataError: If it cannot be read, is not JSON, or is not an object with the three lists of objects.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such annotation file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # of JSON, or of its encoding
+        raise DataError(f"{path}: not valid JSON ({error}); it may be cut short, fetch or export it again") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: not COCO annotations: expected an object, found {_kind(content)}")
+    for section in _FIELDS:
+        if section not in content:
+            raise DataError(f'{path}: not COCO instance annotations: it has no "{section}"')
+        entries = content[section]
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise DataError(f'{path}: not COCO annotations: "{section}" is not a list of objects')
+    return content
+
+
+def malformed_entries(content: Annotations) -> Iterator[tuple[str, int, str]]:
+    """Yields (section, index of the entry in it, what) for each field that is missing or has the wrong type."""
+    for section, fields in _FIELDS.items():
+        for index, entry in enumerate(content[section]):
+            for field, kind in fields.items():
+                if field not in entry:
+                    yield section, index, f'no "{field}"'
+                elif not isinstance(entry[field], kind):
+                    yield section, index, f'"{field}" is {_kind(entry[field])}'
+
+
+def gt_counts(content: Annotations) -> dict[int, int]:
+    """Ground-truth boxes of each image, without crowds: image id -> count, 0 included.
+
+    Annotations of images that are not listed count nowhere.
+    """
+    counts = {image["id"]: 0 for image in content["images"]}
+    for annotation in content["annotations"]:
+        if annotation["image_id"] in counts and not annotation.get("iscrowd"):
+            counts[annotation["image_id"]] += 1
+    return counts
+
+
+def category_names(content: Annotations) -> dict[int, str]:
+    """Category id -> name, in the file's order: by it mmdet's CocoDataset numbers a detector's labels."""
+    return {category["id"]: category["name"] for category in content["categories"]}
+
+
+def category_difference(names: Mapping[int, str], others: Mapping[int, str]) -> str | None:
+    """How the categories of two files differ, in a few words; None if they do not."""
+    for category_id in sorted(names.keys() | others.keys()):
+        mine, other = names.get(category_id), others.get(category_id)
+        if mine != other:
+            return f"category {category_id} is {_quoted(other)}, not {_quoted(mine)}"
+    if list(names) != list(others):
+        return "they stand in another order, by which labels are numbered"
+    return None
+
+
+def _quoted(name: str | None) -> str:
+    return "absent" if name is None else f'"{name}"'
+
+
+def _kind(value: Any) -> str:
+    """The JSON name of a value's type."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")

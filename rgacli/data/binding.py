@@ -1,0 +1,90 @@
+"""Pointing a config at a dataset: its files, its classes, and heads sized to match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rgacli.data.annotations import gt_counts, load_annotations
+from rgacli.data.layout import Dataset, Split
+from rgacli.errors import DataError, UsageError
+
+_LOADERS = {"train": "train_dataloader", "val": "val_dataloader", "test": "test_dataloader"}
+
+
+def use_dataset(cfg: Any, dataset: Dataset) -> None:
+    """Makes an mmengine config train and evaluate on `dataset`, in place.
+
+    A split that the dataset lacks is stood in for: val by test, test by val.
+
+    Raises:
+        DataError: the dataset has no train split, or neither val nor test.
+    """
+    stand_in = {"val": "test", "test": "val"}
+    for name, loader in _LOADERS.items():
+        present = name if name in dataset.splits else stand_in.get(name, name)
+        _use_split(cfg[loader], dataset.split(present), dataset.classes)
+    if cfg.model.get("roi_head"):
+        _size_heads(cfg.model.roi_head, len(dataset.classes))
+
+
+def require_trainable(cfg: Any) -> None:
+    """Looks for what would end a training on the config's dataset after it has begun.
+
+    Raises:
+        DataError: annotations malformed, a split without objects, or images missing.
+    """
+    for split, loader in _LOADERS.items():
+        config = dataset_config(cfg[loader])
+        path, folder = annotation_file(config), image_folder(config)
+        content = load_annotations(Path(path))
+        if not any(gt_counts(content).values()):
+            raise DataError(f"{path}: no objects in the {split} split, so there is nothing to learn or to measure on.")
+        missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder} "
+                f"(first: {missing[0]}); `rgacli data check` lists every problem."
+            )
+
+
+def dataset_config(loader: Any) -> Any:
+    """The config of the COCO-style dataset at the bottom of a dataloader's wrappers.
+
+    Raises:
+        UsageError: it is a concatenation, or not in COCO's format.
+    """
+    config = loader.dataset
+    while "dataset" in config:
+        config = config.dataset
+    if "ann_file" not in config or not str(config.ann_file).endswith(".json"):
+        raise UsageError(f"dataset {config.type} is not in COCO's format; name a COCO-style dataset by --data.")
+    return config
+
+
+def annotation_file(dataset: Any) -> str:
+    """The annotation file of a dataset config."""
+    return str(Path(dataset.get("data_root") or "") / dataset.ann_file)
+
+
+def image_folder(dataset: Any) -> str:
+    """The image folder of a dataset config."""
+    prefix = dataset.get("data_prefix") or {}
+    return str(Path(dataset.get("data_root") or "") / prefix.get("img", ""))
+
+
+def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
+    config = loader.dataset
+    while "dataset" in config:
+        config = config.dataset
+    config.type = "CocoDataset"
+    config.data_root = ""
+    config.ann_file = str(split.annotations)
+    config.data_prefix = dict(img=f"{split.images}/")
+    config.metainfo = dict(classes=classes)
+
+
+def _size_heads(roi_head: Any, num_classes: int) -> None:
+    heads = roi_head.bbox_head if isinstance(roi_head.bbox_head, (list, tuple)) else [roi_head.bbox_head]
+    for head in heads:
+        head.num_classes = num_classes

@@ -1,0 +1,255 @@
+"""Checking a dataset before training on it: what would fail, and what would silently be lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import ExifTags, Image
+
+from rgacli.data.annotations import (
+    Annotations,
+    category_difference,
+    category_names,
+    gt_counts,
+    malformed_entries,
+    read_annotations,
+)
+from rgacli.data.layout import Split
+from rgacli.data.progress import Progress
+from rgacli.errors import DataError
+
+GT_COUNT_BINS: dict[str, tuple[int, float]] = {"0": (0, 0), "1-3": (1, 3), "4-7": (4, 7), "8+": (8, math.inf)}
+TOLERANCE = 1.0  # px that a box may stick out of its image: annotation tools round outwards
+PARTLY_OUTSIDE = "box partly outside the image"
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a dataset.
+
+    Attributes:
+        severity: "error": training would fail, or learn what is wrong. "warning": it runs, but look at this.
+        kind: What problems of one sort have in common.
+        where: The file, image, annotation or category.
+        what: What is wrong there.
+    """
+
+    severity: Severity
+    kind: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class CategoryCount:
+    """A category and the number of its non-crowd boxes."""
+
+    id: int
+    name: str
+    objects: int
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a split holds and what is wrong with it.
+
+    Attributes:
+        images: Number of images.
+        objects: Number of non-crowd boxes.
+        gt_counts: GT-count bin (a key of GT_COUNT_BINS) -> number of images in it.
+        categories: In the order of the file.
+        problems: All that were found.
+    """
+
+    images: int
+    objects: int
+    gt_counts: dict[str, int]
+    categories: list[CategoryCount]
+    problems: list[Problem] = field(default_factory=list)
+
+
+def gt_count_histogram(counts: Iterable[int]) -> dict[str, int]:
+    """Number of images in each of GT_COUNT_BINS, from each image's number of ground-truth boxes."""
+    frequency = Counter(counts)
+    return {
+        name: sum(images for count, images in frequency.items() if low <= count <= high)
+        for name, (low, high) in GT_COUNT_BINS.items()
+    }
+
+
+def check_dataset(splits: Mapping[str, Split], *, progress: Progress | None = None) -> dict[str, SplitReport]:
+    """Checks each split as `check_split` does, and that they all have the same categories."""
+    reports = {name: check_split(split, progress=progress) for name, split in splits.items()}
+    names = {name: {category.id: category.name for category in report.categories} for name, report in reports.items()}
+    readable = [name for name in names if names[name]]  # the others have their problem already
+    for name in readable[1:]:
+        if difference := category_difference(names[readable[0]], names[name]):
+            what = f"not those of {readable[0]}: {difference}"
+            problem = Problem("error", "other categories", str(splits[name].annotations), what)
+            reports[name] = dataclasses.replace(reports[name], problems=[problem, *reports[name].problems])
+    return reports
+
+
+def check_split(split: Split, *, progress: Progress | None = None) -> SplitReport:
+    """Checks a split's annotations, and that each image can be decoded and has the size they say.
+
+    Args:
+        split: As `find_splits` finds it.
+        progress: Called after each image.
+    """
+    try:
+        content = read_annotations(split.annotations)
+    except DataError as error:
+        where = str(split.annotations)
+        problem = Problem("error", "unusable annotation file", where, str(error).removeprefix(f"{where}: "))
+        return SplitReport(0, 0, gt_count_histogram([]), [], [problem])
+
+    problems, content = _set_malformed_apart(content)
+    problems += _duplicates(content)
+    object_problems = list(_object_problems(content))
+    problems += filter(None, object_problems)
+    problems += _absences(split, content, object_problems)
+    problems += _image_problems(split.images, content["images"], progress)
+
+    counts = gt_counts(content)
+    per_category = Counter(
+        annotation["category_id"]
+        for annotation in content["annotations"]
+        if annotation["image_id"] in counts and not annotation.get("iscrowd")
+    )
+    return SplitReport(
+        images=len(counts),
+        objects=sum(counts.values()),
+        gt_counts=gt_count_histogram(counts.values()),
+        categories=[CategoryCount(key, name, per_category[key]) for key, name in category_names(content).items()],
+        problems=problems,
+    )
+
+
+def _set_malformed_apart(content: Annotations) -> tuple[list[Problem], Annotations]:
+    """The problems of entries that lack what every later check reads, and the content without those entries."""
+    problems = []
+    malformed = set()
+    for section, index, what in malformed_entries(content):
+        problems.append(Problem("error", "malformed entry", f"{section}[{index}]", what))
+        malformed.add((section, index))
+    rest = {
+        section: [entry for index, entry in enumerate(content[section]) if (section, index) not in malformed]
+        for section in ("images", "annotations", "categories")
+    }
+    return problems, rest
+
+
+def _duplicates(content: Annotations) -> Iterator[Problem]:
+    """Ids, names and files that stand for more than one entry."""
+    unique: tuple[tuple[Severity, str, str, str], ...] = (
+        ("error", "images", "id", "only one of them would be used, with the objects of all"),
+        ("error", "annotations", "id", "mmdet refuses such a file"),
+        ("error", "categories", "id", "only one of them would be used"),
+        ("error", "categories", "name", "a detector has one label for each name"),
+        ("warning", "images", "file_name", "in each, the objects of the others would be background"),
+    )
+    for severity, section, key, consequence in unique:
+        for value, times in Counter(entry[key] for entry in content[section]).items():
+            if times > 1:
+                what = f"{times} {section} have it: {consequence}"
+                yield Problem(severity, f"duplicate {key} in {section}", f"{key} {value}", what)
+
+
+def _absences(split: Split, content: Annotations, object_problems: list[Problem | None]) -> Iterator[Problem]:
+    """Nothing where something has to be."""
+    for section in ("images", "categories"):
+        if not content[section]:
+            yield Problem("error", f"no {section}", str(split.annotations), f"it has no usable entry in {section}")
+    trained_on = (
+        not annotation.get("iscrowd") and (problem is None or problem.kind == PARTLY_OUTSIDE)
+        for annotation, problem in zip(content["annotations"], object_problems, strict=True)
+    )
+    if split.name == "train" and not any(trained_on):
+        yield Problem("error", "no objects", str(split.annotations), "it has no object to train on")
+
+
+def _object_problems(content: Annotations) -> Iterator[Problem | None]:
+    """What is wrong with each annotation, in their order; None where nothing is."""
+    images = {image["id"]: image for image in content["images"]}
+    categories = {category["id"] for category in content["categories"]}
+    for annotation in content["annotations"]:
+        image = images.get(annotation["image_id"])
+        where = f"annotation {annotation['id']}" + (f" of {image['file_name']}" if image else "")
+        if image is None:
+            what = f"image {annotation['image_id']} is not listed: left out in training"
+            yield Problem("warning", "object of an unknown image", where, what)
+        elif annotation["category_id"] not in categories:
+            what = f"category {annotation['category_id']} is not listed: the object would be background"
+            yield Problem("error", "object of an unknown category", where, what)
+        elif found := _box_problem(annotation, image):
+            severity, kind, what = found
+            yield Problem(severity, kind, where, what)
+        else:
+            yield None
+
+
+def _box_problem(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[Severity, str, str] | None:
+    """(severity, kind, what) of an object's box, judged by what mmdet's CocoDataset would make of it."""
+    bbox, width, height = annotation["bbox"], image["width"], image["height"]
+    if len(bbox) != 4 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in bbox):
+        return "error", "malformed box", f"{bbox} is not four finite numbers (x, y, width, height)"
+    x, y, w, h = bbox
+    if w < 0 or h < 0:
+        return "error", "box of negative size", f"{bbox} is not (x, y, width, height)"
+    if w < 1 or h < 1 or not annotation["area"] > 0:  # COCO itself has a few
+        return "warning", "object without area", f"box {bbox}, area {annotation['area']}: left out in training"
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        return "error", "box outside the image", f"{bbox} in an image of {width}x{height}"
+    if annotation.get("ignore"):
+        return "warning", "ignored object", 'it has "ignore" set: left out in training'
+    if min(x, y) < -TOLERANCE or x + w > width + TOLERANCE or y + h > height + TOLERANCE:
+        return "warning", PARTLY_OUTSIDE, f"{bbox} in an image of {width}x{height}"
+    return None
+
+
+def _image_problems(folder: Path, images: list[dict[str, Any]], progress: Progress | None) -> Iterator[Problem]:
+    """Decodes every image, in as many threads as there are processors: Pillow decodes outside the GIL."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for done, problem in enumerate(pool.map(lambda image: _image_problem(folder, image), images), start=1):
+            if problem:
+                yield problem
+            if progress:
+                progress(done, len(images))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the images still to do
+
+
+def _image_problem(folder: Path, image: Mapping[str, Any]) -> Problem | None:
+    name = image["file_name"]
+    try:
+        width, height = _decoded_size(folder / name)
+    except FileNotFoundError:
+        return Problem("error", "missing image", name, f"not in {folder}")
+    except Exception as error:  # Pillow's decoders raise many types, SyntaxError and struct.error among them
+        return Problem("error", "unreadable image", name, str(error) or type(error).__name__)
+    if (width, height) != (image["width"], image["height"]):
+        what = f"the file is {width}x{height}, the annotations say {image['width']}x{image['height']}"
+        return Problem("error", "image of another size", name, what)
+    return None
+
+
+def _decoded_size(path: Path) -> tuple[int, int]:
+    """(width, height) px as mmcv would load it, turned as EXIF says. Reads the file to its end."""
+    with Image.open(path) as image:
+        width, height = image.size
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        image.draft(None, (1, 1))  # a JPEG is still read to its end, but not every pixel computed
+        image.load()
+    return (height, width) if orientation >= 5 else (width, height)

@@ -1,0 +1,130 @@
+"""The embedded dataset: drawn, not downloaded, the same for everyone, with both imbalances really in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rgacli.data.annotations import Annotations
+from rgacli.data.progress import Progress
+from rgacli.data.scenes import CLASS_NAMES, SceneObject, draw_scene
+from rgacli.errors import UsageError
+from rgacli.files import write_json
+
+VERSION = 1  # raise it with every change of what is drawn: a cached dataset of another version is not used
+SIZES: Mapping[str, int] = {"train": 400, "val": 100, "test": 100}
+IMAGE_SIZE = (160, 128)
+MAX_OBJECTS = 40
+SMALLEST_SIDE = 32  # px of an image; fewer do not hold an object
+
+
+def write_dataset(
+    root: Path,
+    *,
+    sizes: Mapping[str, int] = SIZES,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    seed: int = 0,
+    max_objects: int = MAX_OBJECTS,
+    progress: Progress | None = None,
+) -> None:
+    """Draws a dataset: `annotations/<split>.json` in COCO format and `images/<split>/*.jpg`.
+
+    The n-th image of a split depends on `seed`, `image_size`, `max_objects`, the split's name and n alone: a larger
+    dataset begins with the smaller one's images.
+
+    Args:
+        root: Folder to write into: a new one, or an empty one.
+        sizes: Split -> number of images; the splits are those of SIZES, one with no images is not written.
+        image_size: (width, height) px.
+        seed: 0 or more.
+        max_objects: The most objects in one image; the least is 1.
+        progress: Called after each image.
+
+    Raises:
+        UsageError: If `root` is not a new or empty folder, or a number is out of range.
+    """
+    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        raise UsageError(f"{root} is there already and is not an empty folder; choose a new one")
+    if min(image_size) < SMALLEST_SIDE:
+        raise UsageError(
+            f"images of {image_size[0]}x{image_size[1]} are too small; {SMALLEST_SIDE} px is the least side"
+        )
+    if max_objects < 1 or seed < 0 or min(sizes.values()) < 0:
+        raise UsageError("max_objects must be 1 or more, the seed and the numbers of images 0 or more")
+
+    done, total = 0, sum(sizes.values())
+    for split, number in sizes.items():
+        if number == 0:
+            continue
+        folder = root / "images" / split
+        folder.mkdir(parents=True)
+        categories = [{"id": label, "name": name} for label, name in enumerate(CLASS_NAMES, start=1)]
+        content = {"images": [], "annotations": [], "categories": categories}
+        for index in range(number):
+            rng = np.random.default_rng([seed, list(SIZES).index(split), index])
+            pixels, objects = draw_scene(rng, image_size, max_objects)
+            Image.fromarray(pixels).save(folder / _file_name(index), quality=90, subsampling=0)
+            _annotate(content, index, image_size, objects)
+            done += 1
+            if progress:
+                progress(done, total)
+        write_json(root / "annotations" / f"{split}.json", content)
+
+
+def _file_name(index: int) -> str:
+    return f"{index + 1:06d}.jpg"
+
+
+def _annotate(content: Annotations, index: int, image_size: tuple[int, int], objects: list[SceneObject]) -> None:
+    """Appends an image and its objects to `content`."""
+    width, height = image_size
+    content["images"].append({"id": index + 1, "file_name": _file_name(index), "width": width, "height": height})
+    for thing in objects:
+        content["annotations"].append(
+            {
+                "id": len(content["annotations"]) + 1,
+                "image_id": index + 1,
+                "category_id": thing.label + 1,
+                "bbox": [round(value, 2) for value in thing.bbox],
+                "area": round(thing.area, 2),
+                "iscrowd": 0,
+            }
+        )
+
+
+def embedded_dataset(*, progress: Progress | None = None) -> Path:
+    """The folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache.
+
+    The cache is $RGACLI_CACHE, or $XDG_CACHE_HOME/rgacli, or ~/.cache/rgacli. Processes that draw it at the same
+    time do not disturb one another: each draws its own, and the first to finish puts it in place.
+    """
+    dataset = embedded_folder()
+    if dataset.is_dir():
+        return dataset
+    cache = dataset.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".embedded-") as temporary:
+        drawn = Path(temporary) / dataset.name
+        write_dataset(drawn, progress=progress)
+        try:
+            drawn.rename(dataset)
+        except OSError:
+            if not dataset.is_dir():  # else another process was first, with the same content
+                raise
+    return dataset
+
+
+def embedded_folder() -> Path:
+    """Where `embedded_dataset` keeps its dataset."""
+    return _cache_folder() / f"embedded-v{VERSION}"
+
+
+def _cache_folder() -> Path:
+    if own := os.environ.get("RGACLI_CACHE"):
+        return Path(own).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rgacli"

@@ -1,0 +1,174 @@
+"""COCO's box AP, overall and on any subset of the images, with intervals: all from one matching pass per detector.
+
+Matching, accumulation and resampling are hotcoco's; this module names subsets, turns COCO's -1 into NaN, and widens
+the intervals (see `difference`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import hotcoco
+import numpy as np
+
+from rgacli.data.annotations import gt_counts
+from rgacli.evaluation.gt_bins import GTBin, assign
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+# hotcoco draws n of n images with replacement but counts an image drawn twice once, so a sample is a subsample of
+# about n (1 - 1/e) different images. A mean over m of n images, drawn without replacement, has the variance
+# (n/m - 1) s²/n; here n/m - 1 = 1/(e - 1), whereas the variance wanted is s²/n. Left as they come, "95 %" intervals
+# hold the true AP in 86 % of trials; widened by this factor in 94 % (simulated: 100 images, 3 classes).
+_SUBSAMPLE_CORRECTION = math.sqrt(math.e - 1)
+_Z95 = 1.96
+
+
+class Interval(NamedTuple):
+    """A 95 % interval; both ends are NaN where it is unknown."""
+
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """A difference of AP and its 95 % interval; NaN where unknown."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Evaluation:
+    """One detector's boxes, matched with the ground truth; made by `evaluate`."""
+
+    def __init__(self, truth: hotcoco.COCO, counts: Mapping[int, int], boxes: np.ndarray) -> None:
+        """boxes: (N, 7) float64 of image id, x, y, width, height, score, category id."""
+        self.gt_counts = counts
+        self._truth = truth
+        self._matched = hotcoco.COCOeval(truth, truth.load_res(boxes), "bbox")
+        self._matched.params = self._params(counts, sizes=4)
+        self._matched.evaluate()
+
+    @cached_property
+    def overall(self) -> dict[str, float]:
+        """Metric -> its value over all images, in [0, 1]; NaN where there are no such objects."""
+        return _metrics(self._matched.slice_by({})["_overall"])
+
+    def on(self, subsets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
+        """Name -> metrics over these image ids alone; classes that have no object there do not count."""
+        results = self._matched.slice_by({name: list(images) for name, images in subsets.items()})
+        return {name: _metrics(results[name]) for name in subsets}
+
+    def by_bin(self, bins: Iterable[GTBin]) -> dict[str, dict[str, float]]:
+        """Bin label -> metrics over its images (paper, Fig. 2)."""
+        return self.on(assign(self.gt_counts, bins))
+
+    def _params(self, images: Iterable[int], sizes: int) -> hotcoco.Params:
+        """COCO's, for its AP metrics on `images`: over the first `sizes` of (all, small, medium, large) objects."""
+        params = hotcoco.Params("bbox")
+        params.img_ids = list(images)
+        params.cat_ids = self._truth.get_cat_ids()
+        params.max_dets = [100]
+        params.area_rng, params.area_rng_lbl = params.area_rng[:sizes], params.area_rng_lbl[:sizes]
+        return params
+
+    @contextmanager
+    def _for_resampling(self, images: Iterable[int]) -> Iterator[hotcoco.COCOeval]:
+        """hotcoco.compare reads params at its call and matches nothing again: fewer sizes make it 4 times faster."""
+        self._matched.params = self._params(images, sizes=1)
+        try:
+            yield self._matched
+        finally:
+            self._matched.params = self._params(self.gt_counts, sizes=4)
+
+    @cached_property
+    def _without_detections(self) -> Evaluation:
+        return Evaluation(self._truth, self.gt_counts, np.empty((0, 7)))
+
+
+def evaluate(annotations: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) -> Evaluation:
+    """Matches detections with the ground truth, once.
+
+    Args:
+        annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
+        detections: As `rgacli.evaluation.results.load_results` returns them; may be empty.
+    """
+    boxes = [(d["image_id"], *d["bbox"], d["score"], d["category_id"]) for d in detections]
+    return Evaluation(
+        _ground_truth(annotations), gt_counts(annotations), np.array(boxes, dtype=np.float64).reshape(-1, 7)
+    )
+
+
+def interval(
+    evaluation: Evaluation, images: Sequence[int] | None = None, *, samples: int = 200, seed: int = 0
+) -> Interval:
+    """95 % bootstrap interval of AP over images.
+
+    It tells how AP varies with the choice of images. It is too narrow for a handful of them (8 images, simulated: the
+    true AP inside in 85 % of trials), and it cannot mend that AP itself comes out high where classes are rare.
+
+    Args:
+        images: Ids of the images to look at; None is all of them.
+        samples: Number of bootstrap samples.
+        seed: Of the resampling, at least 0.
+
+    Returns:
+        Ends in [0, 1]; NaN without objects, and for fewer than two images or samples.
+    """
+    # hotcoco bootstraps differences only; without any detection AP is 0, so this difference is AP itself.
+    nothing = evaluation._without_detections
+    _, low, high = difference(nothing, evaluation, images, samples=samples, seed=seed)
+    return Interval(*np.clip((low, high), 0, 1).tolist())
+
+
+def difference(
+    a: Evaluation, b: Evaluation, images: Sequence[int] | None = None, *, samples: int = 200, seed: int = 0
+) -> Difference:
+    """AP of `b` minus AP of `a`, with a 95 % bootstrap interval in which both see the same images.
+
+    The interval is normal, value ± 1.96 standard errors: a standard error needs far fewer samples than percentiles
+    do, and AP over a subsample is biased upward, which would move percentiles but not this interval.
+
+    Args:
+        a: Evaluated on the same annotations as `b`.
+        b: The other detector, or the ensemble.
+        images: Ids of the images to look at; None is all of them.
+        samples: Number of bootstrap samples.
+        seed: Of the resampling, at least 0. Sample i draws with seed + i, so runs to be independent need seeds that
+            lie `samples` apart.
+
+    Returns:
+        In units of AP, [-1, 1]. NaN without objects; NaN ends for fewer than two images or samples.
+    """
+    images = list(b.gt_counts if images is None else images)
+    if not any(b.gt_counts[image] for image in images):
+        return Difference(math.nan, math.nan, math.nan)
+    with a._for_resampling(images) as left, b._for_resampling(images) as right:
+        result = hotcoco.compare(left, right, n_bootstrap=samples, seed=seed)
+    value, half = result["deltas"]["AP"], math.nan
+    if min(len(images), samples) > 1:
+        half = _Z95 * _SUBSAMPLE_CORRECTION * result["ci"]["AP"]["std_err"]
+    return Difference(value, value - half, value + half)
+
+
+def _ground_truth(annotations: Mapping[str, Any]) -> hotcoco.COCO:
+    """By columns, which spares the conversion of masks and keypoints that box AP does not read."""
+    objects = annotations["annotations"]
+    return hotcoco.COCO.from_arrays(
+        [{"id": image["id"]} for image in annotations["images"]],
+        [{"id": category["id"], "name": category["name"]} for category in annotations["categories"]],
+        np.array([entry["image_id"] for entry in objects], dtype=np.int64),
+        np.array([entry["category_id"] for entry in objects], dtype=np.int64),
+        np.array([entry["bbox"] for entry in objects], dtype=np.float64).reshape(-1, 4),
+        area=np.array([entry["area"] for entry in objects], dtype=np.float64),
+        iscrowd=np.array([int(bool(entry.get("iscrowd"))) for entry in objects], dtype=np.int64),
+    )
+
+
+def _metrics(stats: Mapping[str, Any]) -> dict[str, float]:
+    return {name: math.nan if stats[name] < 0 else stats[name] for name in METRICS}

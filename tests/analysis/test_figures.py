@@ -1,0 +1,34 @@
+import csv
+import math
+
+import pytest
+from PIL import Image
+
+from rgacli.analysis import figures
+
+
+def test_png_and_csv_stand_side_by_side(tmp_path):
+    figure, axes = figures.canvas(2, 3, panel=(1.5, 1.0), sharex=True)
+    assert axes.shape == (2, 3)
+    rows = [{"name": 'a "quoted", name', "AP": 0.1 + 0.2}, {"name": "ü", "AP": math.nan}]
+    figures.save(figure, tmp_path / "new" / "figure.png", rows)
+
+    with Image.open(tmp_path / "new" / "figure.png") as image:
+        image.load()
+        assert image.size == (900, 400)
+    with (tmp_path / "new" / "figure.csv").open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert read[0] == {"name": 'a "quoted", name', "AP": repr(0.1 + 0.2)}
+    assert math.isnan(float(read[1]["AP"]))
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["figure.csv", "figure.png"]
+
+
+def test_a_figure_that_fails_to_draw_leaves_the_old_one(tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    figure, axes = figures.canvas(1, 1, panel=(2, 2))
+    axes[0, 0].set_title("$\\unknown$")
+    with pytest.raises(ValueError, match="unknown"):
+        figures.save(figure, path, [{"x": 1}])
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["figure.png"]

@@ -1,0 +1,98 @@
+import csv
+import math
+
+import pytest
+from PIL import Image
+
+from rgacli.analysis.gt_bins import Row, collect, plot
+from rgacli.errors import UsageError
+from rgacli.evaluation.coco_metrics import evaluate, interval
+from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign, parse_bins
+from tests.evaluation.coco_samples import noisy_detections, random_annotations
+
+ANNOTATIONS = random_annotations(0)
+RESULTS = {
+    "1:1": noisy_detections(ANNOTATIONS, 1),
+    "1:9": noisy_detections(ANNOTATIONS, 2),
+    "ensemble": noisy_detections(ANNOTATIONS, 3, noise=2),
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return collect(ANNOTATIONS, RESULTS, DEFAULT_BINS, bootstrap=20, seed=5)
+
+
+def test_a_row_per_name_and_bin(rows):
+    assert [(row.name, row.bin) for row in rows] == [
+        (name, label) for name in RESULTS for label in ("all", "1-3", "4-7", "8+")
+    ]
+
+
+def test_rows_count_images_and_objects_without_crowds(rows):
+    objects = [entry for entry in ANNOTATIONS["annotations"] if not entry["iscrowd"]]
+    everything, *bins = rows[:4]
+    assert (everything.images, everything.objects) == (len(ANNOTATIONS["images"]), len(objects))
+    assert sum(row.objects for row in bins) == len(objects)
+    assert sum(row.images for row in bins) == len({entry["image_id"] for entry in objects})
+
+
+def test_rows_hold_what_the_evaluation_says(rows):
+    evaluation = evaluate(ANNOTATIONS, RESULTS["1:9"])
+    by_label = {row.bin: row for row in rows if row.name == "1:9"}
+    for label, images in assign(evaluation.gt_counts, DEFAULT_BINS).items():
+        row, metrics = by_label[label], evaluation.by_bin(DEFAULT_BINS)[label]
+        ends = interval(evaluation, images, samples=20, seed=5)
+        assert row[4:] == (metrics["AP"], metrics["AP50"], metrics["AP75"], *ends)
+    assert evaluation.overall["AP"] == by_label["all"].AP
+
+
+@pytest.mark.parametrize("bootstrap", [0, 1])
+def test_without_bootstrap_there_are_no_intervals(bootstrap):
+    rows = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, DEFAULT_BINS, bootstrap=bootstrap)
+    assert all(math.isnan(row.AP_low) and math.isnan(row.AP_high) and row.AP > 0 for row in rows)
+
+
+def test_an_empty_bin_has_a_row_but_no_metrics():
+    empty = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, parse_bins("500+"), bootstrap=2)[1]
+    assert (empty.bin, empty.images, empty.objects) == ("500+", 0, 0)
+    assert all(map(math.isnan, empty[4:]))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"1:1": "1:1", "1:9": "1:9", "ensemble": "ensemble"},
+        {"1:1": "runs/a 1:1", "1:9": "runs/b 1:1#2", "ensemble": "runs/b ensemble"},
+        {"1:1": "RetinaNet (torchvision)", "1:9": "costs $5", "ensemble": "$_x^ 1:3"},
+    ],
+)
+def test_figure_decodes_and_its_csv_holds_the_rows(tmp_path, rows, names):
+    renamed = [row._replace(name=names[row.name]) for row in rows]
+    plot(renamed, tmp_path / "gt_bins.png")
+    with Image.open(tmp_path / "gt_bins.png") as image:
+        image.load()
+        assert image.format == "PNG"
+        assert image.width > 1000
+    assert read_rows(tmp_path / "gt_bins.csv") == renamed
+
+
+def test_figure_of_bins_of_one_image_and_of_none(tmp_path, rows):
+    single = rows[1]._replace(bin="1", images=1, AP_low=math.nan, AP_high=math.nan)
+    plot([single, rows[2]._replace(AP=math.nan)], tmp_path / "gt_bins.png")
+    [read] = read_rows(tmp_path / "gt_bins.csv")
+    assert read[:7] == single[:7]
+    assert math.isnan(read.AP_low)
+
+
+def test_nothing_to_draw(tmp_path):
+    with pytest.raises(UsageError, match="nothing to draw"):
+        plot([], tmp_path / "gt_bins.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def read_rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *lines = csv.reader(file)
+    assert tuple(header) == Row._fields
+    return [Row(line[0], line[1], int(line[2]), int(line[3]), *map(float, line[4:])) for line in lines]

@@ -1,0 +1,54 @@
+import csv
+import math
+
+import pytest
+from PIL import Image
+
+from rgacli.analysis.proposals import Row, plot, table
+from rgacli.errors import UsageError
+from rgacli.evaluation.gt_bins import DEFAULT_BINS, parse_bins
+
+
+def record(image, gt_count, positives, proposals=1000):
+    return {"image_id": image, "gt_count": gt_count, "proposals": proposals, "positives": positives}
+
+
+RECORDS = [
+    record(1, 0, 0),
+    record(2, 1, 10),
+    record(3, 2, 20),
+    record(4, 3, 60, proposals=600),
+    record(5, 3, 30),
+    record(6, 9, 200),
+    record(7, 12, 0, proposals=0),
+]
+
+
+def test_table_summarises_each_bin():
+    few, some, many = table(RECORDS, DEFAULT_BINS)
+    assert few == pytest.approx(Row("1-3", 4, 30, 17.5, 25, 37.5, (0.01 + 0.02 + 0.1 + 0.03) / 4))
+    assert some[:2] == ("4-7", 0)
+    assert all(map(math.isnan, some[2:]))
+    assert many == pytest.approx(Row("8+", 2, 100, 50, 100, 150, 0.2))  # no share where there are no proposals
+
+
+def test_figure_decodes_and_its_csv_holds_the_records_of_the_bins(tmp_path):
+    plot(RECORDS, DEFAULT_BINS, tmp_path / "proposals.png")
+    with Image.open(tmp_path / "proposals.png") as image:
+        image.load()
+        assert image.format == "PNG"
+    with (tmp_path / "proposals.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [row.pop("bin") for row in read] == ["1-3"] * 4 + ["8+"] * 2
+    assert [{key: int(value) for key, value in row.items()} for row in read] == RECORDS[1:]
+
+
+def test_figure_of_one_image_per_bin(tmp_path):
+    plot(RECORDS[1:3], parse_bins("1,2"), tmp_path / "proposals.png")
+    assert (tmp_path / "proposals.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("records", [[], [record(1, 0, 0)]])
+def test_nothing_to_draw(tmp_path, records):
+    with pytest.raises(UsageError, match="no image falls into any bin"):
+        plot(records, DEFAULT_BINS, tmp_path / "proposals.png")

@@ -1,0 +1,86 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rgacli.data.annotations import category_difference, category_names, gt_counts, load_annotations, read_annotations
+from rgacli.errors import DataError
+from tests.data.coco_files import content
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(value):
+        path = tmp_path / "ann.json"
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        return path
+
+    return save
+
+
+def test_a_good_file_is_read_as_it_is(saved):
+    assert load_annotations(saved(content(images=3))) == content(images=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [', "not valid JSON"),
+        ("\x00\xff", "not valid JSON"),
+        ("[]", "expected an object, found a list"),
+        ('{"images": [], "categories": []}', 'no "annotations"'),
+        ('{"images": {}, "annotations": [], "categories": []}', '"images" is not a list'),
+        ('{"images": [1], "annotations": [], "categories": []}', '"images" is not a list of objects'),
+    ],
+)
+def test_a_file_without_cocos_structure_is_one_line_that_names_it(saved, text, message):
+    path = saved(text)
+    with pytest.raises(DataError, match=message) as raised:
+        read_annotations(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="no such annotation file"):
+        read_annotations(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [("images", "id"), ("images", "width"), ("annotations", "bbox"), ("annotations", "area"), ("categories", "name")],
+)
+def test_every_field_that_is_used_must_be_there(saved, section, field):
+    value = content()
+    del value[section][0][field]
+    with pytest.raises(DataError, match=rf'{section}\[0\]: no "{field}"'):
+        load_annotations(saved(value))
+
+
+def test_a_field_of_the_wrong_type_is_named(saved):
+    value = content()
+    value["annotations"][0]["image_id"] = "1"
+    with pytest.raises(DataError, match=r'annotations\[0\]: "image_id" is a string'):
+        load_annotations(saved(value))
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from([0, 1, None])), max_size=30))
+def test_gt_counts_are_the_non_crowd_boxes_of_each_listed_image(boxes):
+    images = [{"id": i} for i in range(1, 5)]  # image 5 is not listed
+    annotations = [{"image_id": i} if crowd is None else {"image_id": i, "iscrowd": crowd} for i, crowd in boxes]
+    counts = gt_counts({"images": images, "annotations": annotations})
+    assert counts == {i: sum(1 for image, crowd in boxes if image == i and not crowd) for i in range(1, 5)}
+
+
+def test_category_names_stand_in_the_order_of_the_file():
+    value = {"categories": [{"id": 7, "name": "b"}, {"id": 2, "name": "z"}, {"id": 4, "name": "a"}]}
+    assert list(category_names(value)) == [category["id"] for category in value["categories"]]
+
+
+names = st.dictionaries(st.integers(0, 4), st.sampled_from(["a", "b"]))
+
+
+@given(names, names)
+def test_categories_differ_exactly_when_ids_names_or_their_order_do(mine, others):
+    assert (category_difference(mine, others) is None) == (list(mine.items()) == list(others.items()))

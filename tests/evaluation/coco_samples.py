@@ -1,0 +1,106 @@
+"""Random COCO data, and pycocotools' verdict on it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from rgacli.evaluation.coco_metrics import METRICS
+
+SHARED = Path(__file__).parents[2].parent / "shared/data"
+REAL_SETS = ("bccd/annotations/test.json", "coco128/annotations/instances_val2017.json")
+
+
+def shared_annotations(name: str) -> dict[str, Any]:
+    """A real dataset's annotations; skips the test where they are absent."""
+    if not (SHARED / name).is_file():
+        pytest.skip(f"{name} is not on this machine")
+    return json.loads((SHARED / name).read_text())
+
+
+def random_annotations(seed: int, images: int = 40, categories: tuple[int, ...] = (1, 2, 7)) -> dict[str, Any]:
+    """Images with 0 to 12 boxes of all of COCO's sizes; one box in ten is a crowd; class 7 is rare."""
+    rng = random.Random(seed)
+    boxes = []
+    for image in range(1, images + 1):
+        for _ in range(rng.choice([0, 1, 1, 2, 3, 4, 6, 7, 8, 12])):
+            width, height = (math.exp(rng.uniform(2, 5.3)) for _ in range(2))
+            boxes.append(
+                {
+                    "id": len(boxes) + 1,
+                    "image_id": image,
+                    "category_id": rng.choices(categories, [8, 4, 1][: len(categories)])[0],
+                    "bbox": [rng.uniform(0, 400), rng.uniform(0, 300), width, height],
+                    "area": width * height * rng.uniform(0.5, 1),
+                    "iscrowd": int(rng.random() < 0.1),
+                }
+            )
+    return {
+        "images": [
+            {"id": image, "width": 640, "height": 480, "file_name": f"{image}.jpg"} for image in range(1, images + 1)
+        ],
+        "categories": [{"id": category, "name": f"class {category}"} for category in categories],
+        "annotations": boxes,
+    }
+
+
+def noisy_detections(annotations: dict[str, Any], seed: int, noise: float = 4.0) -> list[dict[str, Any]]:
+    """Ground truth moved about by `noise` pixels: some missed, some doubled, some of the wrong class, and strays."""
+    rng = random.Random(seed)
+    categories = [category["id"] for category in annotations["categories"]]
+    detections = []
+
+    def detect(image: int, category: int, box: list[float], score: float) -> None:
+        moved = [value + rng.gauss(0, noise) for value in box]
+        detections.append(
+            {
+                "image_id": image,
+                "category_id": category,
+                "bbox": [*moved[:2], abs(moved[2]), abs(moved[3])],
+                "score": round(score, 2),  # rounded, for ties
+            }
+        )
+
+    for entry in annotations["annotations"]:
+        for _ in range(rng.choice([0, 1, 1, 1, 2])):
+            category = entry["category_id"] if rng.random() < 0.9 else rng.choice(categories)
+            detect(entry["image_id"], category, entry["bbox"], rng.betavariate(4, 2))
+    for image in annotations["images"]:
+        for _ in range(rng.choice([0, 1, 3])):
+            box = [rng.uniform(0, 400), rng.uniform(0, 300), rng.uniform(5, 200), rng.uniform(5, 200)]
+            detect(image["id"], rng.choice(categories), box, rng.betavariate(2, 4))
+    return detections
+
+
+def pycocotools_metrics(
+    annotations: dict[str, Any], detections: list[dict[str, Any]], images: list[int] | None = None
+) -> dict[str, float]:
+    """The reference: pycocotools on these images alone, its -1 as NaN."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = copy.deepcopy(annotations)
+        truth.createIndex()
+        if detections:
+            found = truth.loadRes(copy.deepcopy(detections))
+        else:  # loadRes fails on an empty list
+            found = COCO()
+            found.dataset = {**truth.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(truth, found, "bbox")
+        if images is not None:
+            evaluation.params.imgIds = images
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    named = zip(METRICS, evaluation.stats[:6], strict=True)
+    return {name: math.nan if value < 0 else float(value) for name, value in named}

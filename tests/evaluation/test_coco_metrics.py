@@ -1,0 +1,190 @@
+import math
+import random
+
+import hotcoco
+import numpy as np
+import pytest
+
+from rgacli.evaluation.coco_metrics import METRICS, difference, evaluate, interval
+from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign, parse_bins
+from tests.evaluation.coco_samples import (
+    REAL_SETS,
+    noisy_detections,
+    pycocotools_metrics,
+    random_annotations,
+    shared_annotations,
+)
+
+
+def assert_same(ours, theirs):
+    assert list(ours) == list(METRICS)
+    assert ours == pytest.approx(theirs, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_sets_and_all_their_bins_agree_with_pycocotools(seed):
+    annotations = random_annotations(seed)
+    detections = noisy_detections(annotations, seed)
+    evaluation = evaluate(annotations, detections)
+    assert_same(evaluation.overall, pycocotools_metrics(annotations, detections))
+
+    bins = parse_bins("1,2-3,4-7,8+")
+    groups = assign(evaluation.gt_counts, bins)
+    for label, metrics in evaluation.by_bin(bins).items():
+        assert_same(metrics, pycocotools_metrics(annotations, detections, groups[label]))
+
+
+@pytest.mark.parametrize("name", REAL_SETS)
+def test_real_sets_and_all_their_bins_agree_with_pycocotools(name):
+    annotations = shared_annotations(name)
+    detections = noisy_detections(annotations, seed=3)
+    evaluation = evaluate(annotations, detections)
+    assert_same(evaluation.overall, pycocotools_metrics(annotations, detections))
+    groups = assign(evaluation.gt_counts, DEFAULT_BINS)
+    for label, metrics in evaluation.by_bin(DEFAULT_BINS).items():
+        assert_same(metrics, pycocotools_metrics(annotations, detections, groups[label]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_subsets_of_a_few_images_agree_with_pycocotools(size):
+    annotations = random_annotations(8)
+    detections = noisy_detections(annotations, 8)
+    evaluation = evaluate(annotations, detections)
+    images = [image for image, count in evaluation.gt_counts.items() if count][:size]
+    assert_same(evaluation.on({"few": images})["few"], pycocotools_metrics(annotations, detections, images))
+
+
+def test_no_detections_and_images_without_detections():
+    annotations = random_annotations(1)
+    assert_same(evaluate(annotations, []).overall, pycocotools_metrics(annotations, []))
+    half = [entry for entry in noisy_detections(annotations, 1) if entry["image_id"] % 2]
+    assert_same(evaluate(annotations, half).overall, pycocotools_metrics(annotations, half))
+
+
+def test_where_there_are_no_objects_there_is_no_ap():
+    annotations = {**random_annotations(2), "annotations": []}
+    evaluation = evaluate(annotations, [])
+    assert all(map(math.isnan, evaluation.overall.values()))
+    assert all(map(math.isnan, evaluation.by_bin(DEFAULT_BINS)["8+"].values()))
+    assert all(map(math.isnan, interval(evaluation)))
+    assert all(map(math.isnan, interval(evaluation, [])))
+
+
+def test_one_matching_pass_serves_all_bins_and_samples(monkeypatch):
+    annotations = random_annotations(3)
+    passes = []
+
+    class Counting:
+        """Stands in for hotcoco.COCOeval, which cannot be subclassed, until it has matched."""
+
+        def __new__(cls, truth, found, iou_type):
+            passes.append(len(found.anns))
+            return original(truth, found, iou_type)
+
+    original = hotcoco.COCOeval
+    monkeypatch.setattr(hotcoco, "COCOeval", Counting)
+    detections = noisy_detections(annotations, 3)
+    evaluation = evaluate(annotations, detections)
+    _ = evaluation.overall, evaluation.by_bin(DEFAULT_BINS)
+    for images in assign(evaluation.gt_counts, DEFAULT_BINS).values():
+        interval(evaluation, images, samples=5)
+    assert passes == [len(detections), 0]  # the second one is the empty set that intervals are taken against
+
+
+def test_intervals_leave_the_metrics_as_they_were():
+    annotations = random_annotations(4)
+    detections = noisy_detections(annotations, 4)
+    fresh, used = evaluate(annotations, detections), evaluate(annotations, detections)
+    groups = assign(used.gt_counts, DEFAULT_BINS)
+    first = interval(used, groups["1-3"], samples=20)
+    difference(used, used, groups["8+"], samples=2)
+    assert_same(used.overall, fresh.overall)
+    assert_same(used.by_bin(DEFAULT_BINS)["4-7"], fresh.by_bin(DEFAULT_BINS)["4-7"])
+    assert interval(used, samples=20) == interval(fresh, samples=20)
+    assert interval(used, groups["1-3"], samples=20) == first
+
+
+@pytest.mark.parametrize("label", ["1-3", "8+"])
+def test_interval_is_as_wide_as_the_textbook_bootstrap(label):
+    """hotcoco counts an image that is drawn twice once, which makes its own intervals 0.76 times as wide."""
+    annotations = random_annotations(5, images=120, categories=(1, 2))
+    detections = noisy_detections(annotations, 5)
+    evaluation = evaluate(annotations, detections)
+    images = assign(evaluation.gt_counts, DEFAULT_BINS)[label]
+    low, high = interval(evaluation, images, samples=300)
+
+    rng = random.Random(0)
+    resampled = [
+        evaluate(*drawn(annotations, detections, rng.choices(images, k=len(images)))).overall["AP"] for _ in range(200)
+    ]
+    textbook = 2 * 1.96 * np.std(resampled, ddof=1)
+    assert 0.88 < (high - low) / textbook < 1.14
+
+
+def drawn(annotations, detections, images):
+    """The dataset of these images, each under a new id as often as it stands in `images`."""
+
+    def copies(entries):
+        by_image = {}
+        for entry in entries:
+            by_image.setdefault(entry["image_id"], []).append(entry)
+        return [{**entry, "image_id": new} for new, old in enumerate(images) for entry in by_image.get(old, [])]
+
+    sample = {
+        "images": [{"id": new} for new in range(len(images))],
+        "categories": annotations["categories"],
+        "annotations": copies(annotations["annotations"]),
+    }
+    return sample, copies(detections)
+
+
+def test_interval_holds_ap_lies_in_0_1_and_repeats_with_its_seed():
+    annotations = random_annotations(6)
+    evaluation = evaluate(annotations, noisy_detections(annotations, 6))
+    for images in [None, *assign(evaluation.gt_counts, DEFAULT_BINS).values()]:
+        low, high = interval(evaluation, images, samples=50, seed=7)
+        ap = evaluation.on({"": images or list(evaluation.gt_counts)})[""]["AP"]
+        assert 0 <= low < ap < high <= 1
+        assert interval(evaluation, images, samples=50, seed=7) == (low, high)
+    assert interval(evaluation, samples=50, seed=1000) != interval(evaluation, samples=50, seed=7)
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_too_few_samples_give_no_interval(samples):
+    annotations = random_annotations(7)
+    evaluation = evaluate(annotations, noisy_detections(annotations, 7))
+    assert all(map(math.isnan, interval(evaluation, samples=samples)))
+
+
+def test_one_image_has_no_interval():
+    annotations = random_annotations(7)
+    evaluation = evaluate(annotations, noisy_detections(annotations, 7))
+    crowded = max(evaluation.gt_counts, key=evaluation.gt_counts.get)
+    assert all(map(math.isnan, interval(evaluation, [crowded])))
+    value, low, high = difference(evaluation, evaluation, [crowded])
+    assert value == 0
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+def test_difference_is_of_ap_and_paired():
+    annotations = random_annotations(9)
+    coarse = evaluate(annotations, noisy_detections(annotations, 9, noise=9))
+    fine = evaluate(annotations, noisy_detections(annotations, 9, noise=2))
+    value, low, high = difference(coarse, fine)
+    assert value == pytest.approx(fine.overall["AP"] - coarse.overall["AP"])
+    assert 0 < low < value < high
+    assert difference(fine, coarse) == pytest.approx((-value, -high, -low))
+    assert difference(fine, fine) == (0, 0, 0)
+
+    images = assign(fine.gt_counts, DEFAULT_BINS)["8+"]
+    in_bin = [evaluation.by_bin(DEFAULT_BINS)["8+"]["AP"] for evaluation in (coarse, fine)]
+    assert difference(coarse, fine, images, samples=5).value == pytest.approx(in_bin[1] - in_bin[0])
+
+
+def test_stdout_stays_clean(capfd):
+    annotations = random_annotations(10)
+    evaluation = evaluate(annotations, noisy_detections(annotations, 10))
+    _ = evaluation.overall, evaluation.by_bin(DEFAULT_BINS), evaluate(annotations, []).overall
+    interval(evaluation, samples=5)
+    assert capfd.readouterr() == ("", "")

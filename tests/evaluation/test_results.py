@@ -1,0 +1,106 @@
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+
+from rgacli.errors import DataError
+from rgacli.evaluation.results import load_results, save_results
+from tests.evaluation.coco_samples import noisy_detections, random_annotations
+
+ANNOTATIONS = random_annotations(0, images=5)
+GOOD = {"image_id": 2, "category_id": 7, "bbox": [1.5, 2, 30, 40], "score": 0.25}
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    detections = noisy_detections(ANNOTATIONS, seed=1)
+    save_results(tmp_path / "new" / "1to9.json", detections)
+    assert load_results(tmp_path / "new" / "1to9.json", ANNOTATIONS) == detections
+    assert load_results(str(tmp_path / "new" / "1to9.json"), ANNOTATIONS) == detections
+    assert load_results(copy.deepcopy(detections), ANNOTATIONS) == detections
+
+
+def test_no_detections_are_legal(tmp_path):
+    save_results(tmp_path / "none.json", [])
+    assert load_results(tmp_path / "none.json", ANNOTATIONS) == []
+
+
+def test_keys_of_others_are_kept():
+    masked = {**GOOD, "id": 3, "segmentation": {"size": [480, 640], "counts": "abc"}, "score": 1}
+    assert load_results([masked], ANNOTATIONS) == [masked]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'[{"image_id": 1, "cat', "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"", "not JSON"),
+        (b'{"annotations": []}', "holds a dict, not a list"),
+        (b"null", "holds a NoneType, not a list"),
+    ],
+)
+def test_files_that_are_no_results(tmp_path, content, complaint):
+    path = tmp_path / "results.json"
+    path.write_bytes(content)
+    assert_refused(path, "results.json", complaint)
+
+
+def test_missing_files(tmp_path):
+    assert_refused(tmp_path / "absent.json", "absent.json", "no such results file")
+    assert_refused(tmp_path, "no such results file")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"image_id": 99}, "refer to images that the annotations lack (first: 99); "),
+        ({"image_id": "2"}, "refer to images that the annotations lack (first: '2')"),
+        ({"image_id": [2]}, "refer to images that the annotations lack"),
+        ({"category_id": 3}, "refer to categories that the annotations lack (first: 3); "),
+        ({"category_id": None}, "refer to categories that the annotations lack (first: None)"),
+        ({"bbox": [1, 2, 3]}, "have a bbox that is not four finite numbers"),
+        ({"bbox": "1234"}, "have a bbox"),
+        ({"bbox": None}, "have a bbox"),
+        ({"bbox": [1, 2, math.inf, 4]}, "have a bbox"),
+        ({"bbox": [1, 2, 3, "4"]}, "have a bbox"),
+        ({"bbox": [1, 2, 3, 10**400]}, "have a bbox"),
+        ({"bbox": [9, 9, -3, 4]}, "have a bbox"),
+        ({"score": math.nan}, "have a score that is not a finite number (first: image 2); "),
+        ({"score": "0.5"}, "have a score"),
+        ({"score": None}, "have a score"),
+    ],
+)
+def test_bad_entries_are_counted_and_named(change, complaint):
+    assert_refused([GOOD, {**GOOD, **change}], "the results: 1 of 2 detections", complaint)
+
+
+def test_missing_keys_are_named_by_their_place():
+    without_score = {key: value for key, value in GOOD.items() if key != "score"}
+    assert_refused([GOOD, without_score, 7], "2 of 3 detections lack one of", "score (first: entry 1, entry 2); ")
+
+
+def test_only_the_first_few_ids_are_listed_and_each_once():
+    strangers = [{**GOOD, "image_id": image} for image in (70, 70, 80, 90, 100)]
+    assert_refused(strangers, "5 of 5 detections", "(first: 70, 80, 90)", "(those know 1, 2, 3, 4, …)")
+
+
+def test_numpy_numbers_in_memory_are_numbers():
+    entry = {"image_id": np.int64(2), "category_id": 7, "bbox": [np.float32(1)] * 4, "score": np.float32(0.5)}
+    assert load_results([entry], ANNOTATIONS) == [entry]
+    assert_refused([{**entry, "score": np.float32(math.inf)}], "have a score")
+
+
+def test_json_reads_what_was_refused_as_nan(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([{**GOOD, "score": math.nan}]))  # JSON as Python and mmdet write it: NaN
+    assert_refused(path, "score that is not a finite number")
+
+
+def assert_refused(source, *complaints):
+    with pytest.raises(DataError) as error:
+        load_results(source, ANNOTATIONS)
+    for complaint in complaints:
+        assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
