@@ -36,7 +36,7 @@ def explain(error: BaseException) -> RgacliError:
             "OpenCV needs the system's libGL.so.1, which is not here. Take the build that does without: "
             "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
         )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC or "No space left on device" in what:
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in what:
         where = f" while writing {error.filename}" if getattr(error, "filename", None) else ""
         return RunFailed(f"the disk is full{where}; what was saved before is intact. Free some space and run again.")
     if isinstance(error, PermissionError):

@@ -12,7 +12,6 @@ from rgacli.cli import analyze, data, doctor, ensemble, eval, train
 from rgacli.cli.output import messages
 from rgacli.errors import explain
 
-
 # Exit, Abort, and the base of Typer's usage errors, which it shows itself; some versions bring their own click.
 _TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
 

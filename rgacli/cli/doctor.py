@@ -13,10 +13,23 @@ from rgacli.cli.output import print_json, print_table
 from rgacli.cli.target import JsonOption
 from rgacli.errors import explain
 
-_PACKAGES = (
-    "torch torchvision mmdet mmengine mmcv-lite mmcv numpy opencv-python opencv-python-headless "
-    "hotcoco pycocotools matplotlib typer rich setuptools"
-).split()
+_PACKAGES = [
+    "torch",
+    "torchvision",
+    "mmdet",
+    "mmengine",
+    "mmcv-lite",
+    "mmcv",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "hotcoco",
+    "pycocotools",
+    "matplotlib",
+    "typer",
+    "rich",
+    "setuptools",
+]
 
 
 def doctor(json: JsonOption = False) -> None:
@@ -50,8 +63,6 @@ def doctor(json: JsonOption = False) -> None:
 
 
 def _detector_facts() -> dict[str, str]:
-    from rgacli.data.synthetic import embedded_folder
-
     from rgacli.data.synthetic import embedded_folder
 
     folder = embedded_folder()

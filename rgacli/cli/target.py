@@ -74,7 +74,9 @@ class Target:
 
         content = load_annotations(Path(self.ann_file))
         if not any(gt_counts(content).values()):
-            raise DataError(f"{self.ann_file}: no objects in the {self.split} split, so there is nothing to measure on.")
+            raise DataError(
+                f"{self.ann_file}: no objects in the {self.split} split, so there is nothing to measure on."
+            )
         return content
 
     def detect(self) -> dict[str, dict[str, float]]:

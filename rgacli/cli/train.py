@@ -107,7 +107,9 @@ def train(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set any key of the config, such as model.backbone.depth=101. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set any key of the config, such as model.backbone.depth=101. Repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -173,7 +175,9 @@ def _new_config(config: str | None, data: Path | None, locations: dict[str, dict
         if data is None:
             say("no CONFIG and no --data: training the quickstart config on the embedded dataset")
         elif config is None:
-            say(f"no CONFIG: training {LITE}, small enough for a CPU; with a GPU try faster-rcnn_r50_fpn_rga-prm_1x_coco")
+            say(
+                f"no CONFIG: training {LITE}, small enough for a CPU; with a GPU try faster-rcnn_r50_fpn_rga-prm_1x_coco"
+            )
         use_dataset(cfg, find_dataset(data or embedded_dataset(), **locations))
     elif given:
         raise UsageError("--train-ann and its like name files of a dataset: give its folder by --data.")

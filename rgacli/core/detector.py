@@ -13,6 +13,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ def build_detector(cfg: Config, checkpoint: Path | None = None) -> nn.Module:
     Raises:
         UsageError: the checkpoint cannot be used.
     """
+    MMLogger.get_current_instance().setLevel("WARNING")  # else it lists how each weight was initialised
     init_default_scope(cfg.get("default_scope", "mmdet"))
     model_cfg = copy.deepcopy(cfg.model)
     if checkpoint:

@@ -148,7 +148,9 @@ def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     cfg.vis_backends = [dict(type="JsonLinesVisBackend", save_dir=str(work_dir)), *backends]
     cfg.visualizer = dict(type="DetLocalVisualizer", name="visualizer", vis_backends=cfg.vis_backends)
     own = {
-        key: value for key, value in (cfg.default_hooks.get("checkpoint") or {}).items() if key not in ("type", "out_dir")
+        key: value
+        for key, value in (cfg.default_hooks.get("checkpoint") or {}).items()
+        if key not in ("type", "out_dir")
     }
     cfg.default_hooks.checkpoint = dict(own, type="RunCheckpointHook", out_dir=str(checkpoints))
     if cfg.train_cfg.get("type", "EpochBasedTrainLoop") == "EpochBasedTrainLoop":

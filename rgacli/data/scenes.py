@@ -16,12 +16,13 @@ from rgacli.data.textures import CLASS_TEXTURES, COMMON_TEXTURES, Texture
 T = TypeVar("T")
 
 CLASS_NAMES = tuple(CLASSES)
-MIN_SIDE = 13.0  # px, the geometric mean of a box's sides: smaller than this the classes look alike
+MIN_SIDE = 14.0  # px, the geometric mean of a box's sides: smaller than this the classes look alike
 MAX_SIDE = 0.5  # of the image's shorter side
 MIN_VISIBLE = 0.65  # of an object's own pixels; a later object that would hide more finds another place
 COVERAGE = 0.55  # of the image, by all its objects: bounds their size where there are many
 PLACES_TRIED = 40
 SUPERSAMPLING = 3
+HUE_SPREAD = 0.03  # of the colour circle, around which the classes' hues lie evenly
 MIN_CONTRAST = 45  # of 255, mean over the channels, between an object's colours and to what lies below it
 
 
@@ -88,7 +89,8 @@ def draw_scene(
             continue
         left, top = corner
         layers.put(left, top, sprite.solid, is_object=label is not None)
-        _paint(canvas[top : top + len(sprite.alpha), left : left + len(sprite.alpha[0])], sprite, rng)
+        hue = None if label is None else label / len(CLASS_NAMES)
+        _paint(canvas[top : top + len(sprite.alpha), left : left + len(sprite.alpha[0])], sprite, hue, rng)
         if label is not None:
             x, y, w, h = sprite.bbox
             objects.append(SceneObject(label, (left + x, top + y, w, h), float(sprite.alpha.sum())))
@@ -178,21 +180,25 @@ def _rasterise(
     return alpha, mix
 
 
-def _paint(window: np.ndarray, sprite: _Sprite, rng: np.random.Generator) -> None:
-    """Blends the sprite, in two colours that stand out from one another and from below, into a view of the canvas."""
+def _paint(window: np.ndarray, sprite: _Sprite, hue: float | None, rng: np.random.Generator) -> None:
+    """Blends the sprite, in two colours that stand out from one another and from below, into a view of the canvas.
+
+    The first colour has about the given hue, which helps to tell a class as colour does in photographs.
+    """
     below = window.mean(axis=(0, 1))
-    first = _colour(rng, away_from=(below,))
+    first = _colour(rng, away_from=(below,), hue=hue)
     second = _colour(rng, away_from=(first, below))
     alpha, mix = sprite.alpha[:, :, None], sprite.mix[:, :, None]
     window *= 1 - alpha
     window += first * (alpha - mix) + second * mix
 
 
-def _colour(rng: np.random.Generator, away_from: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """A random (3,) RGB colour in 0 … 255, far from each of some others."""
+def _colour(rng: np.random.Generator, away_from: Sequence[np.ndarray] = (), hue: float | None = None) -> np.ndarray:
+    """A random (3,) RGB colour in 0 … 255, far from each of some others; with a hue in 0 … 1, of about that hue."""
     while True:
-        hue, saturation, value = rng.uniform((0, 0.3, 0.2), (1, 1, 1))
-        colour = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32)
+        any_hue, saturation, value = rng.uniform((0, 0.3, 0.2), (1, 1, 1))
+        near = any_hue if hue is None else (hue + rng.normal(0, HUE_SPREAD)) % 1
+        colour = 255 * np.array(colorsys.hsv_to_rgb(near, saturation, value), dtype=np.float32)
         if all(np.abs(colour - other).mean() >= MIN_CONTRAST for other in away_from):
             return colour
 

@@ -16,7 +16,7 @@ from rgacli.data.scenes import CLASS_NAMES, SceneObject, draw_scene
 from rgacli.errors import UsageError
 from rgacli.files import write_json
 
-VERSION = 1  # raise it with every change of what is drawn: a cached dataset of another version is not used
+VERSION = 2  # raise it with every change of what is drawn: a cached dataset of another version is not used
 SIZES: Mapping[str, int] = {"train": 400, "val": 100, "test": 100}
 IMAGE_SIZE = (160, 128)
 MAX_OBJECTS = 40

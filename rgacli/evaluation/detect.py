@@ -37,7 +37,9 @@ def split_dataloader(cfg: Config, split: str) -> Any:
     loader = copy.deepcopy(cfg[f"{'val' if split == 'train' else split}_dataloader"])
     if split == "train":
         source, target = dataset_config(cfg.train_dataloader), dataset_config(loader)
-        target.update({key: source[key] for key in ("data_root", "ann_file", "data_prefix", "metainfo") if key in source})
+        target.update(
+            {key: source[key] for key in ("data_root", "ann_file", "data_prefix", "metainfo") if key in source}
+        )
     return loader
 
 
@@ -118,5 +120,5 @@ def variant_names(cfg: Config) -> dict[str, str]:
 
 
 def metrics_by_variant(metrics: dict[str, float], variants: Sequence[str]) -> dict[str, dict[str, float]]:
-    """ {"coco/1to9/AP": 0.3, ...} -> {"1to9": {"AP": 0.3, ...}}, in the variants' order."""
+    """{"coco/1to9/AP": 0.3, ...} -> {"1to9": {"AP": 0.3, ...}}, in the variants' order."""
     return {variant: {metric: metrics[f"coco/{variant}/{metric}"] for metric in METRICS} for variant in variants}

@@ -62,7 +62,11 @@ class VariantsCocoMetric(BaseMetric):
 
     def _category_ids(self) -> list[int]:
         """Label -> category id, as mmdet's CocoDataset numbers them: in the annotation file's order."""
-        return [category["id"] for category in self.annotations["categories"] if category["name"] in self.dataset_meta["classes"]]
+        return [
+            category["id"]
+            for category in self.annotations["categories"]
+            if category["name"] in self.dataset_meta["classes"]
+        ]
 
     @cached_property
     def annotations(self) -> dict[str, Any]:

@@ -44,11 +44,11 @@ def test_relative_roots_become_absolute(tmp_path, monkeypatch):
     assert dataset.split("train").annotations.is_absolute()
 
 
-def test_classes_stand_in_the_order_of_category_ids(tmp_path):
+def test_classes_stand_in_the_order_of_the_file(tmp_path):
     value = content(category_names=("zebra", "ant", "cow"))
     value["categories"].reverse()
     write_split(tmp_path, value=value)
-    assert find_dataset(tmp_path).classes == ("zebra", "ant", "cow")
+    assert find_dataset(tmp_path).classes == ("cow", "ant", "zebra")
 
 
 def test_files_may_be_named_from_the_root_or_the_working_folder(tmp_path, monkeypatch):
