@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import urllib.error
 
 
 class RgacliError(Exception):
@@ -25,15 +26,19 @@ class RunFailed(RgacliError):
     """Work that started well and then failed: out of memory, disk full, loss not finite (exit code 1)."""
 
 
+# What opencv-python links to and a server or a container often has not.
+_DESKTOP_LIBRARIES = ("libGL.so", "libgthread", "libSM.so", "libXext.so")
+
+
 def explain(error: BaseException) -> RgacliError:
     """The one-line form of any error: what went wrong, where, and what to do about it."""
     if isinstance(error, RgacliError):
         return error
     # An error in a data-loading process carries that process's traceback; its last line is the error itself.
     what = ([line for line in str(error).splitlines() if line.strip()] or [""])[-1].strip()
-    if isinstance(error, ImportError) and "libGL" in what:
+    if isinstance(error, ImportError) and any(library in what for library in _DESKTOP_LIBRARIES):
         return UsageError(
-            "OpenCV needs the system's libGL.so.1, which is not here. Take the build that does without: "
+            f"OpenCV needs a library that this system lacks ({what}). Take the build that does without: "
             "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
         )
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in what:
@@ -43,6 +48,11 @@ def explain(error: BaseException) -> RgacliError:
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
         return RunFailed("out of memory: lower --batch-size, the image size or the number of --ratios.")
+    if isinstance(error, urllib.error.URLError):
+        return RunFailed(
+            f"a download failed ({what}), most likely of pretrained weights: give a local file by "
+            "--set model.backbone.init_cfg.checkpoint=FILE, or start from scratch by --set model.backbone.init_cfg=None."
+        )
     if "failed to load image" in what or isinstance(error, FileNotFoundError):
         return RunFailed(f"{what} (`rgacli data check` lists every unreadable image)")
     return RunFailed(f"{type(error).__name__}: {what} (rgacli --debug … shows where)")

@@ -13,23 +13,10 @@ from rgacli.cli.output import print_json, print_table
 from rgacli.cli.target import JsonOption
 from rgacli.errors import explain
 
-_PACKAGES = [
-    "torch",
-    "torchvision",
-    "mmdet",
-    "mmengine",
-    "mmcv-lite",
-    "mmcv",
-    "numpy",
-    "opencv-python",
-    "opencv-python-headless",
-    "hotcoco",
-    "pycocotools",
-    "matplotlib",
-    "typer",
-    "rich",
-    "setuptools",
-]
+_PACKAGES = (
+    *("torch", "torchvision", "mmdet", "mmengine", "mmcv-lite", "mmcv", "opencv-python", "opencv-python-headless"),
+    *("numpy", "hotcoco", "pycocotools", "matplotlib", "typer", "rich", "setuptools"),
+)
 
 
 def doctor(json: JsonOption = False) -> None:

@@ -144,9 +144,11 @@ class FiniteLossHook(Hook):
 def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     """Points a training config at its run directory, in place. `cfg` stays reloadable on its own."""
     cfg.work_dir = str(work_dir / "logs")
-    backends = [backend for backend in cfg.get("vis_backends") or [] if backend["type"] != "LocalVisBackend"]
-    cfg.vis_backends = [dict(type="JsonLinesVisBackend", save_dir=str(work_dir)), *backends]
-    cfg.visualizer = dict(type="DetLocalVisualizer", name="visualizer", vis_backends=cfg.vis_backends)
+    replaced = ("LocalVisBackend", "JsonLinesVisBackend")
+    others = [backend for backend in cfg.get("vis_backends") or [] if backend["type"] not in replaced]
+    cfg.vis_backends = [dict(type="JsonLinesVisBackend", save_dir=str(work_dir)), *others]
+    visualizer = cfg.get("visualizer") or dict(type="DetLocalVisualizer", name="visualizer")
+    cfg.visualizer = dict(visualizer, vis_backends=cfg.vis_backends)
     own = {
         key: value
         for key, value in (cfg.default_hooks.get("checkpoint") or {}).items()
