@@ -51,7 +51,7 @@ def explain(error: BaseException) -> RgacliError:
     if isinstance(error, urllib.error.URLError):
         return RunFailed(
             f"a download failed ({what}), most likely of pretrained weights: give a local file by "
-            "--set model.backbone.init_cfg.checkpoint=FILE, or start from scratch by --set model.backbone.init_cfg=None."
+            "--set model.backbone.init_cfg.checkpoint=FILE, or train from scratch by --set model.backbone.init_cfg=None"
         )
     if "failed to load image" in what or isinstance(error, FileNotFoundError):
         return RunFailed(f"{what} (`rgacli data check` lists every unreadable image)")

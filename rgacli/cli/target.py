@@ -124,8 +124,7 @@ def find_target(
     home = runs.find_run(run) if checkpoint is None else None
 
     from rgacli.core.configs import load_config
-    from rgacli.data.binding import use_dataset
-    from rgacli.data.layout import find_dataset
+    from rgacli.data.binding import use_split
 
     if home:
         cfg, weights, folder, name = load_config(str(home.config)), home.last_checkpoint(), home.path, home.name
@@ -135,16 +134,6 @@ def find_target(
         cfg, weights, folder, name = load_config(config), checkpoint, checkpoint.parent, checkpoint.stem
     place = split
     if data:
-        classes = len(_classes(cfg))
-        dataset = find_dataset(data)
-        if home and len(dataset.classes) != classes:
-            raise UsageError(f"{data} has {len(dataset.classes)} classes; run {name} was trained on {classes}.")
-        use_dataset(cfg, dataset)
+        use_split(cfg, split, data)
         place = f"{data.resolve().name}-{split}"
     return Target(name, cfg, weights, split, folder, folder / "detections" / place)
-
-
-def _classes(cfg: Config) -> tuple[str, ...]:
-    from rgacli.data.binding import dataset_config
-
-    return tuple((dataset_config(cfg.test_dataloader).get("metainfo") or {}).get("classes", ()))

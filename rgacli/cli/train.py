@@ -175,9 +175,7 @@ def _new_config(config: str | None, data: Path | None, locations: dict[str, dict
         if data is None:
             say("no CONFIG and no --data: training the quickstart config on the embedded dataset")
         elif config is None:
-            say(
-                f"no CONFIG: training {LITE}, small enough for a CPU; with a GPU try faster-rcnn_r50_fpn_rga-prm_1x_coco"
-            )
+            say(f"no CONFIG: training {LITE}, fit for a CPU; with a GPU try faster-rcnn_r50_fpn_rga-prm_1x_coco")
         use_dataset(cfg, find_dataset(data or embedded_dataset(), **locations))
     elif given:
         raise UsageError("--train-ann and its like name files of a dataset: give its folder by --data.")

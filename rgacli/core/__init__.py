@@ -4,8 +4,11 @@ Importing this package registers every part with mmdet and mmengine, so that a c
 `custom_imports = dict(imports=["rgacli.core"])`.
 """
 
+import warnings
+
 from rgacli.core import native_ops
 
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's own import of it
 native_ops.install()  # before anything below imports mmcv.ops
 
 from rgacli.core import annealing, checkpoints, parallel_heads, probes, sampling, training  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,17 @@ class JsonLinesVisBackend(BaseVisBackend):
 
     def add_scalars(self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None, **_: Any) -> None:
         """Appends the scalars and the step they were logged at as one line."""
-        line = {name: value.item() if hasattr(value, "item") else value for name, value in scalar_dict.items()}
+        line = {name: _json_number(value) for name, value in scalar_dict.items()}
         self._init_env()
         # One write of one line in append mode: a reader never sees half of it.
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "step": step}) + "\n")
+
+
+def _json_number(value: Any) -> Any:
+    """A plain number; None for what JSON has no number for (the AP of a size that no object has is NaN)."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def truncate_metrics(path: Path, iteration: int) -> None:

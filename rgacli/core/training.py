@@ -91,6 +91,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 class Interrupted(RunFailed):
     """The run was stopped by a signal and left a checkpoint."""
 
+    exit_code = 130  # as shells report Ctrl-C
+
 
 class InterruptHook(Hook):
     """Ctrl-C (or SIGTERM) ends the training after the current iteration, with a checkpoint to resume from."""
@@ -141,14 +143,28 @@ class FiniteLossHook(Hook):
         )
 
 
+class ResumedMetricsHook(Hook):
+    """Drops what was logged after the checkpoint that a run resumes from: those iterations are logged again."""
+
+    def __init__(self, metrics: Path) -> None:
+        self.metrics = metrics
+
+    def before_train(self, runner: Runner) -> None:
+        """By now the checkpoint is loaded. (Not earlier: Runner.train initialises weights before it loads them.)"""
+        truncate_metrics(self.metrics, runner.iter)
+
+
 def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     """Points a training config at its run directory, in place. `cfg` stays reloadable on its own."""
     cfg.work_dir = str(work_dir / "logs")
     replaced = ("LocalVisBackend", "JsonLinesVisBackend")
     others = [backend for backend in cfg.get("vis_backends") or [] if backend["type"] not in replaced]
     cfg.vis_backends = [dict(type="JsonLinesVisBackend", save_dir=str(work_dir)), *others]
-    visualizer = cfg.get("visualizer") or dict(type="DetLocalVisualizer", name="visualizer")
-    cfg.visualizer = dict(visualizer, vis_backends=cfg.vis_backends)
+    # mmengine keeps one visualizer (and message hub, and log) per name: without its own, a run would write into the
+    # files of the one that this process trained before.
+    cfg.experiment_name = Path(work_dir).name
+    visualizer = cfg.get("visualizer") or dict(type="DetLocalVisualizer")
+    cfg.visualizer = dict(visualizer, name=str(work_dir), vis_backends=cfg.vis_backends)
     own = {
         key: value
         for key, value in (cfg.default_hooks.get("checkpoint") or {}).items()
@@ -176,14 +192,14 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     cfg.load_from = str(resume_from) if resume_from else cfg.get("load_from")
     cfg.resume = resume_from is not None
     interrupt = InterruptHook(checkpoints)
+    own_hooks = [FiniteLossHook(), *hooks, interrupt]
+    if resume_from:
+        own_hooks.append(ResumedMetricsHook(metrics))
     try:
         with quiet_stdout():
             runner = QuietRunner.from_cfg(cfg)
-            for hook in (FiniteLossHook(), *hooks, interrupt):
+            for hook in own_hooks:
                 runner.register_hook(hook, priority=hook.priority)
-            if resume_from:
-                runner.load_or_resume()
-                truncate_metrics(metrics, runner.iter)
             runner.train()
     finally:
         interrupt.restore()

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from rgacli.data.annotations import gt_counts, load_annotations
-from rgacli.data.layout import Dataset, Split
+from rgacli.data.layout import Dataset, Split, find_dataset, find_splits
 from rgacli.errors import DataError, UsageError
 
 _LOADERS = {"train": "train_dataloader", "val": "val_dataloader", "test": "test_dataloader"}
+_STAND_IN = {"val": "test", "test": "val"}
 
 
 def use_dataset(cfg: Any, dataset: Dataset) -> None:
@@ -20,12 +21,27 @@ def use_dataset(cfg: Any, dataset: Dataset) -> None:
     Raises:
         DataError: the dataset has no train split, or neither val nor test.
     """
-    stand_in = {"val": "test", "test": "val"}
     for name, loader in _LOADERS.items():
-        present = name if name in dataset.splits else stand_in.get(name, name)
+        present = name if name in dataset.splits else _STAND_IN.get(name, name)
         _use_split(cfg[loader], dataset.split(present), dataset.classes)
     if cfg.model.get("roi_head"):
         _size_heads(cfg.model.roi_head, len(dataset.classes))
+
+
+def use_split(cfg: Any, name: str, root: Path) -> None:
+    """Makes an mmengine config evaluate split `name` of the dataset in `root`, in place; reads no other split.
+
+    Raises:
+        DataError: the dataset has no such split (nor one to stand in), or its classes are not those of the config.
+    """
+    present = name if name in find_splits(root) else _STAND_IN.get(name, name)
+    dataset = find_dataset(root, splits=[present])
+    trained_on = tuple((dataset_config(cfg.train_dataloader).get("metainfo") or {}).get("classes", dataset.classes))
+    if dataset.classes != trained_on:
+        raise DataError(
+            f"{root}: its classes ({_some(dataset.classes)}) are not those trained on ({_some(trained_on)}), in order."
+        )
+    _use_split(cfg[_LOADERS[name]], dataset.split(present), dataset.classes)
 
 
 def require_trainable(cfg: Any) -> None:
@@ -88,3 +104,7 @@ def _size_heads(roi_head: Any, num_classes: int) -> None:
     heads = roi_head.bbox_head if isinstance(roi_head.bbox_head, (list, tuple)) else [roi_head.bbox_head]
     for head in heads:
         head.num_classes = num_classes
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
