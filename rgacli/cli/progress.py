@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from rgacli.cli.output import messages, say
 
@@ -45,6 +47,14 @@ class Meter:
             self._progress.remove_task(self._task)
 
 
+class _NotedProgress(Progress):
+    """Shows a task's note on a line of its own below the bars: both fit into 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield from (Text(task.fields["note"], overflow="ellipsis", no_wrap=True) for task in self.tasks)
+
+
 @contextmanager
 def live_progress() -> Iterator[Progress | None]:
     """A live display on a terminal, None elsewhere."""
@@ -58,7 +68,6 @@ def live_progress() -> Iterator[Progress | None]:
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=messages, transient=True) as progress:
+    with _NotedProgress(*columns, console=messages, transient=True) as progress:
         yield progress
