@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import urllib.error
 
 
@@ -36,6 +37,7 @@ def explain(error: BaseException) -> RgacliError:
         return error
     # An error in a data-loading process carries that process's traceback; its last line is the error itself.
     what = ([line for line in str(error).splitlines() if line.strip()] or [""])[-1].strip()
+    what = re.sub(r"^[\w.]*Error: ", "", what)
     if isinstance(error, ImportError) and any(library in what for library in _DESKTOP_LIBRARIES):
         return UsageError(
             f"OpenCV needs a library that this system lacks ({what}). Take the build that does without: "
@@ -44,6 +46,8 @@ def explain(error: BaseException) -> RgacliError:
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in what:
         where = f" while writing {error.filename}" if getattr(error, "filename", None) else ""
         return RunFailed(f"the disk is full{where}; what was saved before is intact. Free some space and run again.")
+    if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        return UsageError(f"{error.filename} is in the way ({error.strerror}): choose another place or move it.")
     if isinstance(error, PermissionError):
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
@@ -53,6 +57,11 @@ def explain(error: BaseException) -> RgacliError:
             f"a download failed ({what}), most likely of pretrained weights: give a local file by "
             "--set model.backbone.init_cfg.checkpoint=FILE, or train from scratch by --set model.backbone.init_cfg=None"
         )
+    if "DataLoader worker" in what:
+        return RunFailed(
+            "a data-loading process died, most likely for want of memory or of /dev/shm: lower --batch-size, or "
+            "--set train_dataloader.num_workers=1."
+        )
     if "failed to load image" in what or isinstance(error, FileNotFoundError):
-        return RunFailed(f"{what} (`rgacli data check` lists every unreadable image)")
+        return RunFailed(f"{what.removeprefix('[Errno 2] ')} (`rgacli data check` finds every unreadable image).")
     return RunFailed(f"{type(error).__name__}: {what} (rgacli --debug … shows where)")

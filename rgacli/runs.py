@@ -12,6 +12,9 @@ runs/<name>/
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +33,11 @@ class Run:
     def name(self) -> str:
         """The directory's name."""
         return self.path.name
+
+    @property
+    def handle(self) -> str:
+        """What names it on the command line: its name, or its path where it does not lie under runs/."""
+        return self.name if self.path.parent == ROOT else str(self.path)
 
     @property
     def config(self) -> Path:
@@ -60,20 +68,29 @@ class Run:
         """Folder of the detections on one split."""
         return self.path / "detections" / split
 
+    def all_checkpoints(self) -> list[Path]:
+        """The checkpoints, the one written last at the end."""
+        found = [path for path in self.checkpoints.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+", path.stem)]
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+
     def last_checkpoint(self) -> Path:
         """The checkpoint written last.
 
         Raises:
             UsageError: there is none.
         """
-        found = [path for path in self.checkpoints.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+", path.stem)]
+        found = self.all_checkpoints()
         if not found:
-            raise UsageError(f"run {self.path} has no checkpoint yet (looked for {self.checkpoints}/epoch_*.pth).")
-        return max(found, key=lambda path: path.stat().st_mtime_ns)
+            raise UsageError(
+                f"run {self.path} has no checkpoint (looked for {self.checkpoints}/epoch_*.pth): it is still in its "
+                "first epoch or ended there. Name another run, or train again."
+            )
+        return found[-1]
 
 
-def new_run(name: str) -> Run:
-    """A run directory that does not exist yet, created.
+@contextmanager
+def new_run(name: str) -> Iterator[Run]:
+    """A run directory that does not exist yet; on an error, removed again if nothing was logged or saved in it.
 
     Raises:
         UsageError: the name is taken or is not a plain name.
@@ -84,7 +101,15 @@ def new_run(name: str) -> Run:
     if path.exists():
         raise UsageError(f"run {path} exists: choose another --name, or go on with it by --resume.")
     path.mkdir(parents=True)
-    return Run(path)
+    run = Run(path)
+    try:
+        yield run
+    except BaseException:  # Ctrl-C as well
+        if not (run.metrics.is_file() or run.all_checkpoints()):
+            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):  # other runs lie there
+                ROOT.rmdir()
+        raise
 
 
 def find_run(name: str | None) -> Run:

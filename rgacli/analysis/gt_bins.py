@@ -90,8 +90,8 @@ def plot(rows: Sequence[Row], path: Path | str) -> None:
     if not drawn:
         raise UsageError("nothing to draw: there are no detections, or no image has objects.")
     bins = list(dict.fromkeys(row.bin for row in drawn))
-    runs = list(dict.fromkeys(_split(row.name)[0] for row in drawn))
-    heads = sorted(dict.fromkeys(_split(row.name)[1] for row in drawn), key=_head_order)
+    runs = list(dict.fromkeys(split_name(row.name)[0] for row in drawn))
+    heads = sorted(dict.fromkeys(split_name(row.name)[1] for row in drawn), key=_head_order)
 
     width = max(2.6, 0.6 + len(heads) * max(0.5, 0.15 * len(runs)))  # inches, as for a page 11 inches wide
     columns = max(1, min(len(bins), int(11 / width)))
@@ -114,7 +114,7 @@ def plot(rows: Sequence[Row], path: Path | str) -> None:
 
 
 def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Sequence[str]) -> None:
-    found = {_split(row.name): row for row in rows}
+    found = {split_name(row.name): row for row in rows}
     step = min(0.2, 0.6 / len(runs))  # runs stand side by side at each head
     for index, (run, color) in enumerate(_colored(runs)):
         shift = (index - (len(runs) - 1) / 2) * step
@@ -149,7 +149,7 @@ def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Seque
 _RATIO = re.compile(r"([1-9]\d*):([1-9]\d*)(?:#\d+)?")
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """ "RUN 1:9" -> ("RUN", "1:9"); a name that is no head of ours stands for itself, in the run ""."""
     run, _, head = name.rpartition(" ")
     return (run, head) if head == ENSEMBLE or _RATIO.fullmatch(head) else ("", name)

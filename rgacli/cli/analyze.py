@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,9 @@ from rgacli.cli.target import (
     DataOption,
     JsonOption,
     RunArgument,
+    SplitName,
     SplitOption,
+    Target,
     find_target,
 )
 from rgacli.errors import UsageError
@@ -29,7 +33,9 @@ BinsOption = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the figure and its CSV. Default: RUN/figures, or figures/ without a run.", show_default=False
+        file_okay=False,
+        help="Folder of the figure and its CSV. Default: RUN/figures; figures/ for several runs and for --results.",
+        show_default=False,
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")]
@@ -39,9 +45,7 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes C
 def gt_bins(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[RUN]...", help="Runs' names or directories. Default: the latest run.", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="Runs' names or directories. Default: the latest run.", show_default=False),
     ] = None,
     results: Annotated[
         list[str] | None,
@@ -79,7 +83,7 @@ def gt_bins(
         use_device(device)
         truth, detections, figures = _run_detections(runs or [None], checkpoint, config, data, split)
 
-    from rgacli.analysis.gt_bins import collect, plot
+    from rgacli.analysis.gt_bins import collect, plot, split_name
 
     rows = collect(truth, detections, parsed_bins, bootstrap=bootstrap)
     figure = (out or figures) / "gt_bins.png"
@@ -89,12 +93,15 @@ def gt_bins(
     if json:
         print_json({"bins": bins, "figure": str(figure), "rows": table})
         return
+    by_run = defaultdict(list)
     for row in table:
-        if bootstrap:
-            row["interval"] = f"{row['AP_low']:.3f}–{row['AP_high']:.3f}" if row["AP_low"] == row["AP_low"] else None
-    interval = {"interval": "95 %"} if bootstrap else {}
-    columns = {"name": "head", "bin": "objects/image", "images": "images", "objects": "objects", "AP": "AP", **interval}
-    print_table("AP per ground-truth-count bin", {**columns, "AP50": "AP50", "AP75": "AP75"}, table)
+        run, head = split_name(row["name"])
+        interval = None if isnan(row["AP_low"]) else f"{row['AP_low']:.2f}–{row['AP_high']:.2f}"
+        by_run[run].append({**row, "head": head, "interval": interval})
+    columns = ("head", "bin", "images", "objects", "AP", *(["interval"] if bootstrap else []), "AP50", "AP75")
+    headings = {column: column for column in columns} | ({"interval": "95 %"} if bootstrap else {})
+    for run, found in by_run.items():
+        print_table("AP per ground-truth-count bin" + (f": {run}" if run else ""), headings, found, group="head")
 
 
 @app.command("proposals")
@@ -129,7 +136,8 @@ def proposals(
     if json:
         print_json({"run": target.name, "split": split, "bins": bins, "figure": str(figure), "rows": rows})
     else:
-        print_table(f"positive proposals of {target.name} on {split}", {key: key for key in rows[0]}, rows)
+        headings = {key: key for key in rows[0]} | {"lower_quartile": "25 %", "upper_quartile": "75 %"}
+        print_table(f"positive proposals per image: {target.name} on {split}", headings, rows)
 
 
 def _read_results(results: list[str], annotations: Path | None) -> tuple[dict, dict[str, list[dict]]]:
@@ -151,12 +159,12 @@ def _read_results(results: list[str], annotations: Path | None) -> tuple[dict, d
 
 
 def _run_detections(
-    runs: list[str | None], checkpoint: Path | None, config: str | None, data: Path | None, split: Any
+    runs: list[str | None], checkpoint: Path | None, config: str | None, data: Path | None, split: SplitName
 ) -> tuple[dict, dict[str, list[dict]], Path]:
     """Ground truth, name -> detections of each run's variants, and the figures' folder.
 
     Raises:
-        UsageError: the runs are evaluated on different annotations.
+        UsageError: a run stands twice, or the runs are evaluated on different annotations.
     """
     targets = [find_target(run, checkpoint, config, data, split) for run in runs]
     files = {target.ann_file for target in targets}
@@ -166,33 +174,45 @@ def _run_detections(
     from rgacli.evaluation.detect import variant_names
 
     found = {}
-    for target in targets:
+    for target, prefix in zip(targets, _prefixes(targets), strict=True):
         names = variant_names(target.cfg)
-        for variant, detections in target.detections().items():
-            name = names[variant] if len(targets) == 1 else f"{target.name} {names[variant]}"
-            found[name] = detections
-    return targets[0].annotations(), found, targets[0].figures
+        found |= {prefix + names[variant]: detections for variant, detections in target.detections().items()}
+    return targets[0].annotations(), found, targets[0].figures if len(targets) == 1 else Path("figures")
 
 
-def _proposal_records(target: Any) -> list[dict[str, Any]]:
+def _prefixes(targets: list[Target]) -> list[str]:
+    """What tells the heads of several runs apart: their runs' names or, where those are the same, paths."""
+    if len(targets) == 1:
+        return [""]
+    homes = [target.home.resolve() for target in targets]
+    for home in homes:
+        if homes.count(home) > 1:
+            raise UsageError(f"run {home.name} stands twice: name each run once.")
+    names = [target.name for target in targets]
+    return [f"{target.home if names.count(target.name) > 1 else target.name} " for target in targets]
+
+
+def _proposal_records(target: Target) -> list[dict[str, Any]]:
     import torch
     from mmengine.runner import Runner
 
     from rgacli.cli.progress import Meter, live_progress
     from rgacli.core.detector import build_detector, count_positive_proposals
     from rgacli.core.recipe import require_rpn
+    from rgacli.core.training import quiet_stdout
     from rgacli.evaluation.detect import split_dataloader
 
     require_rpn(target.cfg)
     annotations = target.annotations()
     boxes: dict[int, list] = {image["id"]: [] for image in annotations["images"]}
     for entry in annotations["annotations"]:
-        if not entry.get("iscrowd"):
+        if not entry.get("iscrowd") and entry["image_id"] in boxes:
             x, y, width, height = entry["bbox"]
             boxes[entry["image_id"]].append([x, y, x + width, y + height])
-    tensors = {image: torch.tensor(found).reshape(-1, 4) for image, found in boxes.items()}
+    tensors = {image: torch.tensor(found, dtype=torch.float32).reshape(-1, 4) for image, found in boxes.items()}
     model = build_detector(target.cfg, target.checkpoint)
-    loader = Runner.build_dataloader(split_dataloader(target.cfg, target.split))
+    with quiet_stdout():
+        loader = Runner.build_dataloader(split_dataloader(target.cfg, target.split))
     records = []
     with live_progress() as progress:
         meter = Meter(progress, "proposals", len(loader.dataset))

@@ -40,6 +40,7 @@ app = typer.Typer(
     "and Parallel R-CNN Modules (PRM).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Annotated
 
 import typer
@@ -59,6 +60,7 @@ def ensemble(
         return
     for row in rows:
         if "gain" in row:
-            row["gain of ensemble"] = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]"
-    columns = {"head": "head", **{metric: metric for metric in METRICS}, "gain of ensemble": "gain of ensemble"}
-    print_table(f"{target.name} on {split}: average ensemble", columns, rows)
+            half = row["gain_high"] - row["gain"]  # NaN on a single image
+            row["gained"] = f"{row['gain']:+.3f}" + ("" if isnan(half) else f" ± {half:.3f}")
+    columns = {"head": "head", **{metric: metric for metric in METRICS}, "gained": "ensemble gains"}
+    print_table(f"{target.name} on {split}: what the average ensemble gains over each head (AP ± 95 %)", columns, rows)

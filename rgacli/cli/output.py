@@ -28,20 +28,27 @@ def print_json(value: Any) -> None:
     print(json.dumps(_without_nan(value), indent=2))
 
 
-def print_table(title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+def print_table(
+    title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, group: str | None = None
+) -> None:
     """Rows as a table on stdout.
 
     Args:
         title: Stands above the table.
         columns: Key in a row -> heading.
         rows: One mapping per line; a missing key or None shows as "-", a float with three decimals.
+        group: Key of a column whose value is shown once for the rows that share it; a line parts the groups.
     """
-    table = Table()
+    table = Table(show_header=any(columns.values()))
     for key, heading in columns.items():
         numeric = all(isinstance(row.get(key), (int, float, type(None))) for row in rows)
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    shown = None
     for row in rows:
-        table.add_row(*(_cell(row.get(key)) for key in columns))
+        if group and row[group] != shown and table.row_count:
+            table.add_section()
+        table.add_row(*("" if key == group and row[key] == shown else _cell(row.get(key)) for key in columns))
+        shown = row.get(group)
     console = Console(highlight=False)
     console.print(title, style="bold", markup=False, soft_wrap=True)  # above the table, which may be narrower
     console.print(table)

@@ -27,7 +27,7 @@ class ProgressHook(Hook):
         self._progress = progress
         self._heads = dict(heads or {})
         self._training: Meter | None = None
-        self._evaluation: Meter | None = None
+        self._evaluation: Meter | None = None  # set before each evaluation
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Starts the meter at the first batch, when all set-up is done."""
@@ -46,13 +46,21 @@ class ProgressHook(Hook):
             )
         self._training.update(runner.iter + 1, note, title=f"epoch {runner.epoch + 1}/{runner.max_epochs}")
 
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Starts the meter before the first batch."""
+        self._evaluation = Meter(self._progress, "validation", len(runner.val_dataloader))
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Starts the meter before the first batch."""
+        self._evaluation = Meter(self._progress, "evaluation", len(runner.test_dataloader))
+
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Batches validated."""
-        self._evaluated("validation", batch_idx + 1, len(runner.val_dataloader))
+        self._evaluated(batch_idx + 1, len(runner.val_dataloader))
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Batches evaluated."""
-        self._evaluated("evaluation", batch_idx + 1, len(runner.test_dataloader))
+        self._evaluated(batch_idx + 1, len(runner.test_dataloader))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """AP of every variant, as a line that stays."""
@@ -61,10 +69,7 @@ class ProgressHook(Hook):
         shown = "  ".join(f"{self._heads.get(variant, variant)} {found[variant]:.3f}" for variant in order)
         say(f"epoch {runner.epoch}/{runner.max_epochs}  validation AP  {shown}")
 
-    def _evaluated(self, what: str, done: int, total: int) -> None:
-        if self._evaluation is None:
-            self._evaluation = Meter(self._progress, what, total)
+    def _evaluated(self, done: int, total: int) -> None:
         self._evaluation.update(done)
         if done == total:
             self._evaluation.close()
-            self._evaluation = None

@@ -19,11 +19,14 @@ SplitName = Literal["train", "val", "test"]
 
 RunArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="A run's name or directory. Default: the latest run.", show_default=False),
+    typer.Argument(metavar="RUN", help="A run's name or directory. Default: the latest run.", show_default=False),
 ]
 CheckpointOption = Annotated[
     Path | None,
-    typer.Option(help="Weights to use in a run's place; needs --config.", show_default=False),
+    typer.Option(
+        help="Weights to use in a run's place; needs --config. What is made of FILE.pth goes to FILE.rgacli/.",
+        show_default=False,
+    ),
 ]
 ConfigOption = Annotated[
     str | None,
@@ -131,7 +134,8 @@ def find_target(
     else:
         if not checkpoint.is_file():
             raise UsageError(f"checkpoint {checkpoint} does not exist.")
-        cfg, weights, folder, name = load_config(config), checkpoint, checkpoint.parent, checkpoint.stem
+        cfg, weights, name = load_config(config), checkpoint, checkpoint.stem
+        folder = checkpoint.with_suffix(".rgacli")  # its own: checkpoints of many models may lie in one folder
     place = split
     if data:
         use_split(cfg, split, data)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rgacli import runs
 from rgacli.cli.device import Device, use_device
 from rgacli.cli.output import say
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError, explain
 from rgacli.files import write_text
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ LITE = "faster-rcnn_r18-lite_fpn_rga-prm"
 
 
 def train(
+    context: typer.Context,
     config: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CONFIG]",
+            metavar="CONFIG",
             show_default=False,
             help="A bundled config, one of mmdet's (mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py) or a file. "
             f"Default: {QUICKSTART}; with --data, {LITE}.",
@@ -94,7 +95,9 @@ def train(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed, for weights, data order and sampling.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Random seed, for weights, data order and sampling.")
+    ] = 0,
     amp: Annotated[bool, typer.Option("--amp", help="Mixed precision: fp16 with a loss scaler (CUDA only).")] = False,
     device: Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")] = "auto",
     name: Annotated[
@@ -124,10 +127,7 @@ def train(
         "images": {"train": train_images, "val": val_images, "test": test_images},
     }
     if resume:
-        _refuse_with_resume(
-            CONFIG=config, lambda0=lambda0, anneal=anneal, ratios=ratios, sampling=sampling, data=data, epochs=epochs,
-            batch_size=batch_size, lr=lr, set=set_, amp=amp or None,
-        )  # fmt: skip
+        _refuse_with_resume(context)
         run = runs.find_run(name)
         _train(run, _resumed_config(run), run.last_checkpoint())
         return
@@ -156,10 +156,10 @@ def train(
 
     from rgacli.core.training import prepare
 
-    run = runs.new_run(name or f"{Path(cfg.filename).stem}_{datetime.now():%Y%m%d-%H%M%S}")
-    prepare(cfg, run.path, run.checkpoints)
-    write_text(run.config, cfg.pretty_text)
-    _train(run, cfg, None)
+    with runs.new_run(name or f"{Path(cfg.filename).stem}_{datetime.now():%Y%m%d-%H%M%S}") as run:
+        prepare(cfg, run.path, run.checkpoints)
+        write_text(run.config, cfg.pretty_text)
+        _train(run, cfg, None)
 
 
 def _new_config(config: str | None, data: Path | None, locations: dict[str, dict[str, Path | None]]) -> Config:
@@ -191,8 +191,14 @@ def _resumed_config(run: runs.Run) -> Config:
     return cfg
 
 
-def _refuse_with_resume(**options: Any) -> None:
-    given = [name if name == "CONFIG" else f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+def _refuse_with_resume(context: typer.Context) -> None:
+    """Raises a UsageError if the command line names anything but the run and where it goes on."""
+    given = [
+        parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
+        for parameter in context.command.params
+        if parameter.name not in ("resume", "name", "device")
+        and context.get_parameter_source(parameter.name).name == "COMMANDLINE"
+    ]
     if given:
         raise UsageError(f"--resume goes on with the run's own config: leave out {', '.join(given)}.")
 
@@ -201,7 +207,7 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None) -> None:
     from rgacli.cli.progress import live_progress
     from rgacli.cli.progress_hook import ProgressHook
     from rgacli.core.ratios import head_names, parse_ratios, slug
-    from rgacli.core.training import Interrupted, train
+    from rgacli.core.training import train
 
     roi_head = cfg.model.roi_head
     heads = {slug(name): name for name in head_names(parse_ratios(list(roi_head.ratios)))}
@@ -214,6 +220,11 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None) -> None:
     try:
         with live_progress() as progress:
             train(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
-    except Interrupted as stop:
-        raise Interrupted(f"{stop} Go on with: rgacli train --resume --name {run.name}") from None
-    say(f"done: {run.last_checkpoint()}\nnext: rgacli eval {run.name} --head all; rgacli analyze gt-bins {run.name}")
+    except Exception as error:
+        failure = explain(error)
+        if not isinstance(failure, RunFailed) or not run.all_checkpoints():
+            raise
+        hint = f"Go on from its last checkpoint: rgacli train --resume --name {run.handle}"
+        raise type(failure)(f"{failure} {hint}") from error
+    say(f"done: {run.last_checkpoint()}")
+    say(f"next: rgacli eval {run.handle} --head all; rgacli analyze gt-bins {run.handle}")

@@ -105,8 +105,9 @@ class GradientAnnealingHook(Hook):
         @torch.no_grad()
         def scaled_step(**kwargs: Any) -> None:
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            # A loss scaler's factor is still on the gradients here: it commutes with λ.
-            torch._foreach_mul_(gradients, self.current)
+            if gradients:  # none where the heads are frozen
+                # A loss scaler's factor is still on the gradients here: it commutes with λ.
+                torch._foreach_mul_(gradients, self.current)
             step(**kwargs)
 
         return scaled_step

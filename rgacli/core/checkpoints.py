@@ -7,6 +7,8 @@ torch loads with `weights_only=True`; mmengine's own checkpoints need a few harm
 from __future__ import annotations
 
 import pickle
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"checkpoint {path} does not exist.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of pickle protocols
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "unsupported GLOBAL" in str(error) or "Unsupported global" in str(error) or "not allowed" in str(error):
             raise UsageError(
@@ -53,7 +57,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
                 "Save it again with tensors only (torch.save(model.state_dict(), FILE))."
             ) from error
         raise UsageError(f"checkpoint {path} is damaged or is no torch checkpoint.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # torch's unpickler trips over foreign bytes in many ways
         raise UsageError(f"checkpoint {path} is damaged or is no torch checkpoint.") from error
     if not isinstance(content, dict):
         raise UsageError(f"checkpoint {path} holds a {type(content).__name__}, not a state dict.")
@@ -66,18 +72,32 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     Raises:
         UsageError: as `read_checkpoint`, or the weights are another model's.
     """
-    content = read_checkpoint(path)
-    weights = content.get("state_dict", content)
+    weights = state_dict(read_checkpoint(path))
+    for misfit in misfits(model, weights):
+        raise UsageError(f"checkpoint {path} does not fit the config: it {misfit}.")
+    model.load_state_dict(weights)
+
+
+def state_dict(content: dict[str, Any]) -> dict[str, Any]:
+    """The weights in a checkpoint's content, which may be nothing but weights."""
+    return content.get("state_dict", content)
+
+
+def misfits(model: nn.Module, weights: Mapping[str, Any]) -> Iterator[str]:
+    """In what `weights` differ from the model's own: "lacks neck.a, neck.b and 3 more"."""
     own = model.state_dict()
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     other_shape = [
-        f"{key} {tuple(weights[key].shape)} for {tuple(own[key].shape)}"
+        f"{key} {_shape(weights[key])} for {_shape(own[key])}"
         for key in own
-        if key in weights and getattr(weights[key], "shape", None) != own[key].shape
+        if key in weights and _shape(weights[key]) != _shape(own[key])
     ]
     for what, keys in (("lacks", missing), ("has in excess", unexpected), ("has in other shapes", other_shape)):
         if keys:
             some = ", ".join(keys[:2]) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
-            raise UsageError(f"checkpoint {path} does not fit the config: it {what} {some}.")
-    model.load_state_dict(weights)
+            yield f"{what} {some}"
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from rgacli.errors import UsageError
+
+BUILD_ERRORS = (TypeError, KeyError, ValueError, AttributeError, AssertionError)
+"""What mmengine's registries and the parts' constructors raise for a config that makes no sense to them."""
 
 BUNDLED = Path(__file__).parents[1] / "configs"
 
@@ -24,19 +28,21 @@ def load_config(name: str) -> Config:
     Raises:
         UsageError: there is no such config, or it cannot be read.
     """
+    path = _locate(name)
     try:
-        return Config.fromfile(str(_locate(name)))
-    except UsageError:
-        raise
-    except (FileNotFoundError, OSError) as error:
-        raise UsageError(f"config {name}: {_first_line(error)}") from error
+        cfg = Config.fromfile(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"config {name}: no such file: {error.filename or error}") from error
     except Exception as error:  # a config is Python: anything may go wrong in it
         raise UsageError(f"config {name} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+    if not cfg.get("model"):
+        raise UsageError(f"config {name} has no `model`: it is no mmdet detector config.")
+    return cfg
 
 
-def _locate(name: str) -> str | Path:
+def _locate(name: str) -> Path:
     if "::" in name:
-        return name
+        return _locate_in_package(*name.split("::", 1))
     path = Path(name)
     if path.is_file():
         if path.suffix not in (".py", ".json", ".yaml", ".yml"):
@@ -49,6 +55,17 @@ def _locate(name: str) -> str | Path:
         f"config '{name}' is neither a file nor a bundled config ({', '.join(bundled_configs())}) "
         "nor one of mmdet's (mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py)."
     )
+
+
+def _locate_in_package(package: str, name: str) -> Path:
+    """mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py -> its file in the installed mmdet."""
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.origin:
+        raise UsageError(f"config {package}::{name}: there is no installed package {package!r}.")
+    folder = Path(spec.origin).parent / ".mim" / "configs"
+    if not (folder / name).is_file():
+        raise UsageError(f"config {package}::{name}: there is no such file in {folder}.")
+    return folder / name
 
 
 def set_keys(cfg: Config, assignments: list[str]) -> None:
@@ -68,10 +85,20 @@ def set_keys(cfg: Config, assignments: list[str]) -> None:
             raise UsageError(f"--set {key}: the config has no '{parent}' to set '{last}' in.")
         if not parent and key not in cfg:
             raise UsageError(f"--set {key}: the config has no such key.")
+        value, owner = _value(text), _lookup(cfg, parent) if parent else cfg
+        if isinstance(value, dict) and hasattr(owner, "get") and not isinstance(owner.get(last), dict):
+            owner[last] = ConfigDict(value)  # mmengine merges dicts, and knows no merging into what is none
+            continue
         try:
-            cfg.merge_from_dict({key: _value(text)}, allow_list_keys=True)
+            cfg.merge_from_dict({key: value}, allow_list_keys=True)
         except (KeyError, TypeError, IndexError, AssertionError) as error:
             raise UsageError(f"--set {assignment}: {_first_line(error)}") from error
+
+
+def cannot_build(error: Exception) -> UsageError:
+    """What one of BUILD_ERRORS says of the config, in a sentence."""
+    what = str(error.args[0] if error.args else error).split(". ")[0]
+    return UsageError(f"what the config describes cannot be built: {type(error).__name__}: {what.rstrip('.')}.")
 
 
 def _lookup(cfg: Any, key: str) -> Any:

@@ -19,6 +19,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from rgacli.core.checkpoints import load_weights
+from rgacli.core.configs import BUILD_ERRORS, cannot_build
 
 POSITIVE_IOU = 0.5
 
@@ -27,14 +28,17 @@ def build_detector(cfg: Config, checkpoint: Path | None = None) -> nn.Module:
     """The config's detector on mmengine's device, in eval mode; freshly initialised without a checkpoint.
 
     Raises:
-        UsageError: the checkpoint cannot be used.
+        UsageError: the config makes no detector, or the checkpoint cannot be used.
     """
     MMLogger.get_current_instance().setLevel("WARNING")  # else it lists how each weight was initialised
     init_default_scope(cfg.get("default_scope", "mmdet"))
     model_cfg = copy.deepcopy(cfg.model)
     if checkpoint:
         model_cfg.backbone.init_cfg = None  # the checkpoint holds the backbone: nothing to download
-    model = MODELS.build(model_cfg)
+    try:
+        model = MODELS.build(model_cfg)
+    except BUILD_ERRORS as error:
+        raise cannot_build(error) from error
     if checkpoint:
         load_weights(model, checkpoint)
     else:

@@ -80,7 +80,12 @@ def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Te
     """Indices kept, by falling score. boxes: (N, 4) xyxy; scores: (N,); offset: 1 counts a box's last pixel."""
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return torchvision.ops.nms(boxes, scores, iou_threshold)
+    return torchvision.ops.nms(_wide(boxes), _wide(scores), iou_threshold)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """float32 in place of half precision: torchvision's kernels lack bfloat16, and would add up gradients in half."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def _roi_align_forward(
@@ -103,7 +108,7 @@ def _roi_align_forward(
     # torchvision reads a sampling ratio of 0 or less as "adaptive", as mmcv does.
     output.copy_(
         torch.ops.torchvision.roi_align(
-            input, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+            _wide(input), _wide(rois), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
         )
     )
 
@@ -125,8 +130,8 @@ def _roi_align_backward(
     """grad_output: (N, C, h, w); grad_input: (B, C, H, W), written in place."""
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
-            grad_output,
-            rois,
+            _wide(grad_output),
+            _wide(rois),
             spatial_scale,
             aligned_height,
             aligned_width,

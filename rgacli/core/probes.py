@@ -89,7 +89,7 @@ def truncate_metrics(path: Path, iteration: int) -> None:
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("iter", 0) <= iteration]
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= iteration]
     temporary = path.with_suffix(".tmp")
     temporary.write_text("".join(kept), encoding="utf-8")
     os.replace(temporary, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mmengine.config import Config, ConfigDict
@@ -15,6 +16,7 @@ RATIOS = ("1:1", "1:9")
 _HOOK = "GradientAnnealingHook"
 _ROI_HEADS = ("StandardRoIHead", "ParallelRoIHead")
 _BBOX_HEADS = ("BBoxHead", "ConvFCBBoxHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead")
+_SAMPLERS_BY_LOSS = ("OHEMSampler", "ScoreHLRSampler")
 _SUPPORTED = "Faster R-CNN configs: a StandardRoIHead with one of " + ", ".join(_BBOX_HEADS) + " and no mask head"
 
 
@@ -47,8 +49,10 @@ def apply_method(
         lambda0=float(lambda0 if lambda0 is not None else own.get("lambda0", LAMBDA0)),
         anneal=anneal or own.get("anneal", "linear"),
     )
-    if hook["lambda0"] < 1:
-        raise UsageError(f"--lambda0 {hook['lambda0']:g}: it must be at least 1 (1 is no RGA; the paper's is 7).")
+    if not 1 <= hook["lambda0"] < math.inf:
+        raise UsageError(
+            f"--lambda0 {hook['lambda0']:g}: it must be a finite number, at least 1 (no RGA); the paper's is 7."
+        )
     cfg.custom_hooks = [other for other in cfg.get("custom_hooks") or [] if other.type != _HOOK] + [hook]
     add_imports(cfg, "rgacli.core")
 
@@ -74,6 +78,12 @@ def check_supported(cfg: Config) -> ConfigDict:
     for head in bbox_heads:
         if _plain(head.type) not in _BBOX_HEADS:
             raise UsageError(f"bbox head {_plain(head.type)} is not supported. Supported: {_SUPPORTED}.")
+    sampler = model.train_cfg.rcnn.sampler
+    if _plain(sampler.type) in _SAMPLERS_BY_LOSS:
+        raise UsageError(
+            f"{sampler.type} samples by the losses of a single bbox head, so several cannot share it. "
+            "Take mmdet's RandomSampler: --set model.train_cfg.rcnn.sampler.type=RandomSampler."
+        )
     return roi_head
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from mmengine.config import Config
 
@@ -27,6 +29,9 @@ def set_epochs(cfg: Config, epochs: int) -> None:
         for key in ("begin", "end", "T_max"):
             if key in scheduler:
                 scheduler[key] = round(scheduler[key] * epochs / old)
+        for key, least in (("end", scheduler.get("begin", 0) + 1), ("T_max", 1)):  # mmengine takes no empty schedule
+            if key in scheduler:
+                scheduler[key] = max(scheduler[key], least)
         if "milestones" in scheduler:
             scheduler.milestones = [max(1, round(milestone * epochs / old)) for milestone in scheduler.milestones]
 
@@ -59,8 +64,8 @@ def set_learning_rate(cfg: Config, lr: float | None, devices: int = 1) -> str:
         cfg.auto_scale_lr.enable = False
         cfg.auto_scale_lr.base_batch_size = batch
     if lr is not None:
-        if lr <= 0:
-            raise UsageError(f"--lr {lr:g}: it must be above 0.")
+        if not 0 < lr < math.inf:
+            raise UsageError(f"--lr {lr:g}: it must be a finite number above 0.")
         optimizer.lr = lr
         return f"learning rate {lr:g} (--lr)"
     if not base or base == batch:

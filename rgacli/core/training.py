@@ -16,9 +16,12 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from rgacli.core.checkpoints import misfits, read_checkpoint, state_dict
+from rgacli.core.configs import BUILD_ERRORS, cannot_build
 from rgacli.core.probes import truncate_metrics
 from rgacli.errors import RunFailed
 from rgacli.files import replacing
@@ -36,6 +39,19 @@ class QuietRunner(Runner):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(lambda record: "deprecated" not in record.getMessage())  # mmengine's, of itself
         return logger
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As Runner's, but refuses what is no checkpoint, and warns of weights that do not fit instead of printing it.
+
+        Raises:
+            UsageError: as `read_checkpoint`.
+        """
+        if "://" not in str(filename):
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            found = list(misfits(model, state_dict(read_checkpoint(filename))))
+            if found:
+                self.logger.warning(f"checkpoint {filename} fits the model in part: it {'; it '.join(found)}.")
+        return super().load_checkpoint(filename, *args, **kwargs)
 
     def dump_config(self) -> None:
         """The run directory holds the config already."""
@@ -104,6 +120,11 @@ class InterruptHook(Hook):
         self._signal: int | None = None
         self._previous: dict[int, Any] = {}
 
+    @property
+    def is_training(self) -> bool:
+        """Whether all was built and the training has begun."""
+        return bool(self._previous)
+
     def before_train(self, runner: Runner) -> None:
         """Takes over the signals; the second of them ends the process as usual."""
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -139,7 +160,7 @@ class FiniteLossHook(Hook):
         images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
         raise RunFailed(
             f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images}): lower --lr or "
-            "--lambda0, or go on from the last checkpoint by --resume."
+            "--lambda0."
         )
 
 
@@ -171,6 +192,8 @@ def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
         if key not in ("type", "out_dir")
     }
     cfg.default_hooks.checkpoint = dict(own, type="RunCheckpointHook", out_dir=str(checkpoints))
+    # Validation is logged at its iteration, as training is, so that a resumed run can tell what came after it.
+    cfg.default_hooks.setdefault("logger", dict(type="LoggerHook"))["log_metric_by_epoch"] = False
     if cfg.train_cfg.get("type", "EpochBasedTrainLoop") == "EpochBasedTrainLoop":
         cfg.train_cfg.type = "ResumableTrainLoop"
 
@@ -188,6 +211,7 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     Raises:
         Interrupted: by a signal; a checkpoint was written.
         RunFailed: the loss is no longer finite.
+        UsageError: what the config describes cannot be built, or a checkpoint cannot be used.
     """
     cfg.load_from = str(resume_from) if resume_from else cfg.get("load_from")
     cfg.resume = resume_from is not None
@@ -201,5 +225,9 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
             for hook in own_hooks:
                 runner.register_hook(hook, priority=hook.priority)
             runner.train()
+    except BUILD_ERRORS as error:
+        if interrupt.is_training:
+            raise
+        raise cannot_build(error) from error
     finally:
         interrupt.restore()

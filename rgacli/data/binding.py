@@ -53,6 +53,8 @@ def require_trainable(cfg: Any) -> None:
     for split, loader in _LOADERS.items():
         config = dataset_config(cfg[loader])
         path, folder = annotation_file(config), image_folder(config)
+        if not Path(path).is_file():
+            raise DataError(f"{path}: no such annotation file; name the dataset's folder by --data.")
         content = load_annotations(Path(path))
         if not any(gt_counts(content).values()):
             raise DataError(f"{path}: no objects in the {split} split, so there is nothing to learn or to measure on.")

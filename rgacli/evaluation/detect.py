@@ -11,12 +11,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from rgacli.core.checkpoints import load_weights
+from rgacli.core.detector import build_detector
 from rgacli.core.ensembling import ENSEMBLE
 from rgacli.core.ratios import head_names, parse_ratios, slug
 from rgacli.core.training import QuietRunner, quiet_stdout
 from rgacli.data.binding import annotation_file, dataset_config
-from rgacli.errors import UsageError
+from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.coco_metrics import METRICS
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import WHOLE
@@ -32,8 +32,10 @@ def split_dataloader(cfg: Config, split: str) -> Any:
     Raises:
         UsageError: there is no such split.
     """
-    if split not in SPLITS or not cfg.get(f"{split}_dataloader"):
+    if split not in SPLITS:
         raise UsageError(f"--split {split}: it can be one of {', '.join(SPLITS)}.")
+    if not cfg.get(f"{split}_dataloader"):
+        raise UsageError(f"--split {split}: the config has no {split}_dataloader.")
     loader = copy.deepcopy(cfg[f"{'val' if split == 'train' else split}_dataloader"])
     if split == "train":
         source, target = dataset_config(cfg.train_dataloader), dataset_config(loader)
@@ -62,15 +64,14 @@ def detect(
     Raises:
         UsageError: the split or the checkpoint cannot be used.
     """
-    model = copy.deepcopy(cfg.model)
-    if model.get("roi_head", {}).get("type") == "ParallelRoIHead":
-        model.roi_head.keep_heads = True
-    model.backbone.init_cfg = None  # the checkpoint holds the backbone: nothing to download
+    cfg = copy.deepcopy(cfg)
+    if cfg.model.get("roi_head", {}).get("type") == "ParallelRoIHead":
+        cfg.model.roi_head.keep_heads = True
     loader = split_dataloader(cfg, split)
     annotations = annotation_file(dataset_config(loader))
     with quiet_stdout():
         runner = QuietRunner(
-            model=model,
+            model=build_detector(cfg, checkpoint),  # refuses a bad checkpoint before anything is written
             work_dir=str(log_dir),
             test_dataloader=loader,
             test_cfg=dict(type="TestLoop"),
@@ -79,7 +80,6 @@ def detect(
             env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
             experiment_name=f"detect_{split}",
         )
-        load_weights(runner.model, checkpoint)
         for hook in hooks:
             runner.register_hook(hook)
         values = runner.test()
@@ -89,15 +89,18 @@ def detect(
 
 
 def saved_detections(checkpoint: Path, annotations: dict, ann_file: str, out_dir: Path) -> dict[str, list[dict]] | None:
-    """What `detect` left in `out_dir`: variant -> detections. None unless of this checkpoint on these annotations."""
-    path = out_dir / _SOURCE
-    if not path.is_file():
+    """What `detect` left in `out_dir`: variant -> detections.
+
+    None if that is not whole, or not of this checkpoint on these annotations.
+    """
+    try:
+        source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
+        metrics = source.pop("metrics")
+        if source != _source(checkpoint, ann_file):
+            return None
+        return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in metrics}
+    except (FileNotFoundError, ValueError, LookupError, DataError):
         return None
-    source = json.loads(path.read_text(encoding="utf-8"))
-    metrics = source.pop("metrics")
-    if source != _source(checkpoint, ann_file):
-        return None
-    return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in metrics}
 
 
 def _source(checkpoint: Path, ann_file: str) -> dict[str, Any]:

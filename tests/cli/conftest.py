@@ -1,0 +1,86 @@
+"""A tiny dataset and one run trained on it, which the tests of the commands share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.cli.commands import EPOCHS, RUN, TINY, call
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left: its folder holds runs/, and nothing else."""
+
+    root: Path
+    output: CompletedProcess
+
+    @property
+    def run(self) -> Path:
+        return self.root / "runs" / RUN
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory) -> Path:
+    """Folder of 8 images to train on, 4 to validate and 4 to test on, of 64x48 px. Not to be written to."""
+    from rgacli.data.synthetic import write_dataset
+
+    root = tmp_path_factory.mktemp("data") / "drawn"
+    write_dataset(root, sizes={"train": 8, "val": 4, "test": 4}, image_size=(64, 48), max_objects=9)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, dataset) -> Trained:
+    """The shared run, trained by the real command with default λ0 and ratios. Not to be written to."""
+    root = tmp_path_factory.mktemp("trained")
+    output = call("train", "quickstart", "--data", dataset, "--epochs", EPOCHS, "--name", RUN, *TINY, cwd=root)
+    assert output.returncode == 0, output.stderr
+    return Trained(root, output)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, trained) -> Path:
+    """A copy of the shared run, in runs/ of the working folder."""
+    return Path(shutil.copytree(trained.run, folder / "runs" / RUN))
+
+
+@pytest.fixture
+def near_misses(monkeypatch, dataset) -> None:
+    """Has detectors find each object of the test split a few pixels off, at a random score: AP between 0 and 1."""
+    import numpy as np
+
+    from rgacli.evaluation import variants_metric
+
+    objects = defaultdict(list)
+    for entry in json.loads((dataset / "annotations/test.json").read_text())["annotations"]:
+        objects[entry["image_id"]].append(entry)
+    rng = np.random.default_rng(0)
+
+    def off_by_pixels(image_id, instances, category_of):
+        return [
+            {
+                "image_id": image_id,
+                "category_id": entry["category_id"],
+                "bbox": (np.array(entry["bbox"]) + rng.normal(0, 1.5, 4)).clip(1).tolist(),
+                "score": rng.random(),
+            }
+            for entry in objects[image_id]
+        ]
+
+    monkeypatch.setattr(variants_metric, "_coco_results", off_by_pixels)
+

@@ -1,0 +1,331 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from rgacli.core import training
+from rgacli.core.configs import load_config
+from rgacli.core.parallel_heads import ParallelRoIHead
+from rgacli.data.synthetic import VERSION
+from tests.cli.commands import EPOCHS, ITERATIONS, RUN, SMALL, TINY, error_line, invoke, logged, settings, start
+
+HEADS = ("1to1", "1to9")
+
+
+def train(dataset, *arguments, name="new"):
+    return invoke("train", "quickstart", "--data", dataset, "--name", name, *TINY, *arguments)
+
+
+@pytest.fixture
+def without_training(monkeypatch):
+    """Leaves all of `rgacli train` but the training itself."""
+
+    def leave_a_checkpoint(cfg, checkpoints, *_):
+        checkpoints.mkdir()
+        (checkpoints / "epoch_1.pth").touch()
+
+    monkeypatch.setattr(training, "train", leave_a_checkpoint)
+
+
+@pytest.fixture
+def fails_at(monkeypatch):
+    """Raises an error in a training's n-th iteration, from 0."""
+
+    def arrange(iteration, error):
+        remaining = iter(range(iteration))
+        loss = ParallelRoIHead.loss
+
+        def failing(*arguments, **options):
+            if next(remaining, None) is None:
+                raise error
+            return loss(*arguments, **options)
+
+        monkeypatch.setattr(ParallelRoIHead, "loss", failing)
+
+    return arrange
+
+
+# What a training leaves
+
+
+def test_a_training_leaves_one_run_directory_and_nothing_else(trained):
+    assert [path.name for path in trained.root.iterdir()] == ["runs"]
+    assert {path.name for path in trained.run.iterdir()} == {"checkpoints", "config.py", "logs", "metrics.jsonl"}
+    assert {path.name for path in (trained.run / "checkpoints").iterdir()} == {
+        f"epoch_{epoch + 1}.pth" for epoch in range(EPOCHS)
+    }
+
+
+def test_every_step_is_logged_once_with_lambda_falling_from_lambda0_to_one(trained):
+    steps, _ = logged(trained.run)
+    assert [step["iter"] for step in steps] == list(range(1, ITERATIONS + 1))
+    assert [step["lambda"] for step in steps] == pytest.approx([7 - 6 * t / ITERATIONS for t in range(ITERATIONS)])
+
+
+def test_every_step_has_the_losses_and_what_each_head_drew(trained):
+    for step in logged(trained.run)[0]:
+        parts = [key for key in step if "loss" in key and key != "loss"]
+        assert {*parts} >= {"loss_rpn_cls", "loss_rpn_bbox", *(f"{head}.loss_cls" for head in HEADS)}
+        assert step["loss"] == pytest.approx(sum(step[key] for key in parts), rel=1e-4)
+        for head in HEADS:
+            assert 0 <= step[f"{head}.positives"] <= 32
+            assert step[f"{head}.positives"] + step[f"{head}.negatives"] == pytest.approx(64)
+            assert 0 <= step[f"{head}.acc_pos"] <= 100
+            assert 0 <= step[f"{head}.acc_neg"] <= 100
+
+
+def test_validation_is_logged_at_its_iteration_for_each_head_and_the_ensemble(trained):
+    (validation,) = logged(trained.run)[1]
+    assert validation["step"] == ITERATIONS
+    assert {f"coco/{variant}/AP50" for variant in (*HEADS, "ensemble")} <= set(validation)
+
+
+def test_the_config_reloads_with_the_method_in_it(trained, dataset):
+    cfg = load_config(str(trained.run / "config.py"))
+    assert cfg.model.roi_head.ratios == ["1:1", "1:9"]
+    assert next(hook.lambda0 for hook in cfg.custom_hooks if hook.type == "GradientAnnealingHook") == 7
+    assert cfg.train_dataloader.dataset.ann_file == str(dataset / "annotations/train.json")
+    assert cfg.train_cfg.max_epochs == EPOCHS
+    assert cfg.randomness.seed == 0
+
+
+def test_messages_are_plain_lines_on_stderr(trained):
+    assert trained.output.stdout == ""
+    assert not {"\x1b", "\r"} & set(trained.output.stderr)
+    lines = trained.output.stderr.splitlines()
+    assert lines[0].startswith("learning rate 0.01 = 0.02 · 4/8 (linear scaling")
+    assert lines[1] == f"run runs/{RUN}: 2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
+    for shown in (f"epoch {EPOCHS}/{EPOCHS}  {ITERATIONS}/{ITERATIONS}", "ETA", "loss", "λ 2.00", "positives 1:1"):
+        assert any(shown in line for line in lines), shown
+    assert any("validation AP" in line and "ensemble" in line for line in lines)
+    assert lines[-1] == f"next: rgacli eval {RUN} --head all; rgacli analyze gt-bins {RUN}"
+
+
+def test_lambda0_of_one_and_a_ratio_of_one_to_three_is_the_plain_baseline(folder, dataset):
+    result = train(dataset, "--lambda0", 1, "--ratios", "1:3", "--epochs", 1)
+    assert result.exit_code == 0, result.stderr
+    steps, _ = logged(folder / "runs/new")
+    assert {step["lambda"] for step in steps} == {1.0}
+    assert {key.split(".")[0] for key in steps[0] if key.endswith(".positives")} == {"1to3"}
+    alone = invoke("eval", "--json")
+    assert list(json.loads(alone.stdout)["heads"]) == ["1:3"]
+    assert "single head" in error_line(invoke("ensemble").stderr)
+
+
+# What the options do
+
+
+@pytest.mark.parametrize(
+    ("options", "lr", "message"),
+    [
+        ([], 0.01, "0.01 = 0.02 · 4/8 (linear scaling from the config's batch size; --lr sets it)"),
+        (["--batch-size", "2"], 0.005, "0.005 = 0.02 · 2/8"),
+        (["--batch-size", "8"], 0.02, "0.02 (the config's, for 8 images a step)"),
+        (["--batch-size", "2", "--lr", "0.3"], 0.3, "0.3 (--lr)"),
+    ],
+)
+def test_the_learning_rate_follows_the_batch_size_and_says_so(
+    folder, dataset, without_training, options, lr, message
+):
+    result = train(dataset, *options)
+    assert f"learning rate {message}" in result.stderr
+    cfg = load_config("runs/new/config.py")
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr)
+    assert not cfg.auto_scale_lr.enable
+
+
+def test_options_reach_the_config(folder, dataset, without_training):
+    options = ("--lambda0", 3, "--anneal", "none", "--ratios", "1:1,1:1,1:9", "--sampling", "hard", "--seed", 5)
+    result = train(dataset, *options, "--epochs", 4, "--set", "model.train_cfg.rcnn.sampler.num=32")
+    assert "3 R-CNN heads at 1:1, 1:1#2, 1:9 (hard sampling), λ0 3 (none)" in result.stderr
+    cfg = load_config("runs/new/config.py")
+    assert (cfg.train_cfg.max_epochs, cfg.randomness.seed, cfg.model.train_cfg.rcnn.sampler.num) == (4, 5, 32)
+
+
+def test_without_config_and_data_it_trains_the_quickstart_on_the_embedded_dataset(
+    folder, dataset, without_training, monkeypatch
+):
+    cache = folder / "cache"
+    shutil.copytree(dataset, cache / f"embedded-v{VERSION}")
+    monkeypatch.setenv("RGACLI_CACHE", str(cache))
+    result = invoke("train")
+    assert "no CONFIG and no --data: training the quickstart config on the embedded dataset" in result.stderr
+    (run,) = (folder / "runs").iterdir()
+    assert run.name.startswith("quickstart_")
+    assert load_config(str(run / "config.py")).train_dataloader.dataset.ann_file.startswith(str(cache))
+
+
+def test_data_without_a_config_trains_the_small_detector_and_says_so(folder, dataset, without_training):
+    assert "no CONFIG: training faster-rcnn_r18-lite_fpn_rga-prm" in invoke("train", "--data", dataset).stderr
+
+
+def test_stock_configs_of_mmdet_are_found_by_name(folder, dataset, without_training):
+    result = invoke("train", "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "--data", dataset, "--name", "stock")
+    assert result.exit_code == 0, result.stderr
+    cfg = load_config("runs/stock/config.py")
+    assert (cfg.model.backbone.depth, cfg.model.roi_head.type) == (50, "ParallelRoIHead")
+
+
+def test_weights_to_start_from_that_fit_in_part_are_warned_of(folder, run, dataset):
+    checkpoint = torch.load(run / "checkpoints/epoch_3.pth", weights_only=True)
+    checkpoint["state_dict"]["neck.fpn_convs.0.conv.bias"] = torch.zeros(5)
+    torch.save(checkpoint, "other.pth")
+    result = train(dataset, "--epochs", 1, "--set", "load_from=other.pth")
+    assert result.exit_code == 0, result.stderr
+    assert "other.pth fits the model in part: it has in other shapes neck.fpn_convs.0.conv.bias" in result.stderr
+
+
+# Stopping and going on
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory, dataset):
+    """A run of six epochs to which Ctrl-C came after three iterations: its working folder, exit code and stderr."""
+    root = tmp_path_factory.mktemp("interrupted")
+    one_worker = settings({"train_dataloader.num_workers": 1, "val_dataloader.num_workers": 1})
+    arguments = ("--data", dataset, "--epochs", 6, "--name", "stopped", *SMALL, *one_worker)
+    with start("train", "quickstart", *arguments, cwd=root, start_new_session=True) as process:
+        metrics = root / "runs/stopped/metrics.jsonl"
+        while process.poll() is None and not (metrics.is_file() and metrics.read_text().count("\n") >= 3):
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the data-loading process too
+        _, stderr = process.communicate(timeout=60)
+    return root, process.returncode, stderr
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(interrupted):
+    root, code, stderr = interrupted
+    assert code == 130
+    last = logged(root / "runs/stopped")[0][-1]["iter"]
+    assert 3 <= last < 12
+    assert f"stopped by SIGINT after iteration {last}." in error_line(stderr)
+    assert "rgacli train --resume --name stopped" in error_line(stderr)
+    assert (root / f"runs/stopped/checkpoints/iter_{last}.pth").is_file()
+
+
+def test_a_resumed_run_ends_as_if_it_had_never_stopped(interrupted, monkeypatch):
+    root, *_ = interrupted
+    monkeypatch.chdir(root)
+    result = invoke("train", "--resume", "--name", "stopped")
+    assert result.exit_code == 0, result.stderr
+    assert "from runs/stopped/checkpoints/iter_" in result.stderr
+    steps, validations = logged(root / "runs/stopped")
+    assert [step["iter"] for step in steps] == list(range(1, 13))
+    assert [step["lambda"] for step in steps] == pytest.approx([7 - 6 * t / 12 for t in range(12)])
+    assert [validation["step"] for validation in validations] == [12]
+
+
+def test_resuming_logs_no_step_and_no_validation_twice(folder, run):
+    cfg = (run / "config.py").read_text()
+    (run / "config.py").write_text(cfg.replace(f"val_interval={EPOCHS}", "val_interval=1"))
+    (run / "checkpoints/epoch_3.pth").unlink()
+    assert invoke("train", "--resume").exit_code == 0
+    steps, validations = logged(run)
+    assert [step["iter"] for step in steps] == list(range(1, ITERATIONS + 1))
+    assert [validation["step"] for validation in validations] == [ITERATIONS]
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing(folder, dataset, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stopped)
+    assert train(dataset).exit_code != 0
+    assert list(folder.iterdir()) == []
+
+
+# Failing
+
+OUT_OF_MEMORY = {
+    "cuda": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "cpu": RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+}
+
+
+@pytest.mark.parametrize("where", OUT_OF_MEMORY)
+def test_out_of_memory_in_the_first_step_leaves_nothing(folder, dataset, fails_at, where):
+    fails_at(0, OUT_OF_MEMORY[where])
+    result = train(dataset)
+    assert result.exit_code == 1
+    assert "out of memory: lower --batch-size" in error_line(result.stderr)
+    assert list(folder.iterdir()) == []
+
+
+def test_out_of_memory_later_keeps_what_was_made_and_says_how_to_go_on(folder, dataset, fails_at):
+    fails_at(3, OUT_OF_MEMORY["cuda"])
+    result = train(dataset, "--epochs", 3)
+    assert result.exit_code == 1
+    assert "rgacli train --resume --name new" in error_line(result.stderr)
+    assert (folder / "runs/new/checkpoints/epoch_1.pth").is_file()
+    assert [step["iter"] for step in logged(folder / "runs/new")[0]] == [1, 2, 3]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(folder, dataset):
+    result = train(dataset, "--lr", 1e30)
+    assert result.exit_code == 1
+    assert "the loss is not finite at iteration" in error_line(result.stderr)
+    for checkpoint in (folder / "runs/new").glob("checkpoints/*.pth"):
+        weights = torch.load(checkpoint, weights_only=True)["state_dict"].values()
+        assert all(torch.isfinite(weight).all() for weight in weights)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_is_named(folder, dataset, workers):
+    copy = shutil.copytree(dataset, folder / "cut")
+    for image in (copy / "images/train").iterdir():
+        os.truncate(image, 300)
+    in_process = settings({"train_dataloader.num_workers": workers, "train_dataloader.persistent_workers": False})
+    result = train(copy, *in_process)
+    assert result.exit_code == 1
+    line = error_line(result.stderr)
+    assert line.startswith(f"error: failed to load image: {copy}/images/train/0000")
+    assert "rgacli data check" in line
+    assert not (folder / "runs").exists()
+
+
+def test_a_full_disk_keeps_the_earlier_checkpoints(folder, dataset, monkeypatch):
+    replace = os.replace
+
+    def full_from_the_second(source, target):
+        if str(target).endswith("epoch_2.pth"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full_from_the_second)
+    result = train(dataset, "--epochs", 3)
+    assert result.exit_code == 1
+    assert "the disk is full" in error_line(result.stderr)
+    assert [path.name for path in (folder / "runs/new/checkpoints").iterdir()] == ["epoch_1.pth"]
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert invoke("train", "--resume").exit_code == 0
+    assert [step["iter"] for step in logged(folder / "runs/new")[0]] == list(range(1, ITERATIONS + 1))
+
+
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A working folder on a file system of 3 MB, where such a thing may be mounted."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", root], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a file system cannot be mounted here")
+    monkeypatch.chdir(root)
+    yield root
+    monkeypatch.undo()
+    subprocess.run(["umount", "--lazy", root], check=True)
+
+
+def test_a_disk_that_is_really_full_keeps_the_earlier_checkpoint(small_disk, dataset):
+    result = train(dataset, "--epochs", 3)
+    assert result.exit_code == 1
+    assert "the disk is full" in error_line(result.stderr)
+    assert [path.name for path in (small_disk / "runs/new/checkpoints").iterdir()] == ["epoch_1.pth"]
+    torch.load(small_disk / "runs/new/checkpoints/epoch_1.pth", weights_only=True)

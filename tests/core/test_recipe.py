@@ -1,0 +1,173 @@
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+
+from rgacli.core.configs import bundled_configs, load_config
+from rgacli.core.ratios import parse_ratios
+from rgacli.core.recipe import add_imports, apply_method, check_supported, require_rpn
+from rgacli.errors import UsageError
+from tests.core import tiny
+
+R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
+OURS = "GradientAnnealingHook"
+
+
+def applied(name=R50, **arguments):
+    cfg = load_config(name)
+    apply_method(cfg, **arguments)
+    return cfg
+
+
+def annealing(cfg):
+    """The config's one annealing hook."""
+    (hook,) = [hook for hook in cfg.custom_hooks if hook.type == OURS]
+    return hook
+
+
+def refusal(function, *arguments, **keywords):
+    """The UsageError's one line."""
+    with pytest.raises(UsageError) as error:
+        function(*arguments, **keywords)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        R50,
+        "mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py",
+        "mmdet::faster_rcnn/faster-rcnn_x101-64x4d_fpn_1x_coco.py",
+        "mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py",
+        "mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py",
+        *bundled_configs(),
+    ],
+)
+def test_a_faster_rcnn_gets_the_papers_method_by_default(name):
+    cfg = applied(name)
+    roi_head = cfg.model.roi_head
+    assert (roi_head.type, list(roi_head.ratios), roi_head.sampling) == ("ParallelRoIHead", ["1:1", "1:9"], "soft")
+    assert annealing(cfg) == dict(type=OURS, lambda0=7.0, anneal="linear")
+    assert "rgacli.core" in cfg.custom_imports.imports
+
+
+def test_a_users_file_is_rewritten_too(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(f'_base_ = "{R50}"\nmodel = dict(roi_head=dict(bbox_head=dict(num_classes=4)))\n')
+    cfg = applied(str(path))
+    assert cfg.model.roi_head.type == "ParallelRoIHead"
+    assert cfg.model.roi_head.bbox_head.num_classes == 4
+
+
+def test_what_is_asked_for_overrides_what_the_config_has():
+    cfg = tiny.tiny_config()
+    apply_method(cfg, lambda0=3, anneal="none", ratios=parse_ratios("1:2,1:2"), sampling="hard")
+    assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:2", "1:2"], "hard")
+    assert annealing(cfg) == dict(type=OURS, lambda0=3.0, anneal="none")
+
+
+def test_what_is_not_asked_for_stays_as_the_config_has_it():
+    cfg = tiny.tiny_config(ratios=["1:5"], sampling="hard")
+    cfg.custom_hooks = [dict(type=OURS, lambda0=2.0, anneal="none")]
+    apply_method(cfg)
+    assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:5"], "hard")
+    assert annealing(cfg) == dict(type=OURS, lambda0=2.0, anneal="none")
+
+
+def test_other_hooks_and_imports_stay():
+    cfg = load_config(R50)
+    cfg.custom_hooks = [dict(type="EMAHook")]
+    cfg.custom_imports = dict(imports="mmdet.models", allow_failed_imports=True)
+    apply_method(cfg)
+    assert [hook.type for hook in cfg.custom_hooks] == ["EMAHook", OURS]
+    assert cfg.custom_imports == dict(imports=["mmdet.models", "rgacli.core"], allow_failed_imports=True)
+
+
+def test_an_import_is_added_once():
+    cfg = Config()
+    add_imports(cfg, "a")
+    add_imports(cfg, "b", "a")
+    assert cfg.custom_imports.imports == ["a", "b"]
+
+
+@pytest.mark.parametrize("arguments", [{}, dict(lambda0=3, ratios=parse_ratios("1:2,1:3"), sampling="hard")])
+def test_applying_it_twice_is_applying_it_once(arguments):
+    cfg = applied(**arguments)
+    once = cfg.pretty_text
+    apply_method(cfg)
+    assert cfg.pretty_text == once
+    apply_method(cfg, **arguments)
+    assert cfg.pretty_text == once
+
+
+def test_a_rewritten_config_is_the_same_after_being_written_and_read():
+    cfg = applied(lambda0=5, ratios=parse_ratios("1:1,1:3,1:9"), sampling="hard")
+    again = Config.fromstring(cfg.pretty_text, ".py")
+    assert again.to_dict() == cfg.to_dict()
+
+
+def test_a_rewritten_config_builds_with_the_configs_own_heads():
+    init_default_scope("mmdet")
+    cfg = applied(ratios=parse_ratios("1:1,1:3,1:9"))
+    roi_head, train_cfg = cfg.model.roi_head, cfg.model.train_cfg
+    head = MODELS.build(ConfigDict(roi_head, train_cfg=train_cfg.rcnn, test_cfg=cfg.model.test_cfg.rcnn))
+    assert [single.fc_cls.out_features for single in head.bbox_head] == [81, 81, 81]
+    assert [sampler.pos_fraction for sampler in head.bbox_samplers] == [0.5, 0.25, 0.1]
+    assert {sampler.num for sampler in head.bbox_samplers} == {512}
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", "RetinaNet has no RoI head"),
+        ("mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", "MaskRCNN with a mask head"),
+        ("mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py", "RoI head CascadeRoIHead"),
+        ("mmdet::double_heads/dh-faster-rcnn_r50_fpn_1x_coco.py", "RoI head DoubleHeadRoIHead"),
+    ],
+)
+def test_what_is_not_supported_is_refused_in_one_line_that_says_what_is(name, complaint):
+    cfg = load_config(name)
+    before = cfg.pretty_text
+    message = refusal(apply_method, cfg)
+    assert complaint in message
+    assert "Supported: Faster R-CNN configs: a StandardRoIHead with one of BBoxHead" in message
+    assert cfg.pretty_text == before
+
+
+def test_an_unknown_bbox_head_is_refused():
+    cfg = load_config(R50)
+    cfg.model.roi_head.bbox_head.type = "mmdet.SABLHead"
+    assert "bbox head SABLHead is not supported. Supported: " in refusal(apply_method, cfg)
+
+
+def test_a_scope_before_a_type_is_no_obstacle():
+    cfg = load_config(R50)
+    cfg.model.roi_head.type = "mmdet.StandardRoIHead"
+    apply_method(cfg)
+    assert cfg.model.roi_head.type == "ParallelRoIHead"
+
+
+def test_a_sampler_that_needs_a_single_heads_losses_is_refused():
+    message = refusal(applied, "mmdet::faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco.py")
+    assert "OHEMSampler" in message
+    assert "RandomSampler" in message
+
+
+def test_a_config_without_a_model_is_refused():
+    assert "no mmdet detector config" in refusal(check_supported, Config(dict(optimizer=1)))
+
+
+@pytest.mark.parametrize("lambda0", [0.99, 0, -7, float("nan"), float("inf")])
+def test_a_lambda0_out_of_range_is_refused(lambda0):
+    assert "--lambda0" in refusal(applied, lambda0=lambda0)
+
+
+def test_hard_sampling_of_another_sampler_is_refused():
+    message = refusal(applied, "mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py", sampling="hard")
+    assert "CombinedSampler" in message
+
+
+def test_proposals_are_asked_of_a_detector_with_an_rpn_only():
+    require_rpn(load_config(R50))
+    assert "RetinaNet has no RPN" in refusal(require_rpn, load_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))

@@ -1,0 +1,123 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+
+from rgacli.core.configs import load_config
+from rgacli.core.schedule import set_batch_size, set_epochs, set_learning_rate, use_mixed_precision
+from rgacli.errors import UsageError
+
+R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
+
+
+def test_twice_the_epochs_stretch_mmdets_schedule_but_not_its_warm_up():
+    cfg = load_config(R50)
+    set_epochs(cfg, 24)
+    warm_up, steps = cfg.param_scheduler
+    assert cfg.train_cfg.max_epochs == 24
+    assert (warm_up.begin, warm_up.end) == (0, 500)
+    assert (steps.begin, steps.end, steps.milestones) == (0, 24, [16, 22])
+
+
+def test_the_quickstarts_cosine_follows_its_epochs():
+    cfg = load_config("quickstart")
+    set_epochs(cfg, 4)
+    warm_up, cosine = cfg.param_scheduler
+    assert (cosine.T_max, cosine.end) == (4, 4)
+    assert warm_up.end == 100
+    assert cfg.train_cfg.val_interval == 4  # else it would never validate
+
+
+@given(epochs=st.integers(1, 60))
+def test_any_number_of_epochs_leaves_a_schedule_that_can_be_built(epochs):
+    cfg = load_config(R50)
+    # A warm-up by epochs as well as a part that begins late: both may round to nothing.
+    cfg.param_scheduler = [
+        dict(type="LinearLR", start_factor=0.1, by_epoch=True, begin=0, end=1),
+        dict(type="CosineAnnealingLR", by_epoch=True, begin=1, end=12, T_max=11),
+        dict(type="MultiStepLR", begin=0, end=12, by_epoch=True, milestones=[8, 11], gamma=0.1),
+        dict(type="ConstantLR", begin=11, by_epoch=True, factor=0.5),
+    ]
+    set_epochs(cfg, epochs)
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
+    for scheduler in cfg.param_scheduler:
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=wrapper))
+    assert 1 <= cfg.train_cfg.val_interval <= epochs
+
+
+def test_the_configs_own_number_of_epochs_changes_nothing():
+    cfg, expected = load_config(R50), load_config(R50)
+    set_epochs(cfg, 12)
+    assert cfg.to_dict() == expected.to_dict()
+
+
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_fewer_than_one_epoch_is_refused(epochs):
+    with pytest.raises(UsageError, match="at least 1"):
+        set_epochs(load_config(R50), epochs)
+
+
+def test_epochs_of_a_config_that_counts_iterations_are_refused():
+    with pytest.raises(UsageError, match="trains by iterations"):
+        set_epochs(load_config("mmdet::faster_rcnn/faster-rcnn_r50-caffe_fpn_90k_coco.py"), 3)
+
+
+def test_batch_size_is_images_per_step():
+    cfg = load_config(R50)
+    set_batch_size(cfg, 5)
+    assert cfg.train_dataloader.batch_size == 5
+    with pytest.raises(UsageError, match="at least 1"):
+        set_batch_size(cfg, 0)
+
+
+@pytest.mark.parametrize(("batch", "devices", "lr"), [(16, 1, 0.02), (2, 1, 0.0025), (2, 8, 0.02), (4, 8, 0.04)])
+def test_the_learning_rate_follows_the_batch_linearly(batch, devices, lr):
+    cfg = load_config(R50)
+    set_batch_size(cfg, batch)
+    why = set_learning_rate(cfg, None, devices)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr)
+    assert f"learning rate {lr:g}" in why
+
+
+def test_a_learning_rate_that_is_given_is_taken_as_it_is():
+    cfg = load_config(R50)
+    assert set_learning_rate(cfg, 0.3) == "learning rate 0.3 (--lr)"
+    assert cfg.optim_wrapper.optimizer.lr == 0.3
+
+
+@pytest.mark.parametrize("lr", [None, 0.3])
+def test_mmengine_does_not_scale_the_learning_rate_again(lr):
+    cfg = load_config(R50)
+    cfg.auto_scale_lr.enable = True
+    set_learning_rate(cfg, lr)
+    assert cfg.auto_scale_lr.enable is False
+
+
+def test_without_a_base_batch_size_the_learning_rate_is_the_configs():
+    cfg = load_config(R50)
+    cfg.auto_scale_lr = None
+    set_learning_rate(cfg, None)
+    assert cfg.optim_wrapper.optimizer.lr == 0.02
+
+
+@pytest.mark.parametrize("lr", [0, -0.1, float("nan"), float("inf")])
+def test_a_learning_rate_out_of_range_is_refused(lr):
+    with pytest.raises(UsageError, match="--lr"):
+        set_learning_rate(load_config(R50), lr)
+
+
+def test_mixed_precision_needs_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="needs a CUDA device"):
+        use_mixed_precision(load_config(R50))
+
+
+def test_mixed_precision_keeps_a_loss_scale_of_the_configs_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    plain, scaled = load_config(R50), load_config(R50)
+    scaled.optim_wrapper.loss_scale = 512.0
+    for cfg, scale in ((plain, "dynamic"), (scaled, 512.0)):
+        use_mixed_precision(cfg)
+        assert (cfg.optim_wrapper.type, cfg.optim_wrapper.loss_scale) == ("AmpOptimWrapper", scale)
