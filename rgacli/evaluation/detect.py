@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def detect(
             test_evaluator=dict(type="VariantsCocoMetric", ann_file=annotations, out_dir=str(out_dir)),
             default_scope=cfg.get("default_scope", "mmdet"),
             env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
-            experiment_name=f"detect_{split}",
+            experiment_name=f"detect_{time.time_ns()}",  # mmengine has one log per name: runs may not share theirs
         )
         for hook in hooks:
             runner.register_hook(hook)

@@ -50,6 +50,11 @@ TINY = SMALL + settings(_IN_PROCESS)
 
 def invoke(*arguments):
     """Runs the command line in this process and in its working folder."""
+    if "mmengine" in sys.modules:
+        from mmengine.utils import ManagerMixin
+
+        for kind in ManagerMixin.__subclasses__():  # what a process starts without: logs, visualizers, …
+            kind._instance_dict.clear()
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

@@ -1,9 +1,21 @@
+import functools
+
 import pytest
+from mmengine.config import utils
 
 from rgacli.core.training import train
 from tests.core import tiny
 
 ON_THE_CPU = ("mmengine.device.utils.DEVICE", "cpu")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _quick_configs():
+    """mmdet's hundred metafiles are read once, and configs printed as they are: yapf takes longer than the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "load", functools.cache(utils.load))
+        patch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
+        yield
 
 
 @pytest.fixture(autouse=True)

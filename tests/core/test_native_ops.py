@@ -13,9 +13,9 @@ from rgacli.errors import UsageError
 from tests.core import tiny
 from tests.core.processes import python, python_code
 
-BOXES = st.lists(
-    st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=12
-)
+SMALL = st.integers(0, 6)
+SIDE = st.integers(1, 8)
+BOXES = st.lists(st.tuples(SMALL, SMALL, SIDE, SIDE), min_size=1, max_size=12)
 needs_stand_in = pytest.mark.skipif(native_ops.origin() != "torchvision", reason="a full mmcv is installed")
 
 # --- nms
@@ -49,6 +49,12 @@ def test_nms_keeps_what_brute_force_keeps(corners, data, threshold, offset):
     assert found[:, :4].tolist() == [list(boxes[index]) for index in expected]
     best = [index for index in expected if scores[index] > 0.25][:2]
     assert mmcv.ops.nms(*tensors, threshold, offset=offset, score_threshold=0.25, max_num=2)[1].tolist() == best
+
+
+def test_the_offset_counts_a_boxs_last_pixel():
+    boxes, scores = torch.tensor([[0.0, 0, 1, 1], [1, 0, 2, 1]]), torch.tensor([0.9, 0.8])
+    assert mmcv.ops.nms(boxes, scores, 0.25, offset=0)[1].tolist() == [0, 1]
+    assert mmcv.ops.nms(boxes, scores, 0.25, offset=1)[1].tolist() == [0]  # 2 pixels of 6
 
 
 def test_nms_of_nothing_is_nothing():

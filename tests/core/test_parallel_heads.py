@@ -188,9 +188,17 @@ def test_only_hard_sampling_makes_up_for_missing_positives():
 # --- losses
 
 
+def bbox_head_config(**changes):
+    return dict(tiny.tiny_config().model.roi_head.bbox_head, **changes)
+
+
+IOU_LOSS = dict(reg_decoded_bbox=True, loss_bbox=dict(type="GIoULoss"))  # it needs the RoIs themselves
+
+
+@pytest.mark.parametrize("changes", [{}, IOU_LOSS], ids=["L1", "GIoU"])
 @pytest.mark.parametrize("sampling", ["soft", "hard"])
-def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(sampling):
-    head = make(sampling=sampling)
+def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(sampling, changes):
+    head = make(sampling=sampling, bbox_head=bbox_head_config(**changes))
     found, x = roi_losses(head)
     total(found).backward()
     gradients = [level.grad for level in x]
@@ -276,15 +284,17 @@ def test_an_accuracy_on_no_positives_is_left_out():
 
 
 def test_as_many_configs_of_heads_as_ratios_are_needed():
-    config = tiny.tiny_config().model.roi_head.bbox_head
     with pytest.raises(ValueError, match=r"3 bbox heads for 2 ratios \(1:1, 1:9\)"):
-        make(bbox_head=[config] * 3)
+        make(bbox_head=[bbox_head_config()] * 3)
 
 
 def test_heads_may_have_configs_of_their_own():
-    config = tiny.tiny_config().model.roi_head.bbox_head
-    head = make(bbox_head=[config, dict(config, fc_out_channels=8)])
+    other = bbox_head_config(fc_out_channels=8, loss_cls=dict(type="CrossEntropyLoss", loss_weight=0.0))
+    head = make(bbox_head=[bbox_head_config(), other])
     assert [single.fc_cls.in_features for single in head.bbox_head] == [32, 8]
+    losses, _ = roi_losses(head)
+    assert losses["1to1.loss_cls"] > 0
+    assert losses["1to9.loss_cls"] == 0
 
 
 # --- detections
@@ -308,7 +318,7 @@ def test_one_pass_yields_every_variant(keep_heads):
 @pytest.mark.parametrize("class_agnostic", [False, True])
 @pytest.mark.parametrize(("ratios", "box_head"), [(("1:1", "1:9"), 0), (("1:9", "1:3", "3:9", "1:5"), 1)])
 def test_the_ensemble_is_the_papers(ratios, box_head, class_agnostic):
-    head = make(ratios, bbox_head=dict(tiny.tiny_config().model.roi_head.bbox_head, reg_class_agnostic=class_agnostic))
+    head = make(ratios, bbox_head=bbox_head_config(reg_class_agnostic=class_agnostic))
     found, samples = roi_predictions(head)
     x, boxes = tiny.features(), [result.bboxes for result in tiny.proposals(samples)]
     with torch.no_grad():

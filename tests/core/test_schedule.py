@@ -1,7 +1,5 @@
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
@@ -30,7 +28,7 @@ def test_the_quickstarts_cosine_follows_its_epochs():
     assert cfg.train_cfg.val_interval == 4  # else it would never validate
 
 
-@given(epochs=st.integers(1, 60))
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 12, 13, 60])
 def test_any_number_of_epochs_leaves_a_schedule_that_can_be_built(epochs):
     cfg = load_config(R50)
     # A warm-up by epochs as well as a part that begins late: both may round to nothing.
