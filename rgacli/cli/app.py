@@ -29,7 +29,7 @@ class OneLineErrors(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             known = explain(error)
-            messages.print(f"error: {known}", style="bold red", markup=False)
+            messages.print(f"error: {known}", style="bold red")
             raise typer.Exit(known.exit_code) from None
 
 

@@ -10,17 +10,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """One line for the person at the terminal, on stderr."""
-    messages.print(text, markup=False)
+    messages.print(text)
 
 
 def warn(text: str) -> None:
     """One warning line on stderr."""
-    messages.print(f"warning: {text}", style="yellow", markup=False)
+    messages.print(f"warning: {text}", style="yellow")
 
 
 def print_json(value: Any) -> None:
@@ -49,8 +49,8 @@ def print_table(
             table.add_section()
         table.add_row(*("" if key == group and row[key] == shown else _cell(row.get(key)) for key in columns))
         shown = row.get(group)
-    console = Console(highlight=False)
-    console.print(title, style="bold", markup=False, soft_wrap=True)  # above the table, which may be narrower
+    console = Console(highlight=False, markup=False, emoji=False)  # names are the user's: they are text
+    console.print(title, style="bold", soft_wrap=True)  # above the table, which may be narrower
     console.print(table)
 
 

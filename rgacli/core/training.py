@@ -40,19 +40,6 @@ class QuietRunner(Runner):
                 handler.addFilter(lambda record: "deprecated" not in record.getMessage())  # mmengine's, of itself
         return logger
 
-    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """As Runner's, but refuses what is no checkpoint, and warns of weights that do not fit instead of printing it.
-
-        Raises:
-            UsageError: as `read_checkpoint`.
-        """
-        if "://" not in str(filename):
-            model = self.model.module if is_model_wrapper(self.model) else self.model
-            found = list(misfits(model, state_dict(read_checkpoint(filename))))
-            if found:
-                self.logger.warning(f"checkpoint {filename} fits the model in part: it {'; it '.join(found)}.")
-        return super().load_checkpoint(filename, *args, **kwargs)
-
     def dump_config(self) -> None:
         """The run directory holds the config already."""
 
@@ -164,6 +151,17 @@ class FiniteLossHook(Hook):
         )
 
 
+class MisfitHook(Hook):
+    """Warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout)."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compares names and shapes."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        found = "; it ".join(misfits(model, state_dict(checkpoint)))
+        if found:
+            runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
+
+
 class ResumedMetricsHook(Hook):
     """Drops what was logged after the checkpoint that a run resumes from: those iterations are logged again."""
 
@@ -215,8 +213,10 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     """
     cfg.load_from = str(resume_from) if resume_from else cfg.get("load_from")
     cfg.resume = resume_from is not None
+    if cfg.load_from and "://" not in cfg.load_from:
+        read_checkpoint(cfg.load_from)  # refuses a bad one before anything is written
     interrupt = InterruptHook(checkpoints)
-    own_hooks = [FiniteLossHook(), *hooks, interrupt]
+    own_hooks = [MisfitHook(), FiniteLossHook(), *hooks, interrupt]
     if resume_from:
         own_hooks.append(ResumedMetricsHook(metrics))
     try:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -53,9 +53,16 @@ def invoke(*arguments):
     if "mmengine" in sys.modules:
         from mmengine.utils import ManagerMixin
 
-        for kind in ManagerMixin.__subclasses__():  # what a process starts without: logs, visualizers, …
+        for kind in subclasses(ManagerMixin):  # what a process starts without: logs, visualizers, …
             kind._instance_dict.clear()
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    """All that derive from a class, at any depth."""
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
 
 
 def start(*arguments, cwd: Path, **options) -> subprocess.Popen:
@@ -94,6 +101,7 @@ def snapshot(*folders: Path) -> dict[Path, tuple[int, int] | None]:
 
 def logged(run: Path) -> tuple[list[dict], list[dict]]:
     """What a run's metrics.jsonl holds: training steps, validations. Refuses what is no strict JSON."""
+
     def refuse(constant: str):
         raise AssertionError(f"{constant} is no JSON")
 

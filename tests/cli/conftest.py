@@ -94,4 +94,3 @@ def near_misses(monkeypatch, dataset) -> None:
         ]
 
     monkeypatch.setattr(variants_metric, "_coco_results", off_by_pixels)
-

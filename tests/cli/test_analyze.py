@@ -18,9 +18,7 @@ HEADS = ["1:1", "1:9", "ensemble"]
 
 def table_rows(stdout):
     """The cells of a printed table's body."""
-    return [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in stdout.splitlines() if line.startswith("│")
-    ]
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in stdout.splitlines() if line.startswith("│")]
 
 
 def assert_csv_equals(path, rows):
@@ -75,9 +73,9 @@ def test_bins_count_their_images_and_objects(detected, counts):
         assert (row["images"], row["objects"]) == (len(inside), sum(inside))
 
 
-def test_all_images_have_the_ap_that_eval_shows(detected):
-    rows = json.loads(invoke("analyze", "gt-bins", "--json").stdout)["rows"]
+def test_all_images_have_the_ap_that_eval_shows(folder, run, near_misses):
     shown = json.loads(invoke("eval", "--head", "all", "--json").stdout)["heads"]
+    rows = json.loads(invoke("analyze", "gt-bins", "--json").stdout)["rows"]
     for row in rows:
         if row["bin"] == "all":
             assert {key: row[key] for key in ("AP", "AP50", "AP75")} == pytest.approx(

@@ -130,9 +130,7 @@ def test_lambda0_of_one_and_a_ratio_of_one_to_three_is_the_plain_baseline(folder
         (["--batch-size", "2", "--lr", "0.3"], 0.3, "0.3 (--lr)"),
     ],
 )
-def test_the_learning_rate_follows_the_batch_size_and_says_so(
-    folder, dataset, without_training, options, lr, message
-):
+def test_the_learning_rate_follows_the_batch_size_and_says_so(folder, dataset, without_training, options, lr, message):
     result = train(dataset, *options)
     assert f"learning rate {message}" in result.stderr
     cfg = load_config("runs/new/config.py")
@@ -178,7 +176,7 @@ def test_weights_to_start_from_that_fit_in_part_are_warned_of(folder, run, datas
     torch.save(checkpoint, "other.pth")
     result = train(dataset, "--epochs", 1, "--set", "load_from=other.pth")
     assert result.exit_code == 0, result.stderr
-    assert "other.pth fits the model in part: it has in other shapes neck.fpn_convs.0.conv.bias" in result.stderr
+    assert "the checkpoint fits the model in part: it has in other shapes neck.fpn_convs.0.conv.bias" in result.stderr
 
 
 # Stopping and going on

@@ -143,7 +143,7 @@ def test_the_union_of_a_single_head_is_its_draw_in_its_order(draws):
     own = bbox2roi([drawn.priors for drawn in draws[0]])
     if len(own.unique(dim=0)) == len(own):  # nothing repeated
         assert torch.equal(rois, own)
-    assert (index.cummax(dim=0).values.unique() == torch.arange(len(rois))).all()  # by first appearance
+    assert torch.equal(index.cummax(dim=0).values.unique(), torch.arange(len(rois)))  # by first appearance
 
 
 def test_the_same_box_in_two_images_and_a_box_proposed_twice_stay_apart():

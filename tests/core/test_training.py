@@ -14,6 +14,9 @@ from rgacli.core.training import Interrupted, InterruptHook, prepare, train
 from rgacli.errors import RunFailed, UsageError
 from tests.core import tiny
 
+# A run that is resumed in the same process finds its visualizer and logger there already.
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been created, the method")
+
 ITERATIONS = 12  # 3 epochs of 4
 
 

@@ -1,0 +1,93 @@
+import json
+import math
+import os
+
+import pytest
+
+from rgacli.cli import output, progress
+from rgacli.cli.device import use_device
+from rgacli.cli.output import print_json, print_table
+from rgacli.cli.progress import Meter, live_progress
+
+
+def body(text):
+    """The cells of a printed table, below its heading."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+
+
+def test_numbers_have_three_decimals_and_what_is_unknown_a_dash(capsys):
+    print_table("title", {"a": "A", "b": "B"}, [{"a": 1, "b": 0.12345}, {"a": None, "b": math.nan}, {}])
+    text = capsys.readouterr().out
+    assert text.startswith("title\n")
+    assert body(text) == [["1", "0.123"], ["-", "-"], ["-", "-"]]
+
+
+def test_a_group_is_named_once_and_parted_from_the_next(capsys):
+    rows = [{"group": group, "value": value} for group in "ab" for value in (1, 2)]
+    print_table("title", {"group": "G", "value": "V"}, rows, group="group")
+    text = capsys.readouterr().out
+    assert [row[0] for row in body(text)] == ["a", "", "b", ""]
+    assert sum(line.startswith("├") for line in text.splitlines()) == 1
+
+
+def test_a_table_without_headings_has_no_heading_row(capsys):
+    print_table("title", {"a": "", "b": ""}, [{"a": "x", "b": "y"}])
+    assert "┃" not in capsys.readouterr().out
+
+
+def test_markup_in_names_is_text(capsys):
+    print_table("[bold]title", {"a": "A"}, [{"a": "[red]x"}, {"a": "[/x] :cat:"}])
+    text = capsys.readouterr().out
+    assert "[bold]title" in text
+    assert body(text) == [["[red]x"], ["[/x] :cat:"]]
+
+
+def test_json_has_null_for_what_is_no_number(capsys):
+    print_json({"a": [math.nan, 1.5], "b": {"c": math.inf, "d": (1, "x")}})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": {"c": None, "d": [1, "x"]}}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves by hand."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_and_at_the_end(capsys, clock):
+    with live_progress() as display:
+        assert display is None
+        meter = Meter(display, "work", 30)
+        for done in range(1, 31):
+            clock.now += 2
+            meter.update(done, f"note {done}")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["5/30", "10/30", "15/30", "20/30", "25/30", "30/30"]
+    assert lines[0] == "work  5/30  0.50/s  ETA 0:00:50  note 5"
+
+
+def test_a_resumed_jobs_rate_is_that_of_what_it_did_itself(capsys, clock):
+    meter = Meter(None, "work", 100)
+    clock.now += 10
+    meter.update(91)
+    assert capsys.readouterr().err == "work  91/100  0.10/s  ETA 0:01:30\n"
+
+
+def test_choosing_the_cpu_hides_the_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    use_device("auto")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    use_device("cpu")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_messages_go_to_stderr_as_they_are(capsys):
+    output.say("[/x] :cat: " + "long " * 40)
+    output.warn("[/x]")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == ["[/x] :cat: " + "long " * 40, "warning: [/x]"]

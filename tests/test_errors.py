@@ -1,0 +1,75 @@
+import errno
+import pickle
+import urllib.error
+
+import pytest
+import torch
+
+from rgacli.errors import DataError, RgacliError, RunFailed, UsageError, explain
+
+FROM_A_WORKER = (
+    "Caught AssertionError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+    '  File "loading.py", line 110, in transform\nAssertionError: failed to load image: cats/7.jpg\n'
+)
+
+CASES = {
+    "GPU memory": (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "lower --batch-size"),
+    "CPU memory": (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+    "Python's memory": (MemoryError(), "out of memory"),
+    "full disk": (OSError(errno.ENOSPC, "No space left on device", "runs/a/x.pth"), "full while writing runs/a/x.pth"),
+    "full disk, said by torch": (RuntimeError("[enforce fail] write: No space left on device"), "the disk is full"),
+    "no permission": (PermissionError(errno.EACCES, "Permission denied", "/etc/runs"), "no permission for /etc/runs"),
+    "image": (AssertionError("failed to load image: a.jpg"), "failed to load image: a.jpg (`rgacli data check`"),
+    "image, in a worker": (AssertionError(FROM_A_WORKER), "failed to load image: cats/7.jpg (`rgacli data check`"),
+    "file": (
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "a.jpg"),
+        "No such file or directory: 'a.jpg'",
+    ),
+    "worker": (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "a data-loading process died"),
+    "download": (urllib.error.URLError("no route to host"), "a download failed"),
+    "anything else": (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero (rgacli --debug"),
+    "an error without words": (ValueError(), "ValueError: "),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_failure_is_told_in_one_line_and_exits_with_one(case):
+    error, words = CASES[case]
+    told = explain(error)
+    assert isinstance(told, RunFailed)
+    assert words in str(told)
+    assert "\n" not in str(told)
+    assert told.exit_code == 1
+
+
+@pytest.mark.parametrize("kind", [FileExistsError, NotADirectoryError, IsADirectoryError])
+def test_a_path_in_the_way_is_the_users_to_move(kind):
+    told = explain(kind(0, "File exists", "figures"))
+    assert isinstance(told, UsageError)
+    assert str(told).startswith("figures is in the way (File exists)")
+
+
+@pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0"])
+def test_a_missing_desktop_library_comes_with_the_command_that_mends_it(library):
+    told = explain(ImportError(f"{library}: cannot open shared object file: No such file or directory"))
+    assert told.exit_code == 2
+    assert "opencv-python-headless" in str(told)
+
+
+@pytest.mark.parametrize("kind", [RgacliError, UsageError, DataError, RunFailed])
+def test_our_own_errors_are_left_as_they_are(kind):
+    error = kind("one line")
+    assert explain(error) is error
+
+
+def test_usage_and_data_exit_with_two_and_failed_runs_with_one():
+    assert {kind: kind.exit_code for kind in (UsageError, DataError, RunFailed)} == {
+        UsageError: 2,
+        DataError: 2,
+        RunFailed: 1,
+    }
+
+
+def test_our_errors_cross_process_borders():
+    error = pickle.loads(pickle.dumps(DataError("cats.json: no objects")))
+    assert (type(error), str(error)) == (DataError, "cats.json: no objects")

@@ -1,0 +1,95 @@
+import json
+import os
+import stat
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from rgacli.files import replacing, write_json, write_text
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@examples(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(JSON)
+def test_json_is_read_back_as_it_was_written(tmp_path, value):
+    write_json(tmp_path / "value.json", value)
+    assert json.loads((tmp_path / "value.json").read_text(encoding="utf-8")) == value
+
+
+def test_missing_folders_are_made(tmp_path):
+    write_text(tmp_path / "a/b/c.txt", "λ")
+    assert (tmp_path / "a/b/c.txt").read_bytes() == "λ".encode()
+
+
+def test_the_temporary_file_lies_beside_the_target_and_has_its_suffix(tmp_path):
+    with replacing(tmp_path / "figure.png") as temporary:
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".png")
+        assert temporary.name != "figure.png"
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path, error):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_rename_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_have_the_rights_that_the_umask_grants(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "x.txt", "")
+        assert os.umask(mask) == mask  # left as it was
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x.txt").stat().st_mode) == 0o666 & ~mask
+
+
+def test_a_reader_never_sees_a_part(tmp_path):
+    path = tmp_path / "x.txt"
+    write_text(path, "a" * 100_000)
+    done = threading.Event()
+
+    def write():
+        for letter in "bcdefgh" * 10:
+            write_text(path, letter * 100_000)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        text = path.read_text()
+        assert len(text) == 100_000
+        assert len(set(text)) == 1
+    writer.join()

@@ -1,0 +1,147 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from rgacli import runs
+from rgacli.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def at(path, seconds):
+    """Makes a file that was written at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (seconds, seconds))
+    return path
+
+
+def begin(path, seconds=0):
+    return at(Path(path) / "config.py", seconds).parent
+
+
+def make_and_fail(name, *files):
+    with runs.new_run(name) as run:
+        for file in files:
+            at(run.path / file, 0)
+        raise RuntimeError("it failed")
+
+
+# Making one
+
+
+def test_a_new_run_is_an_empty_folder_under_runs(folder):
+    with runs.new_run("mine") as run:
+        assert run.path == Path("runs/mine")
+        assert list(run.path.iterdir()) == []
+    assert run.path.is_dir()
+
+
+@pytest.mark.parametrize("name", ["a", "a-b_c.d+1", "retinanet.2", "Ölbild"])
+def test_plain_names_are_taken(name):
+    with runs.new_run(name) as run:
+        assert run.name == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "/a", "a b", "a\n", "~", "a\\b", "$x"])
+def test_names_that_are_not_plain_are_refused(folder, name):
+    with pytest.raises(UsageError, match="not a plain name"), runs.new_run(name):
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_a_taken_name_is_refused_and_what_lies_there_left_alone():
+    begin("runs/mine")
+    with pytest.raises(UsageError, match=r"runs/mine exists: choose another --name, or go on with it by --resume"):
+        make_and_fail("mine")
+    assert runs.find_run("mine").config.is_file()
+
+
+@pytest.mark.parametrize("left", [(), ("config.py", "logs/1/1.log")])
+def test_a_run_that_fails_before_it_begins_leaves_nothing(folder, left):
+    with pytest.raises(RuntimeError):
+        make_and_fail("mine", *left)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_fails_before_it_begins_leaves_the_others():
+    begin("runs/other")
+    with pytest.raises(RuntimeError):
+        make_and_fail("mine")
+    assert os.listdir("runs") == ["other"]
+
+
+@pytest.mark.parametrize("made", ["metrics.jsonl", "checkpoints/epoch_1.pth", "checkpoints/iter_7.pth"])
+def test_a_run_that_fails_later_keeps_what_it_made(made):
+    with pytest.raises(RuntimeError):
+        make_and_fail("mine", "config.py", made)
+    assert (Path("runs/mine") / made).is_file()
+
+
+# Finding one
+
+
+def test_a_run_is_found_by_its_name_and_by_its_path(tmp_path):
+    begin("runs/mine")
+    begin("elsewhere/other")
+    assert runs.find_run("mine").path == Path("runs/mine")
+    assert runs.find_run("runs/mine").name == "mine"
+    assert runs.find_run("elsewhere/other").path == Path("elsewhere/other")
+    assert runs.find_run(str(tmp_path / "elsewhere/other")).name == "other"
+
+
+def test_a_runs_handle_finds_it_again():
+    for path in ("runs/mine", "elsewhere/mine"):
+        begin(path)
+        assert runs.find_run(runs.find_run(path).handle).path == Path(path)
+    assert runs.find_run("runs/mine").handle == "mine"
+
+
+def test_the_latest_run_is_the_one_begun_last():
+    for name, seconds in (("first", 1), ("third", 3), ("second", 2)):
+        begin(f"runs/{name}", seconds)
+    at(Path("runs/first/checkpoints/epoch_9.pth"), 9)
+    assert runs.find_run(None).name == "third"
+    assert [run.name for run in runs.all_runs()] == ["first", "second", "third"]
+
+
+def test_a_folder_without_a_config_is_no_run():
+    Path("runs/empty").mkdir(parents=True)
+    assert runs.all_runs() == []
+    with pytest.raises(UsageError, match="no run 'empty'"):
+        runs.find_run("empty")
+
+
+def test_an_unknown_run_is_answered_by_the_latest_there_are():
+    for number in range(7):
+        begin(f"runs/r{number}", number)
+    with pytest.raises(UsageError, match=r"no run 'gone'.*latest: r2, r3, r4, r5, r6\)"):
+        runs.find_run("gone")
+
+
+def test_without_any_run_it_says_how_to_get_one(folder):
+    with pytest.raises(UsageError, match=rf"no run in {folder}/runs: train one first"):
+        runs.find_run(None)
+
+
+# Checkpoints
+
+
+def test_the_last_checkpoint_is_the_one_written_last(folder):
+    run = runs.Run(begin("runs/mine"))
+    for name, seconds in (("epoch_10", 1), ("iter_7", 3), ("epoch_2", 2)):
+        at(run.checkpoints / f"{name}.pth", seconds)
+    at(run.checkpoints / "best.pth", 9)
+    at(run.checkpoints / ".epoch_11.abc.pth", 9)  # being written
+    assert run.last_checkpoint().name == "iter_7.pth"
+
+
+def test_a_run_without_a_checkpoint_says_so():
+    with pytest.raises(UsageError, match=r"runs/mine has no checkpoint \(looked for runs/mine/checkpoints"):
+        runs.Run(begin("runs/mine")).last_checkpoint()
