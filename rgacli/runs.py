@@ -5,7 +5,7 @@ runs/<name>/
     metrics.jsonl        one JSON object per logged step
     checkpoints/         epoch_N.pth, iter_N.pth
     detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
-    figures/             each figure beside the CSV it was drawn from
+    figures/<split>/     each figure beside the CSV it was drawn from
     logs/                the text logs
 """
 
@@ -53,20 +53,6 @@ class Run:
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
-
-    @property
-    def figures(self) -> Path:
-        """Folder of the figures."""
-        return self.path / "figures"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the text logs."""
-        return self.path / "logs"
-
-    def detections(self, split: str) -> Path:
-        """Folder of the detections on one split."""
-        return self.path / "detections" / split
 
     def all_checkpoints(self) -> list[Path]:
         """The checkpoints, the one written last at the end."""

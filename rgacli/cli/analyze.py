@@ -34,7 +34,7 @@ OutOption = Annotated[
     Path | None,
     typer.Option(
         file_okay=False,
-        help="Folder of the figure and its CSV. Default: RUN/figures; figures/ for several runs and for --results.",
+        help="Folder of the figure and its CSV. Default: RUN/figures/SPLIT; figures/ for several runs or --results.",
         show_default=False,
     ),
 ]

@@ -56,8 +56,8 @@ class Target:
 
     @property
     def figures(self) -> Path:
-        """Folder of the figures."""
-        return self.home / "figures"
+        """Folder of the figures: one per split, as with the detections."""
+        return self.home / "figures" / self.detections_dir.name
 
     @property
     def ann_file(self) -> str:

@@ -126,6 +126,11 @@ class InterruptHook(Hook):
         runner.save_checkpoint(str(self.checkpoints), name, by_epoch=False, backend_args=dict(backend="atomic"))
         raise Interrupted(f"stopped by {signal.Signals(self._signal).name} after iteration {done}.")
 
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Stops a validation: the epoch before it has its checkpoint."""
+        if self._signal is not None:
+            raise Interrupted(f"stopped by {signal.Signals(self._signal).name} while validating epoch {runner.epoch}.")
+
     def restore(self) -> None:
         """Gives the signals back."""
         for number, handler in self._previous.items():

@@ -85,9 +85,9 @@ def test_all_images_have_the_ap_that_eval_shows(folder, run, near_misses):
 
 def test_the_csv_holds_what_the_json_does_and_lies_beside_the_figure(detected):
     shown = json.loads(invoke("analyze", "gt-bins", "--json").stdout)
-    assert shown["figure"] == "runs/base/figures/gt_bins.png"
-    assert (detected / "figures/gt_bins.png").read_bytes().startswith(b"\x89PNG")
-    assert_csv_equals(detected / "figures/gt_bins.csv", [row for row in shown["rows"] if row["AP"] is not None])
+    assert shown["figure"] == "runs/base/figures/test/gt_bins.png"
+    assert (detected / "figures/test/gt_bins.png").read_bytes().startswith(b"\x89PNG")
+    assert_csv_equals(detected / "figures/test/gt_bins.csv", [row for row in shown["rows"] if row["AP"] is not None])
 
 
 def test_bins_may_be_ones_own_with_gaps(detected, counts):
@@ -186,7 +186,7 @@ def brute_force(monkeypatch):
 
 def test_positive_proposals_are_those_that_a_brute_force_count_finds(folder, run, annotations, brute_force):
     assert invoke("analyze", "proposals").exit_code == 0
-    with (run / "figures/proposals.csv").open(newline="") as file:
+    with (run / "figures/test/proposals.csv").open(newline="") as file:
         records = {int(record["image_id"]): record for record in csv.DictReader(file)}
     truth = defaultdict(list)
     for entry in json.loads(annotations.read_text())["annotations"]:
@@ -203,7 +203,7 @@ def test_positive_proposals_are_those_that_a_brute_force_count_finds(folder, run
 
 def test_proposals_are_summed_up_per_bin(folder, run, brute_force):
     shown = json.loads(invoke("analyze", "proposals", "--bins", "1-4,5+", "--json").stdout)
-    with (run / "figures/proposals.csv").open(newline="") as file:
+    with (run / "figures/test/proposals.csv").open(newline="") as file:
         records = list(csv.DictReader(file))
     for row in shown["rows"]:
         positives = [int(record["positives"]) for record in records if record["bin"] == row["bin"]]
