@@ -14,7 +14,7 @@ model = dict(
 )
 
 scale = (160, 128)
-train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline  # noqa: F821
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
 train_pipeline[2].scale = test_pipeline[1].scale = scale
 train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
