@@ -18,11 +18,6 @@ def say(text: str) -> None:
     messages.print(text)
 
 
-def warn(text: str) -> None:
-    """One warning line on stderr."""
-    messages.print(f"warning: {text}", style="yellow")
-
-
 def print_json(value: Any) -> None:
     """`value` as JSON on stdout; a NaN, which JSON has no word for, becomes null."""
     print(json.dumps(_without_nan(value), indent=2))

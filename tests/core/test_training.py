@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import Hook
 
-from rgacli.core.training import Interrupted, InterruptHook, prepare, train
+from rgacli.core.run_hooks import Interrupted, InterruptHook
+from rgacli.core.training import prepare, train
 from rgacli.errors import RunFailed, UsageError
 from tests.core import tiny
 
