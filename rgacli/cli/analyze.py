@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rgacli.cli.device import Device, use_device
+from rgacli.cli.device import DeviceOption, use_device
 from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.target import (
     CheckpointOption,
@@ -38,7 +38,6 @@ OutOption = Annotated[
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")]
 
 
 @app.command("gt-bins")
@@ -177,7 +176,7 @@ def _run_detections(
     for target, prefix in zip(targets, _prefixes(targets), strict=True):
         names = variant_names(target.cfg)
         found |= {prefix + names[variant]: detections for variant, detections in target.detections().items()}
-    return targets[0].annotations(), found, targets[0].figures if len(targets) == 1 else Path("figures")
+    return targets[0].annotations, found, targets[0].figures if len(targets) == 1 else Path("figures")
 
 
 def _prefixes(targets: list[Target]) -> list[str]:
@@ -203,7 +202,7 @@ def _proposal_records(target: Target) -> list[dict[str, Any]]:
     from rgacli.evaluation.detect import split_dataloader
 
     require_rpn(target.cfg)
-    annotations = target.annotations()
+    annotations = target.annotations
     boxes: dict[int, list] = {image["id"]: [] for image in annotations["images"]}
     for entry in annotations["annotations"]:
         if not entry.get("iscrowd") and entry["image_id"] in boxes:

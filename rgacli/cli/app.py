@@ -13,7 +13,8 @@ from rgacli.cli.output import messages
 from rgacli.errors import explain
 
 # Exit, Abort, and the base of Typer's usage errors, which it shows itself; some versions bring their own click.
-_TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
+# A closed pipe (`rgacli … | head`) is no error either: Typer ends quietly on it.
+_TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2], BrokenPipeError)
 
 
 class OneLineErrors(TyperGroup):

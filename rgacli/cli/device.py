@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
+
+import typer
 
 from rgacli.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
+DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")]
 
 
 def use_device(name: Device) -> None:

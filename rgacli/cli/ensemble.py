@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rgacli.cli.device import Device, use_device
+from rgacli.cli.device import DeviceOption, use_device
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.target import (
     CheckpointOption,
@@ -28,7 +28,7 @@ def ensemble(
     data: DataOption = None,
     split: SplitOption = "test",
     bootstrap: Annotated[int, typer.Option(min=2, help="Bootstrap samples of images behind each interval.")] = 200,
-    device: Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """The heads of one detector side by side, and what their average ensemble gains over each.
@@ -46,7 +46,7 @@ def ensemble(
     names = variant_names(target.cfg)
     if ENSEMBLE not in names:
         raise UsageError(f"{target.name} has a single head ({', '.join(names.values())}): nothing to ensemble.")
-    annotations = target.annotations()
+    annotations = target.annotations
     evaluations = {variant: evaluate(annotations, found) for variant, found in target.detections().items()}
     rows = []
     for variant, evaluation in evaluations.items():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rgacli.cli.device import Device, use_device
+from rgacli.cli.device import DeviceOption, use_device
 from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.target import (
     CheckpointOption,
@@ -30,7 +30,7 @@ def eval(
     config: ConfigOption = None,
     data: DataOption = None,
     split: SplitOption = "test",
-    device: Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """COCO AP of a trained detector: of its ensemble, of one R-CNN head, or of all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -59,7 +60,7 @@ class Target:
         """Folder of the figures: one per split, as with the detections."""
         return self.home / "figures" / self.detections_dir.name
 
-    @property
+    @cached_property
     def ann_file(self) -> str:
         """The split's annotation file."""
         from rgacli.data.binding import annotation_file, dataset_config
@@ -67,8 +68,9 @@ class Target:
 
         return annotation_file(dataset_config(split_dataloader(self.cfg, self.split)))
 
+    @cached_property
     def annotations(self) -> dict[str, Any]:
-        """The split's ground truth.
+        """The split's ground truth, read once.
 
         Raises:
             DataError: it is malformed or has no objects.
@@ -83,12 +85,16 @@ class Target:
         return content
 
     def detect(self) -> dict[str, dict[str, float]]:
-        """Runs the detector over the split, with a progress display: variant -> metrics."""
+        """Runs the detector over the split, with a progress display: variant -> metrics.
+
+        Raises:
+            DataError: as `annotations`.
+        """
         from rgacli.cli.progress import live_progress
         from rgacli.cli.progress_hook import ProgressHook
         from rgacli.evaluation.detect import detect
 
-        self.annotations()
+        _ = self.annotations  # a split that cannot be measured on is refused before the work
         with live_progress() as progress:
             return detect(
                 self.cfg,
@@ -103,7 +109,7 @@ class Target:
         """Variant -> detections: those on disk where they are of this checkpoint and split, else made now."""
         from rgacli.evaluation.detect import saved_detections
 
-        arguments = self.checkpoint, self.annotations(), self.ann_file, self.detections_dir
+        arguments = self.checkpoint, self.annotations, self.ann_file, self.detections_dir
         found = saved_detections(*arguments)
         if found is None:
             self.detect()

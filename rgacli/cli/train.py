@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rgacli import runs
-from rgacli.cli.device import Device, use_device
+from rgacli.cli.device import DeviceOption, use_device
 from rgacli.cli.output import say
 from rgacli.errors import RunFailed, UsageError, explain
 from rgacli.files import write_text
@@ -99,7 +99,7 @@ def train(
         int, typer.Option(min=0, max=2**32 - 1, help="Random seed, for weights, data order and sampling.")
     ] = 0,
     amp: Annotated[bool, typer.Option("--amp", help="Mixed precision: fp16 with a loss scaler (CUDA only).")] = False,
-    device: Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")] = "auto",
+    device: DeviceOption = "auto",
     name: Annotated[
         str | None,
         typer.Option(help="Name of the run under runs/. Default: the config's name and the time.", show_default=False),
@@ -206,11 +206,11 @@ def _refuse_with_resume(context: typer.Context) -> None:
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None) -> None:
     from rgacli.cli.progress import live_progress
     from rgacli.cli.progress_hook import ProgressHook
-    from rgacli.core.ratios import head_names, parse_ratios, slug
+    from rgacli.core.ratios import names_by_slug, parse_ratios
     from rgacli.core.training import train
 
     roi_head = cfg.model.roi_head
-    heads = {slug(name): name for name in head_names(parse_ratios(list(roi_head.ratios)))}
+    heads = names_by_slug(parse_ratios(list(roi_head.ratios)))
     hook = next(hook for hook in cfg.custom_hooks if hook.type == "GradientAnnealingHook")
     say(
         f"run {run.path}: {len(heads)} R-CNN head{'s' * (len(heads) > 1)} at {', '.join(heads.values())} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -82,7 +83,7 @@ class GradientAnnealingHook(Hook):
             print_log(
                 f"{optimizer} divides a gradient by its own size and so cancels RGA's λ; use SGD with RGA.",
                 logger="current",
-                level=30,
+                level=logging.WARNING,
             )
         self._wrapped_step = runner.optim_wrapper.step
         runner.optim_wrapper.step = self._scaling(self._wrapped_step, parameters)

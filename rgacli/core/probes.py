@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from mmdet.models.task_modules import SamplingResult
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 from torch import Tensor
+
+from rgacli.files import write_text
 
 
 @torch.no_grad()
@@ -90,6 +91,4 @@ def truncate_metrics(path: Path, iteration: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= iteration]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, "".join(kept))

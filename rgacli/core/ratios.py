@@ -67,6 +67,11 @@ def slug(name: str) -> str:
     return name.replace(":", "to").replace("#", "_")
 
 
+def names_by_slug(ratios: Sequence[SamplingRatio]) -> dict[str, str]:
+    """Slug -> name of each head, in their order: {"1to1": "1:1", "1to9": "1:9"}."""
+    return {slug(name): name for name in head_names(ratios)}
+
+
 def box_head_index(ratios: Sequence[SamplingRatio]) -> int:
     """The head whose boxes the ensemble takes: the highest positive fraction, ties to the first (paper, Sec. 3.2)."""
     fractions = [ratio.positive_fraction for ratio in ratios]

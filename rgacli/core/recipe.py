@@ -95,12 +95,12 @@ def add_imports(cfg: Config, *modules: str) -> None:
     cfg.custom_imports = dict(imports=names, allow_failed_imports=imports.get("allow_failed_imports", False))
 
 
-def _plain(type_name: str) -> str:
-    """ "mmdet.StandardRoIHead" -> "StandardRoIHead"."""
-    return type_name.rpartition(".")[2]
-
-
 def require_rpn(cfg: Config) -> None:
     """Raises a UsageError unless the config's detector is a two-stage one with its own RPN."""
     if not cfg.model.get("rpn_head"):
         raise UsageError(f"{cfg.model.type} has no RPN, so it has no proposals to look at.")
+
+
+def _plain(type_name: str) -> str:
+    """ "mmdet.StandardRoIHead" -> "StandardRoIHead"."""
+    return type_name.rpartition(".")[2]

@@ -72,9 +72,7 @@ def dataset_config(loader: Any) -> Any:
     Raises:
         UsageError: it is a concatenation, or not in COCO's format.
     """
-    config = loader.dataset
-    while "dataset" in config:
-        config = config.dataset
+    config = _innermost(loader)
     if "ann_file" not in config or not str(config.ann_file).endswith(".json"):
         raise UsageError(f"dataset {config.type} is not in COCO's format; name a COCO-style dataset by --data.")
     return config
@@ -91,10 +89,16 @@ def image_folder(dataset: Any) -> str:
     return str(Path(dataset.get("data_root") or "") / prefix.get("img", ""))
 
 
-def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
+def _innermost(loader: Any) -> Any:
+    """The dataset config inside a dataloader's wrappers, such as RepeatDataset."""
     config = loader.dataset
     while "dataset" in config:
         config = config.dataset
+    return config
+
+
+def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
+    config = _innermost(loader)
     config.type = "CocoDataset"
     config.data_root = ""
     config.ann_file = str(split.annotations)

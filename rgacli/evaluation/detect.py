@@ -14,16 +14,16 @@ from mmengine.hooks import Hook
 
 from rgacli.core.detector import build_detector
 from rgacli.core.ensembling import ENSEMBLE
-from rgacli.core.ratios import head_names, parse_ratios, slug
+from rgacli.core.ratios import names_by_slug, parse_ratios
 from rgacli.core.training import QuietRunner, quiet_stdout
 from rgacli.data.binding import annotation_file, dataset_config
+from rgacli.data.layout import SPLITS
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.coco_metrics import METRICS
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import WHOLE
 from rgacli.files import write_json
 
-SPLITS = ("train", "val", "test")
 _SOURCE = "source.json"
 
 
@@ -118,8 +118,7 @@ def variant_names(cfg: Config) -> dict[str, str]:
     roi_head = cfg.model.get("roi_head") or {}
     if roi_head.get("type") != "ParallelRoIHead":
         return {WHOLE: WHOLE}
-    names = head_names(parse_ratios(list(roi_head.ratios)))
-    heads = {slug(name): name for name in names}
+    heads = names_by_slug(parse_ratios(list(roi_head.ratios)))
     return {**heads, ENSEMBLE: ENSEMBLE} if len(heads) > 1 else heads
 
 
