@@ -11,7 +11,7 @@ import typer
 
 from rgacli import runs
 from rgacli.cli.output import say
-from rgacli.errors import DataError, UsageError
+from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -75,14 +75,9 @@ class Target:
         Raises:
             DataError: it is malformed or has no objects.
         """
-        from rgacli.data.annotations import gt_counts, load_annotations
+        from rgacli.data.annotations import load_with_objects
 
-        content = load_annotations(Path(self.ann_file))
-        if not any(gt_counts(content).values()):
-            raise DataError(
-                f"{self.ann_file}: no objects in the {self.split} split, so there is nothing to measure on."
-            )
-        return content
+        return load_with_objects(Path(self.ann_file), self.split)
 
     def detect(self) -> dict[str, dict[str, float]]:
         """Runs the detector over the split, with a progress display: variant -> metrics.

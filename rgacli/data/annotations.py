@@ -81,6 +81,22 @@ def gt_counts(content: Annotations) -> dict[int, int]:
     return counts
 
 
+def load_with_objects(path: Path, split: str) -> Annotations:
+    """As `load_annotations`, for what is to be trained or measured on.
+
+    Args:
+        path: The annotation file.
+        split: What the error calls it.
+
+    Raises:
+        DataError: As `load_annotations`, or if no image has a non-crowd object.
+    """
+    content = load_annotations(path)
+    if not any(gt_counts(content).values()):
+        raise DataError(f"{path}: no objects in the {split} split, so there is nothing to learn or to measure on.")
+    return content
+
+
 def category_names(content: Annotations) -> dict[int, str]:
     """Category id -> name, in the file's order: by it mmdet's CocoDataset numbers a detector's labels."""
     return {category["id"]: category["name"] for category in content["categories"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rgacli.data.annotations import gt_counts, load_annotations
+from rgacli.data.annotations import load_with_objects
 from rgacli.data.layout import Dataset, Split, find_dataset, find_splits
 from rgacli.errors import DataError, UsageError
 
@@ -55,9 +55,7 @@ def require_trainable(cfg: Any) -> None:
         path, folder = annotation_file(config), image_folder(config)
         if not Path(path).is_file():
             raise DataError(f"{path}: no such annotation file; name the dataset's folder by --data.")
-        content = load_annotations(Path(path))
-        if not any(gt_counts(content).values()):
-            raise DataError(f"{path}: no objects in the {split} split, so there is nothing to learn or to measure on.")
+        content = load_with_objects(Path(path), split)
         missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
         if missing:
             raise DataError(
