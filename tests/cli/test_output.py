@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -8,6 +9,7 @@ from rgacli.cli import output, progress
 from rgacli.cli.device import use_device
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import Meter, live_progress
+from tests.cli.commands import invoke
 
 
 def body(text):
@@ -90,3 +92,14 @@ def test_messages_go_to_stderr_as_they_are(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == ["[/x] :cat: " + "long " * 40]
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error(monkeypatch):
+    def write_to_a_closed_pipe(*arguments):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("rgacli.cli.eval.find_target", write_to_a_closed_pipe)
+    done = invoke("eval")
+    assert done.exit_code == 1
+    assert "error" not in done.stderr
+    assert "Broken pipe" not in done.stderr
