@@ -11,8 +11,28 @@ from rgacli.core import native_ops
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's own import of it
 native_ops.install()  # before anything below imports mmcv.ops
 
-from rgacli.core import annealing, checkpoints, parallel_heads, probes, sampling, training  # noqa: E402
+from rgacli.core import (  # noqa: E402
+    annealing,
+    checkpoints,
+    mmdet_fixes,
+    parallel_cascade,
+    parallel_roi_head,
+    probes,
+    sampling,
+    training,
+)
 
 checkpoints.allow_mmengine_metadata()
+mmdet_fixes.install()
 
-__all__ = ["annealing", "checkpoints", "native_ops", "parallel_heads", "probes", "sampling", "training"]
+__all__ = [
+    "annealing",
+    "checkpoints",
+    "mmdet_fixes",
+    "native_ops",
+    "parallel_cascade",
+    "parallel_roi_head",
+    "probes",
+    "sampling",
+    "training",
+]

@@ -142,8 +142,36 @@ def _roi_align_backward(
     )
 
 
+def _sigmoid_focal_loss_forward(
+    input: Tensor, target: Tensor, weight: Tensor, output: Tensor, *, gamma: float, alpha: float
+) -> None:
+    """input, output: (N, C), the latter written in place; target: (N,), C for background; weight: (C,) or empty."""
+    output.copy_(_focal_loss(input, target, weight, gamma, alpha))
+
+
+def _sigmoid_focal_loss_backward(
+    input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, *, gamma: float, alpha: float
+) -> None:
+    """grad_input: (N, C), the derivative of each loss by its own logit, written in place."""
+    with torch.enable_grad():
+        logits = input.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(_focal_loss(logits, target, weight, gamma, alpha).sum(), logits)
+    grad_input.copy_(gradient)
+
+
+def _focal_loss(input: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float) -> Tensor:
+    classes = input.size(1)
+    one_hot = torch.nn.functional.one_hot(target, classes + 1)[:, :classes].to(input.dtype)
+    loss = torchvision.ops.sigmoid_focal_loss(input, one_hot, alpha, gamma)
+    if not len(weight):
+        return loss
+    return loss * torch.cat([weight, weight.new_ones(1)])[target][:, None]  # background has no weight of its own
+
+
 _OPS: dict[str, Callable[..., Any]] = {
     "nms": _nms,
     "roi_align_forward": _roi_align_forward,
     "roi_align_backward": _roi_align_backward,
+    "sigmoid_focal_loss_forward": _sigmoid_focal_loss_forward,
+    "sigmoid_focal_loss_backward": _sigmoid_focal_loss_backward,
 }

@@ -69,7 +69,8 @@ def sampler_configs(sampler: dict, ratios: Sequence[SamplingRatio], mode: str) -
     """
     if mode not in SAMPLING_MODES:
         raise ValueError(f"sampling is '{mode}'; it can be {' or '.join(SAMPLING_MODES)}")
-    if mode == "hard" and sampler["type"] != "RandomSampler":
-        raise ValueError(f"hard sampling is defined for RandomSampler only, not for {sampler['type']}")
+    kind = sampler["type"].rpartition(".")[2]  # without a registry's scope
+    if mode == "hard" and kind != "RandomSampler":
+        raise ValueError(f"hard sampling is defined for RandomSampler only, not for {kind}")
     heads = [dict(copy.deepcopy(sampler), pos_fraction=ratio.positive_fraction) for ratio in ratios]
     return [dict(head, type="HardRandomSampler") for head in heads] if mode == "hard" else heads

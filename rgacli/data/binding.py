@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rgacli.data.annotations import load_with_objects
+from rgacli.data.annotations import category_names, load_annotations, load_with_objects
 from rgacli.data.layout import Dataset, Split, find_dataset, find_splits
 from rgacli.errors import DataError, UsageError
 
@@ -24,8 +25,7 @@ def use_dataset(cfg: Any, dataset: Dataset) -> None:
     for name, loader in _LOADERS.items():
         present = name if name in dataset.splits else _STAND_IN.get(name, name)
         _use_split(cfg[loader], dataset.split(present), dataset.classes)
-    if cfg.model.get("roi_head"):
-        _size_heads(cfg.model.roi_head, len(dataset.classes))
+    _size_heads(cfg.model, len(dataset.classes))
 
 
 def use_split(cfg: Any, name: str, root: Path) -> None:
@@ -36,19 +36,26 @@ def use_split(cfg: Any, name: str, root: Path) -> None:
     """
     present = name if name in find_splits(root) else _STAND_IN.get(name, name)
     dataset = find_dataset(root, splits=[present])
-    trained_on = tuple((dataset_config(cfg.train_dataloader).get("metainfo") or {}).get("classes", dataset.classes))
-    if dataset.classes != trained_on:
-        raise DataError(
-            f"{root}: its classes ({_some(dataset.classes)}) are not those trained on ({_some(trained_on)}), in order."
-        )
+    _require_classes(cfg, dataset.classes, root)
     _use_split(cfg[_LOADERS[name]], dataset.split(present), dataset.classes)
+
+
+def use_images(cfg: Any, split: Split) -> None:
+    """Makes an mmengine config's test run on images that need no annotations, in place.
+
+    Raises:
+        DataError: the list of images is malformed, or its classes are not those of the config.
+    """
+    classes = tuple(category_names(load_annotations(split.annotations, labelled=False)).values())
+    _require_classes(cfg, classes, split.annotations)
+    _use_split(cfg.test_dataloader, split, classes)
 
 
 def require_trainable(cfg: Any) -> None:
     """Looks for what would end a training on the config's dataset after it has begun.
 
     Raises:
-        DataError: annotations malformed, a split without objects, or images missing.
+        DataError: annotations malformed, a split without objects, images missing, or masks that are trained on.
     """
     for split, loader in _LOADERS.items():
         config = dataset_config(cfg[loader])
@@ -56,6 +63,8 @@ def require_trainable(cfg: Any) -> None:
         if not Path(path).is_file():
             raise DataError(f"{path}: no such annotation file; name the dataset's folder by --data.")
         content = load_with_objects(Path(path), split)
+        if split == "train" and _loads_masks(cfg[loader]):
+            _require_masks(content, path)
         missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
         if missing:
             raise DataError(
@@ -87,6 +96,15 @@ def image_folder(dataset: Any) -> str:
     return str(Path(dataset.get("data_root") or "") / prefix.get("img", ""))
 
 
+def _require_classes(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
+    """Raises a DataError unless the config was trained on these classes, as far as it tells."""
+    trained_on = tuple((dataset_config(cfg.train_dataloader).get("metainfo") or {}).get("classes", classes))
+    if classes != trained_on:
+        raise DataError(
+            f"{where}: its classes ({_some(classes)}) are not those trained on ({_some(trained_on)}), in order."
+        )
+
+
 def _innermost(loader: Any) -> Any:
     """The dataset config inside a dataloader's wrappers, such as RepeatDataset."""
     config = loader.dataset
@@ -97,6 +115,10 @@ def _innermost(loader: Any) -> Any:
 
 def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     config = _innermost(loader)
+    if config.get("datasets"):  # several concatenated: ours takes the place of all, on the first one's pipeline
+        merged = config.datasets[0]
+        config.pop("datasets")
+        config.update(merged)
     config.type = "CocoDataset"
     config.data_root = ""
     config.ann_file = str(split.annotations)
@@ -104,10 +126,44 @@ def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     config.metainfo = dict(classes=classes)
 
 
-def _size_heads(roi_head: Any, num_classes: int) -> None:
-    heads = roi_head.bbox_head if isinstance(roi_head.bbox_head, (list, tuple)) else [roi_head.bbox_head]
-    for head in heads:
-        head.num_classes = num_classes
+def _size_heads(model: Any, num_classes: int) -> None:
+    """Sizes every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
+    old = next((part.num_classes for part in _parts(model) if _is_box_head(part)), None)
+    for part in _parts(model):
+        if old is not None and part.get("num_classes") == old:
+            part.num_classes = num_classes
+
+
+def _loads_masks(loader: Any) -> bool:
+    pipeline = _innermost(loader).get("pipeline") or ()
+    return any(step.get("with_mask") for step in pipeline)
+
+
+def _require_masks(content: dict, path: str) -> None:
+    bare = [
+        entry["id"] for entry in content["annotations"] if not entry.get("iscrowd") and not entry.get("segmentation")
+    ]
+    if bare:
+        raise DataError(
+            f'{path}: {len(bare)} of {len(content["annotations"])} objects have no mask ("segmentation"; first: '
+            f"annotation {bare[0]}), which this config trains on; take a config without a mask head."
+        )
+
+
+def _is_box_head(part: Any) -> bool:
+    return "num_classes" in part and "Head" in part.get("type", "")
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    """A model config and all that it is made of, but for backbone, neck and RPN, which know no classes."""
+    if isinstance(config, (list, tuple)):
+        for part in config:
+            yield from _parts(part)
+    elif isinstance(config, dict):
+        yield config
+        for key, part in config.items():
+            if key not in ("backbone", "neck", "rpn_head"):
+                yield from _parts(part)
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 
 from rgacli.core import native_ops
 from rgacli.errors import UsageError
@@ -118,6 +119,53 @@ def test_a_detector_trains_in_bfloat16():
     assert gradient.abs().sum() > 0
 
 
+# --- focal loss
+
+
+def focal_case(dtype=torch.float32, rows=12, classes=3):
+    """Logits (rows, classes) that gradients reach, from sure to undecided, and labels (rows,), some the background."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(rows, classes, generator=generator)
+    return logits.to(dtype).requires_grad_(), torch.arange(rows) % (classes + 1)
+
+
+@pytest.mark.parametrize(("gamma", "alpha"), [(2.0, 0.25), (1.5, 0.4), (0.0, 0.9), (5.0, 0.5)])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_focal_loss_and_its_gradient_are_those_of_mmdets_formula(gamma, alpha, reduction):
+    ours, labels = focal_case()
+    theirs, _ = focal_case()
+    found = mmcv.ops.sigmoid_focal_loss(ours, labels, gamma, alpha, None, reduction)
+    one_hot = torch.nn.functional.one_hot(labels, 4)[:, :3]
+    expected = py_sigmoid_focal_loss(theirs, one_hot, gamma=gamma, alpha=alpha, reduction="none")
+    # mmcv's mean is one over the rows, not over the entries.
+    expected = {"none": expected, "mean": expected.sum() / len(labels), "sum": expected.sum()}[reduction]
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    (found * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    assert ours.grad[labels == 3].abs().sum() > 0  # the background is learned, too
+
+
+def test_the_gradient_of_focal_loss_is_that_of_finite_differences():
+    logits, labels = focal_case(torch.float64)
+    assert torch.autograd.gradcheck(lambda x: mmcv.ops.sigmoid_focal_loss(x, labels, 2.0, 0.25, None, "none"), logits)
+
+
+def test_the_weight_of_a_class_is_that_of_the_rows_that_are_of_it():
+    logits, labels = focal_case()
+    plain = mmcv.ops.sigmoid_focal_loss(logits, labels, 2.0, 0.25, None, "none")
+    weighted = mmcv.ops.sigmoid_focal_loss(logits, labels, 2.0, 0.25, torch.tensor([2.0, 3.0, 5.0]), "none")
+    torch.testing.assert_close(weighted, plain * torch.tensor([2.0, 3.0, 5.0, 1.0])[labels][:, None])
+
+
+def test_focal_loss_of_nothing_is_nothing():
+    logits, labels = focal_case(rows=0)
+    loss = mmcv.ops.sigmoid_focal_loss(logits, labels, 2.0, 0.25, None, "sum")
+    loss.backward()
+    assert (loss.item(), logits.grad.shape) == (0, (0, 3))
+
+
 # --- what is missing, what is real
 
 
@@ -141,7 +189,13 @@ def test_a_missing_op_is_named_in_one_line_that_says_how_to_get_it(call, op):
 
 @needs_stand_in
 def test_the_stand_in_tells_what_it_is():
-    assert native_ops.supplied_ops() == ("nms", "roi_align_backward", "roi_align_forward")
+    assert native_ops.supplied_ops() == (
+        "nms",
+        "roi_align_backward",
+        "roi_align_forward",
+        "sigmoid_focal_loss_backward",
+        "sigmoid_focal_loss_forward",
+    )
     assert torchvision.__version__ in mmcv.ops.get_compiler_version()
 
 

@@ -3,13 +3,16 @@ from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from rgacli.core.configs import bundled_configs, load_config
+from rgacli.core.configs import load_config
 from rgacli.core.ratios import parse_ratios
-from rgacli.core.recipe import add_imports, apply_method, check_supported, require_rpn
+from rgacli.core.recipe import add_imports, apply_method, describe_method, parallel_ratios, require_rpn
 from rgacli.errors import UsageError
 from tests.core import tiny
 
 R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
+CASCADE = "mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py"
+RETINANET = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+DYNAMIC = "mmdet::dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py"
 OURS = "GradientAnnealingHook"
 
 
@@ -40,14 +43,20 @@ def refusal(function, *arguments, **keywords):
         "mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py",
         "mmdet::faster_rcnn/faster-rcnn_x101-64x4d_fpn_1x_coco.py",
         "mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py",
+        "mmdet::faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco.py",
         "mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py",
-        *bundled_configs(),
+        "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
+        "mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
+        CASCADE,
+        "quickstart",
+        "faster-rcnn_r18-lite_fpn_rga-prm",
     ],
 )
-def test_a_faster_rcnn_gets_the_papers_method_by_default(name):
+def test_a_two_stage_config_gets_the_papers_method_by_default(name):
     cfg = applied(name)
     roi_head = cfg.model.roi_head
-    assert (roi_head.type, list(roi_head.ratios), roi_head.sampling) == ("ParallelRoIHead", ["1:1", "1:9"], "soft")
+    assert roi_head.type == ("ParallelCascadeRoIHead" if "cascade" in name else "ParallelRoIHead")
+    assert (list(roi_head.ratios), roi_head.sampling) == (["1:1", "1:9"], "soft")
     assert annealing(cfg) == dict(type=OURS, lambda0=7.0, anneal="linear")
     assert "rgacli.core" in cfg.custom_imports.imports
 
@@ -117,28 +126,104 @@ def test_a_rewritten_config_builds_with_the_configs_own_heads():
     assert {sampler.num for sampler in head.bbox_samplers} == {512}
 
 
+def test_a_rewritten_cascade_builds_with_the_configs_own_heads_at_every_stage():
+    init_default_scope("mmdet")
+    cfg = applied(CASCADE, ratios=parse_ratios("1:1,1:9"))
+    head = MODELS.build(
+        ConfigDict(cfg.model.roi_head, train_cfg=cfg.model.train_cfg.rcnn, test_cfg=cfg.model.test_cfg.rcnn)
+    )
+    assert [len(heads) for heads in head.bbox_head] == [2, 2, 2]
+    assert [[sampler.pos_fraction for sampler in samplers] for samplers in head.bbox_samplers] == [[0.5, 0.1]] * 3
+
+
+# --- what is trained without the method, or with half of it
+
+
+def test_without_rga_and_prm_the_config_is_mmdets_own():
+    stock, cfg = load_config(R50), applied(rga=False, prm=False)
+    assert cfg.model == stock.model
+    assert cfg.custom_hooks == []
+
+
+@pytest.mark.parametrize("name", [R50, CASCADE])
+def test_parallel_heads_are_taken_away_again(name):
+    cfg = applied(name, sampling="hard")
+    apply_method(cfg, rga=False, prm=False)
+    assert cfg.model == load_config(name).model
+    assert cfg.custom_hooks == []
+
+
+def test_each_half_of_the_method_goes_without_the_other():
+    rga, prm = applied(prm=False), applied(rga=False)
+    assert (rga.model.roi_head.type, annealing(rga).lambda0) == ("StandardRoIHead", 7.0)
+    assert (prm.model.roi_head.type, prm.custom_hooks) == ("ParallelRoIHead", [])
+
+
+def test_a_plain_config_stays_as_it_is_unless_asked():
+    def plain(**arguments):
+        cfg = load_config(R50)
+        cfg.plain = True
+        apply_method(cfg, **arguments)
+        return describe_method(cfg)
+
+    assert plain() == "StandardRoIHead as the config has it, no PRM, no RGA"
+    assert plain(lambda0=3) == "StandardRoIHead as the config has it, no PRM, λ0 3 (linear)"
+    assert plain(ratios=parse_ratios("1:1")) == "1 R-CNN head at 1:1 (soft sampling), no RGA"
+    assert plain(rga=True, prm=True) == "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
+
+
 @pytest.mark.parametrize(
-    ("name", "complaint"),
+    ("arguments", "complaint"),
     [
-        ("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py", "RetinaNet has no RoI head"),
-        ("mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", "MaskRCNN with a mask head"),
-        ("mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py", "RoI head CascadeRoIHead"),
-        ("mmdet::double_heads/dh-faster-rcnn_r50_fpn_1x_coco.py", "RoI head DoubleHeadRoIHead"),
+        (dict(rga=False, lambda0=7), "--no-rga contradicts --lambda0"),
+        (dict(rga=False, anneal="none"), "--no-rga contradicts --anneal"),
+        (dict(prm=False, ratios=parse_ratios("1:1")), "--no-prm contradicts --ratios"),
+        (dict(prm=False, sampling="hard"), "--no-prm contradicts --sampling"),
     ],
 )
-def test_what_is_not_supported_is_refused_in_one_line_that_says_what_is(name, complaint):
-    cfg = load_config(name)
-    before = cfg.pretty_text
-    message = refusal(apply_method, cfg)
-    assert complaint in message
-    assert "Supported: Faster R-CNN configs: a StandardRoIHead with one of BBoxHead" in message
-    assert cfg.pretty_text == before
+def test_a_contradiction_is_refused(arguments, complaint):
+    assert complaint in refusal(applied, **arguments)
 
 
-def test_an_unknown_bbox_head_is_refused():
+def test_a_one_stage_detector_trains_only_as_it_is():
+    message = refusal(applied, RETINANET)
+    assert message.startswith("RetinaNet has no RoI head with bbox heads")
+    assert "--no-rga --no-prm" in message
+    cfg = applied(RETINANET, rga=False, prm=False)
+    assert cfg.model == load_config(RETINANET).model
+    assert parallel_ratios(cfg) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "obstacle"),
+    [
+        (DYNAMIC, "this config's RoI head is DynamicRoIHead"),
+        ("mmdet::double_heads/dh-faster-rcnn_r50_fpn_1x_coco.py", "this config's RoI head is DoubleHeadRoIHead"),
+        ("mmdet::htc/htc-without-semantic_r50_fpn_1x_coco.py", "RoI head is HybridTaskCascadeRoIHead"),
+    ],
+)
+def test_what_cannot_have_parallel_heads_gets_rga_alone_and_says_why(name, obstacle):
+    cfg = applied(name)
+    assert cfg.model == load_config(name).model
+    assert annealing(cfg).lambda0 == 7.0
+    for arguments in (dict(ratios=parse_ratios("1:1,1:9")), dict(sampling="hard"), dict(prm=True)):
+        assert obstacle in refusal(applied, name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "obstacle"),
+    [
+        ({"roi_head.bbox_head.type": "DoubleConvFCBBoxHead"}, "several of bbox head DoubleConvFCBBoxHead"),
+        ({"train_cfg.rcnn.sampler.type": "mmdet.ScoreHLRSampler"}, "which ScoreHLRSampler does not sample by"),
+        ({"train_cfg.rcnn.sampler": ConfigDict(_delete_=True, type="PseudoSampler")}, "PseudoSampler does not"),
+    ],
+)
+def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):
     cfg = load_config(R50)
-    cfg.model.roi_head.bbox_head.type = "mmdet.SABLHead"
-    assert "bbox head SABLHead is not supported. Supported: " in refusal(apply_method, cfg)
+    cfg.merge_from_dict({f"model.{key}": value for key, value in changes.items()})
+    before = cfg.pretty_text
+    assert obstacle in refusal(apply_method, cfg, ratios=parse_ratios("1:1,1:9"))
+    assert cfg.pretty_text == before
 
 
 def test_a_scope_before_a_type_is_no_obstacle():
@@ -148,14 +233,8 @@ def test_a_scope_before_a_type_is_no_obstacle():
     assert cfg.model.roi_head.type == "ParallelRoIHead"
 
 
-def test_a_sampler_that_needs_a_single_heads_losses_is_refused():
-    message = refusal(applied, "mmdet::faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco.py")
-    assert "OHEMSampler" in message
-    assert "RandomSampler" in message
-
-
 def test_a_config_without_a_model_is_refused():
-    assert "no mmdet detector config" in refusal(check_supported, Config(dict(optimizer=1)))
+    assert "no mmdet detector config" in refusal(apply_method, Config(dict(optimizer=1)))
 
 
 @pytest.mark.parametrize("lambda0", [0.99, 0, -7, float("nan"), float("inf")])
@@ -163,11 +242,13 @@ def test_a_lambda0_out_of_range_is_refused(lambda0):
     assert "--lambda0" in refusal(applied, lambda0=lambda0)
 
 
-def test_hard_sampling_of_another_sampler_is_refused():
-    message = refusal(applied, "mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py", sampling="hard")
-    assert "CombinedSampler" in message
+def test_hard_sampling_of_another_sampler_is_refused_and_nothing_changed():
+    cfg = load_config("mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py")
+    before = cfg.pretty_text
+    assert "CombinedSampler" in refusal(apply_method, cfg, sampling="hard")
+    assert cfg.pretty_text == before
 
 
 def test_proposals_are_asked_of_a_detector_with_an_rpn_only():
     require_rpn(load_config(R50))
-    assert "RetinaNet has no RPN" in refusal(require_rpn, load_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
+    assert "RetinaNet has no RPN" in refusal(require_rpn, load_config(RETINANET))

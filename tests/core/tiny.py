@@ -6,11 +6,12 @@ import copy
 import functools
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config, ConfigDict
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
@@ -77,11 +78,11 @@ def build(model: ConfigDict, seed: int = 0) -> torch.nn.Module:
     return built.train()
 
 
-def batch(counts: tuple[int, ...] = (2, 1), seed: int = 0) -> dict:
-    """Random images with `counts` random objects each, as a dataloader yields them."""
+def batch(counts: tuple[int, ...] = (2, 1), seed: int = 0, masks: bool = False) -> dict:
+    """Random images with `counts` random objects each, as a dataloader yields them; `masks` gives each an ellipse."""
     generator = torch.Generator().manual_seed(seed)
     images = [torch.randint(0, 255, (3, SIZE, SIZE), dtype=torch.uint8, generator=generator) for _ in counts]
-    return dict(inputs=images, data_samples=[_sample(i, n, generator) for i, n in enumerate(counts)])
+    return dict(inputs=images, data_samples=[_sample(i, n, generator, masks) for i, n in enumerate(counts)])
 
 
 def boxes(number: int, generator: torch.Generator) -> torch.Tensor:
@@ -90,12 +91,24 @@ def boxes(number: int, generator: torch.Generator) -> torch.Tensor:
     return torch.cat([corners, corners + 8 + 24 * torch.rand(number, 2, generator=generator)], dim=1)
 
 
-def _sample(index: int, number: int, generator: torch.Generator) -> DetDataSample:
+def ellipses(bboxes: torch.Tensor) -> BitmapMasks:
+    """One mask per box (N, 4): the ellipse that fills it."""
+    centres = (bboxes[:, None, None, :2] + bboxes[:, None, None, 2:]) / 2
+    radii = (bboxes[:, None, None, 2:] - bboxes[:, None, None, :2]) / 2
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    pixels = torch.stack([x, y], dim=-1) + 0.5
+    inside = (((pixels - centres) / radii) ** 2).sum(dim=-1) <= 1
+    return BitmapMasks(inside.numpy().astype(np.uint8), SIZE, SIZE)
+
+
+def _sample(index: int, number: int, generator: torch.Generator, masks: bool) -> DetDataSample:
     sample = DetDataSample(
         metainfo=dict(img_id=index, img_shape=(SIZE, SIZE), ori_shape=(SIZE, SIZE), scale_factor=(1.0, 1.0))
     )
     labels = torch.randint(0, CLASSES, (number,), generator=generator)
     sample.gt_instances = InstanceData(bboxes=boxes(number, generator), labels=labels)
+    if masks:
+        sample.gt_instances.masks = ellipses(sample.gt_instances.bboxes)
     sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
     return sample
 
@@ -160,18 +173,13 @@ def training_config(dataset: Path, run: Path, **settings) -> Config:
             "default_hooks.logger.interval": 1,
             "log_processor.window_size": 1,
             "randomness": dict(seed=0),
-            "train_dataloader.dataset.pipeline.3.prob": 0.0,
             **settings,
         }
     )
-    cfg.param_scheduler = []
+    cfg.param_scheduler = [
+        dict(type="LinearLR", by_epoch=False, start_factor=0.5, end=3),
+        dict(type="CosineAnnealingLR", by_epoch=True, T_max=3, convert_to_iter_based=True),
+    ]
     evaluate_variants(cfg)
     prepare(cfg, run, run / "checkpoints")
     return cfg
-
-
-class Seeding(Hook):
-    """Makes what the samplers draw depend on the iteration alone, so that two trainings can be compared."""
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        torch.manual_seed(runner.iter)

@@ -1,0 +1,110 @@
+"""Parallel R-CNN Modules for the standard RoI head: Faster R-CNN and Mask R-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import ConfigType, InstanceList
+from torch import Tensor
+
+from rgacli.core.drawing import draw, union_of_draws
+from rgacli.core.parallel_heads import ParallelHeads, no_detections, split_by_image
+
+
+@MODELS.register_module()
+class ParallelRoIHead(ParallelHeads, StandardRoIHead):
+    """mmdet's StandardRoIHead with K bbox heads, each trained at its own positive:negative ratio.
+
+    In training, proposals are assigned once per image, each head draws its own RoIs, and RoI features are cropped
+    once over the union of the draws. At test time every head scores the same RoI features, and the prediction is
+    the average ensemble. A mask head is trained on the positives of the head with the highest positive fraction.
+    With one head at the config's own ratio this is mmdet's StandardRoIHead.
+
+    Args:
+        bbox_head: One config for all heads, or a list of K.
+        ratios, sampling, keep_heads: As for ParallelHeads.
+        **kwargs: As for StandardRoIHead.
+    """
+
+    def init_bbox_head(self, bbox_roi_extractor: ConfigType, bbox_head: ConfigType | list[ConfigType]) -> None:
+        """Builds the RoI extractor, which the heads share, and the K heads."""
+        self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
+        self.bbox_head = self._build_heads(bbox_head)
+
+    def init_assigner_sampler(self) -> None:
+        """Builds one assigner for all heads and one sampler per head."""
+        self.bbox_assigner, self.bbox_samplers = None, None
+        if self.train_cfg:
+            self.bbox_assigner = TASK_UTILS.build(self.train_cfg.assigner)
+            self.bbox_samplers = self._build_samplers(self.train_cfg.sampler, self.bbox_head, self._roi_features)
+
+    def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList) -> dict:
+        """Losses and draw statistics of every head, each key led by the head's slug ("1to9.loss_cls").
+
+        Args:
+            x: Feature maps, each (B, C, H, W).
+            rpn_results_list: Proposals per image; `bboxes` (P, 4) xyxy in the input image's pixels.
+            batch_data_samples: Ground truth per image.
+        """
+        gts, gts_ignored, _ = unpack_gt_instances(batch_data_samples)
+        draws = draw(self.bbox_assigner, self.bbox_samplers, x, rpn_results_list, gts, gts_ignored)
+        rois, indices = union_of_draws(draws)
+        features = self._roi_features(x, rois)
+        losses = {}
+        for k, (head, index) in enumerate(zip(self.bbox_head, indices, strict=True)):
+            found, _ = self._head_losses(k, head, head(features[index]), rois[index], draws[k], self.train_cfg)
+            losses.update(found)
+        if self.with_mask:
+            own = features[indices[self.box_head]]
+            losses.update(self.mask_loss(x, draws[self.box_head], own, gts)["loss_mask"])
+        return losses
+
+    def predict_variants(
+        self,
+        x: tuple[Tensor, ...],
+        batch_img_metas: list[dict],
+        rpn_results_list: InstanceList,
+        rcnn_test_cfg: ConfigType,
+        rescale: bool,
+        variants: Sequence[str],
+    ) -> dict[str, InstanceList]:
+        """As ParallelHeads': the heads score the same RoI features."""
+        proposals = [result.bboxes for result in rpn_results_list]
+        counts = [len(boxes) for boxes in proposals]
+        rois = bbox2roi(proposals)
+        if not len(rois):
+            head = self.bbox_head[self.box_head]
+            return {v: no_detections(head, batch_img_metas, rcnn_test_cfg, rois.device) for v in variants}
+        features = self._roi_features(x, rois)
+        needed = sorted({k for variant in variants for k in self._heads_behind(variant)})
+        outputs = {k: self.bbox_head[k](features) for k in needed}
+        found = {}
+        for variant in variants:
+            head = self.bbox_head[self._box_head_of(variant)]
+            cls_score, bbox_pred = self._variant_output(variant, outputs)
+            found[variant] = head.predict_by_feat(
+                rois=rois.split(counts),
+                cls_scores=cls_score.split(counts),
+                bbox_preds=split_by_image(head, bbox_pred, counts),
+                batch_img_metas=batch_img_metas,
+                rcnn_test_cfg=rcnn_test_cfg,
+                rescale=rescale,
+            )
+        return found
+
+    def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
+        """The ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
+        features = self._roi_features(x, rois)
+        outputs = {k: head(features) for k, head in enumerate(self.bbox_head)}
+        cls_score, bbox_pred = self._variant_output(self.variants[-1], outputs)
+        return dict(cls_score=cls_score, bbox_pred=bbox_pred, bbox_feats=features)
+
+    def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """RoI features (N, C, 7, 7) of rois (N, 5)."""
+        features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        return self.shared_head(features) if self.with_shared_head else features
