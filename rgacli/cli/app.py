@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import rgacli
-from rgacli.cli import analyze, data, doctor, ensemble, eval, train
+from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, train
 from rgacli.cli.output import messages
 from rgacli.errors import explain
 
@@ -67,6 +67,7 @@ app.command("eval")(eval.eval)
 app.command("ensemble")(ensemble.ensemble)
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(data.app, name="data")
+app.command("configs")(configs.configs)
 app.command("doctor")(doctor.doctor)
 
 

@@ -24,7 +24,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    title: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], *, group: str | None = None
+    title: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    group: str | None = None,
+    whole: str | None = None,
 ) -> None:
     """Rows as a table on stdout.
 
@@ -33,11 +38,12 @@ def print_table(
         columns: Key in a row -> heading.
         rows: One mapping per line; a missing key or None shows as "-", a float with three decimals.
         group: Key of a column whose value is shown once for the rows that share it; a line parts the groups.
+        whole: Key of a column that is never folded: names that are copied.
     """
     table = Table(show_header=any(columns.values()))
     for key, heading in columns.items():
         numeric = all(isinstance(row.get(key), (int, float, type(None))) for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=key == whole)
     shown = None
     for row in rows:
         if group and row[group] != shown and table.row_count:

@@ -9,17 +9,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from rgacli.catalogue import CONFIGS, bundled_configs, closest
 from rgacli.errors import UsageError
 
 BUILD_ERRORS = (TypeError, KeyError, ValueError, AttributeError, AssertionError)
 """What mmengine's registries and the parts' constructors raise for a config that makes no sense to them."""
-
-BUNDLED = Path(__file__).parents[1] / "configs"
-
-
-def bundled_configs() -> tuple[str, ...]:
-    """Names of the configs that come with rgacli."""
-    return tuple(sorted(path.stem for path in BUNDLED.glob("*.py")))
 
 
 def load_config(name: str) -> Config:
@@ -48,12 +42,13 @@ def _locate(name: str) -> Path:
         if path.suffix not in (".py", ".json", ".yaml", ".yml"):
             raise UsageError(f"config {name} is not a .py, .json or .yaml file.")
         return path
-    bundled = BUNDLED / f"{name.removesuffix('.py')}.py"
-    if bundled.is_file():
-        return bundled
+    stem = name.removesuffix(".py")
+    if stem in bundled_configs():
+        return CONFIGS / f"{stem}.py"
     raise UsageError(
-        f"config '{name}' is neither a file nor a bundled config ({', '.join(bundled_configs())}) "
-        "nor one of mmdet's (mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py)."
+        f"config '{name}' is neither a file nor a bundled config nor one of mmdet's "
+        "(mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py)."
+        f"{closest(stem, bundled_configs())} `rgacli configs` lists the bundled ones."
     )
 
 
@@ -64,7 +59,8 @@ def _locate_in_package(package: str, name: str) -> Path:
         raise UsageError(f"config {package}::{name}: there is no installed package {package!r}.")
     folder = Path(spec.origin).parent / ".mim" / "configs"
     if not (folder / name).is_file():
-        raise UsageError(f"config {package}::{name}: there is no such file in {folder}.")
+        names = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.py"))
+        raise UsageError(f"config {package}::{name}: there is no such file in {folder}.{closest(name, names)}")
     return folder / name
 
 

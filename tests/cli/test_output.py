@@ -103,3 +103,13 @@ def test_a_reader_that_closes_the_pipe_is_no_error(monkeypatch):
     assert done.exit_code == 1
     assert "error" not in done.stderr
     assert "Broken pipe" not in done.stderr
+
+
+def test_a_whole_column_is_never_folded(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "faster-rcnn_r50_fpn_1x"
+    columns = {"name": "name", "what": "what"}
+    output.print_table("names", columns, [{"name": name, "what": "as many words as fill three lines"}], whole="name")
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(name in line for line in lines) == 1
+    assert max(map(len, lines)) == 40

@@ -1,15 +1,15 @@
 import pytest
 from mmengine.config import Config
 
-from rgacli.core.configs import bundled_configs, load_config, set_keys
+from rgacli.core.configs import load_config, set_keys
 from rgacli.errors import UsageError
 
 # --- finding
 
 
-@pytest.mark.parametrize("name", bundled_configs())
+@pytest.mark.parametrize("name", ["quickstart", "quickstart.py"])
 def test_a_bundled_config_is_found_by_its_name_with_or_without_suffix(name):
-    assert load_config(name).model == load_config(f"{name}.py").model
+    assert load_config(name).filename.endswith("configs/quickstart.py")
 
 
 def test_mmdets_configs_are_found_by_package():
@@ -28,8 +28,12 @@ def test_a_file_goes_before_a_bundled_config(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("nowhere", "neither a file nor a bundled config (faster-rcnn_r18-lite_fpn_rga-prm"),
+        ("nowhere", "neither a file nor a bundled config nor one of mmdet's"),
+        ("nowhere", "coco.py). `rgacli configs` lists the bundled ones."),
+        ("faster-rcnn_r50_fpn_rag-prm_1x_coco", "). Closest: faster-rcnn_r50_fpn_rga-prm_1x_coco, "),
+        ("quikstart.py", "). Closest: quickstart. `rgacli"),
         ("mmdet::faster_rcnn/nowhere.py", "no such file"),
+        ("mmdet::retinanet/retinanet_r50_fpn_1x.py", "Closest: retinanet/retinanet_r50_fpn_1x_coco.py, "),
         ("nowhere::a/b.py", "nowhere"),
     ],
 )

@@ -1,0 +1,5 @@
+# One head at 1:1, positives repeated until the ratio is met.
+_base_ = "faster-rcnn_r50_fpn_1x_coco.py"
+paper = [dict(table=8, row="1:1, hard", AP=33.3)]
+
+model = dict(roi_head=dict(ratios=["1:1"], sampling="hard"))
