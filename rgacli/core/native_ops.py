@@ -146,7 +146,7 @@ def _sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, *, gamma: float, alpha: float
 ) -> None:
     """input, output: (N, C), the latter written in place; target: (N,), C for background; weight: (C,) or empty."""
-    output.copy_(_focal_loss(input, target, weight, gamma, alpha))
+    output.copy_(_focal_loss(_wide(input), target, weight, gamma, alpha))
 
 
 def _sigmoid_focal_loss_backward(
@@ -154,7 +154,7 @@ def _sigmoid_focal_loss_backward(
 ) -> None:
     """grad_input: (N, C), the derivative of each loss by its own logit, written in place."""
     with torch.enable_grad():
-        logits = input.detach().requires_grad_()
+        logits = _wide(input).detach().requires_grad_()
         (gradient,) = torch.autograd.grad(_focal_loss(logits, target, weight, gamma, alpha).sum(), logits)
     grad_input.copy_(gradient)
 

@@ -237,6 +237,5 @@ def _regress(
     boxes = [
         torch.cat([own[:, :1], get_box_tensor(head.regress_by_class(own[:, 1:], label, deltas, meta))], dim=1)
         for own, label, deltas, meta in images
-        if len(own)
     ]
     return torch.cat(boxes)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 
 from rgacli.core.configs import load_config
@@ -53,19 +51,6 @@ def trainable(name: str) -> Config:
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     cfg.default_hooks.logger.interval = 1
     return cfg
-
-
-def batch(counts: tuple[int, ...] = (2, 1)) -> dict:
-    """tiny.batch with a mask per object: its box, filled."""
-    data = tiny.batch(counts)
-    for sample in data["data_samples"]:
-        boxes = sample.gt_instances.bboxes.round().int()
-        masks = torch.zeros(len(boxes), tiny.SIZE, tiny.SIZE, dtype=torch.uint8)
-        for mask, (left, top, right, bottom) in zip(masks, boxes.tolist(), strict=True):
-            mask[top:bottom, left:right] = 1
-        sample.gt_instances.masks = BitmapMasks(masks.numpy(), tiny.SIZE, tiny.SIZE)
-        sample.ignored_instances.masks = BitmapMasks(torch.zeros(0, 0, 0).numpy(), tiny.SIZE, tiny.SIZE)
-    return data
 
 
 def _few(key: str, value: Any) -> Any:

@@ -77,6 +77,11 @@ def _listed(config: object) -> list:
     return config if isinstance(config, list) else [config]
 
 
+def with_stds(bbox_head: dict, std: float) -> dict:
+    """A bbox head's config whose regression is in units of `std` of a box's size."""
+    return dict(bbox_head, bbox_coder=dict(bbox_head["bbox_coder"], target_stds=[std] * 4))
+
+
 def make(
     name: str,
     ratios: Sequence[str] = ("1:1", "1:9"),

@@ -61,12 +61,14 @@ def assert_same_gradient(one: Tensor | None, other: Tensor | None) -> None:
         assert torch.equal(one, other)
 
 
-def assert_same_predictions(stock: nn.Module, parallel: nn.Module, counts: Sequence[int]) -> None:
-    """Equal detections, in the network's pixels and in the original image's."""
+def assert_same_predictions(stock: nn.Module, parallel: nn.Module, counts: Sequence[int], elsewhere: int = 30) -> None:
+    """Equal detections, in the network's pixels and in the original image's; arguments as for `roi_predictions`."""
     for rescale in (False, True):
-        expected, found = (roi_predictions(head, counts, rescale=rescale)[0] for head in (stock, parallel))
-        for one, other in zip(expected, found, strict=True):
-            assert len(one) > 5
+        expected, found = (
+            roi_predictions(head, counts, elsewhere=elsewhere, rescale=rescale)[0] for head in (stock, parallel)
+        )
+        for one, other, objects in zip(expected, found, counts, strict=True):
+            assert (len(one) > 5) == (objects + elsewhere > 0)
             assert_same_detections(one, other)
 
 

@@ -70,14 +70,14 @@ def test_parallel_heads_train_and_are_evaluated(name):
     cfg = families.family(name)
     apply_method(cfg, ratios=parse_ratios("1:1,1:9,1:1"))
     cfg.model.roi_head.keep_heads = True
-    model, before, log = trained(cfg, families.batch())
+    model, before, log = trained(cfg, tiny.batch(masks=True))
     assert log["loss"].isfinite()
     drawn = {key: value for key, value in log.items() if key.endswith("positives")}
     stages = cfg.model.roi_head.get("num_stages", 1)
     assert len(drawn) == 3 * stages
     heads = {key for key in before if key.startswith("roi_head.bbox_head") and "weight" in key}
     assert all(not torch.equal(before[key], value) for key, value in model.state_dict().items() if key in heads)
-    for sample in detections_of(model, families.batch()):
+    for sample in detections_of(model, tiny.batch(masks=True)):
         assert set(sample.head_instances.keys()) == {"1to1", "1to9", "1to1_2", "ensemble"}
         assert torch.equal(sample.head_instances.ensemble.bboxes, sample.pred_instances.bboxes)
         assert ("masks" in sample.pred_instances) == bool(cfg.model.roi_head.get("mask_head"))
@@ -87,8 +87,8 @@ def test_parallel_heads_train_and_are_evaluated(name):
 def test_one_head_at_the_configs_own_ratio_is_the_stock_detector(name):
     stock, single = families.family(name), families.family(name)
     apply_method(single, ratios=parse_ratios("1:3"), rga=False)
-    _, _, expected = trained(stock, families.batch(), steps=1)
-    _, _, found = trained(single, families.batch(), steps=1)
+    _, _, expected = trained(stock, tiny.batch(masks=True), steps=1)
+    _, _, found = trained(single, tiny.batch(masks=True), steps=1)
     torch.testing.assert_close(found["loss"], expected["loss"], rtol=1e-6, atol=0)
 
 
@@ -96,8 +96,8 @@ def test_one_head_at_the_configs_own_ratio_is_the_stock_detector(name):
 def test_rga_multiplies_what_one_step_does_to_the_bbox_heads_and_to_nothing_else(name):
     cfg = families.family(name)
     apply_method(cfg)
-    scaled, before, _ = trained(cfg, families.batch(), lambda0=5.0, steps=1)
-    plain, _, _ = trained(cfg, families.batch(), steps=1)
+    scaled, before, _ = trained(cfg, tiny.batch(masks=True), lambda0=5.0, steps=1)
+    plain, _, _ = trained(cfg, tiny.batch(masks=True), steps=1)
     in_heads = {id(parameter) for parameter in rcnn_parameters(scaled)}
     moved = {True: 0, False: 0}
     for (key, parameter), other in zip(scaled.named_parameters(), plain.parameters(), strict=True):
@@ -119,9 +119,9 @@ def test_what_cannot_have_parallel_heads_takes_rga_alone_and_refuses_ratios(name
     apply_method(cfg)
     assert cfg.model.roi_head.type == kind
     assert cfg.custom_hooks[-1].type == "GradientAnnealingHook"
-    model, _, log = trained(cfg, families.batch())
+    model, _, log = trained(cfg, tiny.batch(masks=True))
     assert log["loss"].isfinite()
-    assert "bboxes" in detections_of(model, families.batch())[0].pred_instances
+    assert "bboxes" in detections_of(model, tiny.batch(masks=True))[0].pred_instances
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -130,7 +130,7 @@ def test_any_detector_trains_as_it_is(name):
     with pytest.raises(UsageError, match="train it as it is by --no-rga --no-prm"):
         apply_method(cfg)
     apply_method(cfg, rga=False, prm=False)
-    data = families.batch((1,))
+    data = tiny.batch((1,))
     if name.startswith("ssd"):  # its last feature map needs images of 512 pixels
         data["inputs"] = [image.repeat_interleave(8, 1).repeat_interleave(8, 2) for image in data["inputs"]]
         for sample in data["data_samples"]:

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
-from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
+from mmdet.models.losses.focal_loss import FocalLoss, py_sigmoid_focal_loss
 
 from rgacli.core import native_ops
 from rgacli.errors import UsageError
@@ -164,6 +164,20 @@ def test_focal_loss_of_nothing_is_nothing():
     loss = mmcv.ops.sigmoid_focal_loss(logits, labels, 2.0, 0.25, None, "sum")
     loss.backward()
     assert (loss.item(), logits.grad.shape) == (0, (0, 3))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_mmdets_focal_loss_is_the_same_on_a_gpu():
+    loss = FocalLoss(gamma=1.5, alpha=0.4)  # which takes mmcv's op there, and its own formula on a CPU
+    values, gradients = [], []
+    for device in ("cpu", "cuda"):
+        logits, labels = focal_case()
+        values.append(loss(logits.to(device), labels.to(device), weight=torch.ones(len(labels), device=device)).cpu())
+        values[-1].backward()
+        gradients.append(logits.grad)
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
 
 
 # --- what is missing, what is real

@@ -29,6 +29,7 @@ from tests.core.roi_heads import (
     scaled_parameters,
     short,
     total,
+    with_stds,
 )
 from tests.core.stock import (
     assert_masks_of_stock_on_the_ensembles_boxes,
@@ -347,6 +348,14 @@ def test_the_ensemble_is_the_papers(ratios, box_head, class_agnostic):
     rois, outputs = outputs_of(head, samples)
     probabilities = torch.stack([logits for logits, _ in outputs]).mean(dim=0).softmax(dim=1)
     assert_detected(found, head.test_cfg, head.bbox_head[0], rois, probabilities, outputs[box_head][1])
+
+
+def test_the_ensembles_boxes_are_decoded_as_their_head_encodes_them():
+    config = mmdet_config(FASTER).model.roi_head.bbox_head
+    head = build(ratios=["1:9", "1:1"], bbox_head=[with_stds(config, 0.01), with_stds(config, 0.2)])
+    found, samples = roi_predictions(head)
+    rois, ((first, _), (second, deltas)) = outputs_of(head, samples)
+    assert_detected(found, head.test_cfg, head.bbox_head[1], rois, ((first + second) / 2).softmax(dim=1), deltas)
 
 
 def test_logits_are_averaged_before_an_activation_of_their_own():
