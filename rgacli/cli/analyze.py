@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,11 +25,18 @@ from rgacli.cli.target import (
 )
 from rgacli.errors import UsageError
 
+if TYPE_CHECKING:
+    from rgacli.evaluation.gt_bins import GTBin
+
 app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
 
 BinsOption = Annotated[
-    str,
-    typer.Option(help="Bins of the number of objects in an image (the paper's Fig. 2: 1-3 and 8+). Gaps are fine."),
+    str | None,
+    typer.Option(
+        help="Bins of the number of objects in an image (the paper's Fig. 2: 1-3 and 8+). Gaps are fine. "
+        "Default: 1-3,4-7,8+; on CrowdHuman, 1-10,11-20,21-40,41+.",
+        show_default=False,
+    ),
 ]
 OutOption = Annotated[
     Path | None,
@@ -54,7 +62,7 @@ def gt_bins(
         ),
     ] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO annotations that --results were made for.")] = None,
-    bins: BinsOption = "1-3,4-7,8+",
+    bins: BinsOption = None,
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -69,9 +77,9 @@ def gt_bins(
     Images are grouped by their number of non-crowd objects; those with none form no bin. Several runs are compared
     side by side. Detections that eval left are used where they are of the run's last checkpoint.
     """
-    from rgacli.evaluation.gt_bins import parse_bins
+    from rgacli.evaluation.gt_bins import default_bins, parse_bins
 
-    parsed_bins = parse_bins(bins)
+    own_bins = None if bins is None else parse_bins(bins)
     if results:
         if runs or checkpoint or config or data:
             raise UsageError("--results stand alone: leave out runs, --checkpoint, --config and --data.")
@@ -84,13 +92,14 @@ def gt_bins(
 
     from rgacli.analysis.gt_bins import collect, plot, split_name
 
-    rows = collect(truth, detections, parsed_bins, bootstrap=bootstrap)
+    shown_bins = own_bins or default_bins(truth)
+    rows = collect(truth, detections, shown_bins, bootstrap=bootstrap)
     figure = (out or figures) / "gt_bins.png"
     plot(rows, figure)
     say(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
     table = [row._asdict() for row in rows]
     if json:
-        print_json({"bins": bins, "figure": str(figure), "rows": table})
+        print_json({"bins": _text(shown_bins), "figure": str(figure), "rows": table})
         return
     by_run = defaultdict(list)
     for row in table:
@@ -106,7 +115,7 @@ def gt_bins(
 @app.command("proposals")
 def proposals(
     run: RunArgument = None,
-    bins: BinsOption = "1-3,4-7,8+",
+    bins: BinsOption = None,
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -119,24 +128,31 @@ def proposals(
 
     A proposal is positive if its IoU with any object is at least 0.5; counted among those the RPN passes on.
     """
-    from rgacli.evaluation.gt_bins import parse_bins
+    from rgacli.evaluation.gt_bins import default_bins, parse_bins
 
-    parsed_bins = parse_bins(bins)
+    own_bins = None if bins is None else parse_bins(bins)
     use_device(device)
     target = find_target(run, checkpoint, config, data, split)
 
     from rgacli.analysis.proposals import plot, table
 
+    shown_bins = own_bins or default_bins(target.annotations)
     records = _proposal_records(target)
-    rows = [dict(row) if isinstance(row, dict) else row._asdict() for row in table(records, parsed_bins)]
+    rows = [dict(row) if isinstance(row, dict) else row._asdict() for row in table(records, shown_bins)]
     figure = (out or target.figures) / "proposals.png"
-    plot(records, parsed_bins, figure)
+    plot(records, shown_bins, figure)
     say(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
     if json:
-        print_json({"run": target.name, "split": split, "bins": bins, "figure": str(figure), "rows": rows})
+        about = {"run": target.name, "split": split, "bins": _text(shown_bins), "figure": str(figure)}
+        print_json({**about, "rows": rows})
     else:
         headings = {key: key for key in rows[0]} | {"lower_quartile": "25 %", "upper_quartile": "75 %"}
         print_table(f"positive proposals per image: {target.name} on {split}", headings, rows)
+
+
+def _text(bins: Sequence[GTBin]) -> str:
+    """Bins as --bins takes them."""
+    return ",".join(gt_bin.label for gt_bin in bins)
 
 
 def _read_results(results: list[str], annotations: Path | None) -> tuple[dict, dict[str, list[dict]]]:

@@ -35,15 +35,16 @@ class ProgressHook(Hook):
             self._training = Meter(self._progress, "training", runner.max_iters)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Epoch, iteration, rate, ETA, loss, λ and sampled positives per image."""
+        """Epoch, iteration, rate, ETA, loss, λ and sampled positives per image (of a cascade's first stage)."""
         scalars = runner.message_hub.log_scalars
         note = f"loss {float(outputs['loss'].detach()):.3f}"
         if "train/lambda" in scalars:
             note += f"  λ {scalars['train/lambda'].current():.2f}"
         if self._heads:
-            note += "  positives " + "  ".join(
-                f"{name} {float(outputs[f'{slug}.positives']):.1f}" for slug, name in self._heads.items()
-            )
+            drawn = {
+                slug: outputs.get(f"{slug}.positives", outputs.get(f"s0.{slug}.positives")) for slug in self._heads
+            }
+            note += "  positives " + "  ".join(f"{name} {float(drawn[slug]):.1f}" for slug, name in self._heads.items())
         self._training.update(runner.iter + 1, note, title=f"epoch {runner.epoch + 1}/{runner.max_epochs}")
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -63,11 +64,15 @@ class ProgressHook(Hook):
         self._evaluated(batch_idx + 1, len(runner.test_dataloader))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """AP of every variant, as a line that stays."""
-        found = {key.split("/")[1]: value for key, value in (metrics or {}).items() if key.endswith("/AP")}
+        """The first metric (COCO's AP, CrowdHuman's mMR) of every variant, as a line that stays."""
+        by_metric: dict[str, dict[str, float]] = {}
+        for key, value in (metrics or {}).items():
+            _, variant, metric = key.split("/")
+            by_metric.setdefault(metric, {})[variant] = value
+        metric, found = next(iter(by_metric.items()))
         order = [*self._heads, *(found.keys() - self._heads.keys())]  # the ensemble comes last
         shown = "  ".join(f"{self._heads.get(variant, variant)} {found[variant]:.3f}" for variant in order)
-        say(f"epoch {runner.epoch}/{runner.max_epochs}  validation AP  {shown}")
+        say(f"epoch {runner.epoch}/{runner.max_epochs}  validation {metric}  {shown}")
 
     def _evaluated(self, done: int, total: int) -> None:
         self._evaluation.update(done)

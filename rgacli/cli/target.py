@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 SplitName = Literal["train", "val", "test"]
+TEST_DEV = "test-dev"
 
 RunArgument = Annotated[
     str | None,
@@ -69,6 +70,13 @@ class Target:
         return annotation_file(dataset_config(split_dataloader(self.cfg, self.split)))
 
     @cached_property
+    def images(self) -> dict[str, Any]:
+        """The split's images and categories; annotations may be lacking."""
+        from rgacli.data.annotations import load_annotations
+
+        return load_annotations(Path(self.ann_file), labelled=False)
+
+    @cached_property
     def annotations(self) -> dict[str, Any]:
         """The split's ground truth, read once.
 
@@ -79,17 +87,18 @@ class Target:
 
         return load_with_objects(Path(self.ann_file), self.split)
 
-    def detect(self) -> dict[str, dict[str, float]]:
-        """Runs the detector over the split, with a progress display: variant -> metrics.
+    def detect(self, *, measured: bool = True) -> dict[str, dict[str, float]]:
+        """Runs the detector over the split, with a progress display: variant -> metrics, none unless measured.
 
         Raises:
-            DataError: as `annotations`.
+            DataError: as `annotations`, if measured.
         """
         from rgacli.cli.progress import live_progress
         from rgacli.cli.progress_hook import ProgressHook
         from rgacli.evaluation.detect import detect
 
-        _ = self.annotations  # a split that cannot be measured on is refused before the work
+        if measured:
+            _ = self.annotations  # a split that cannot be measured on is refused before the work
         with live_progress() as progress:
             return detect(
                 self.cfg,
@@ -98,25 +107,29 @@ class Target:
                 self.detections_dir,
                 log_dir=self.home / "logs",
                 hooks=[ProgressHook(progress)],
+                measured=measured,
             )
 
-    def detections(self) -> dict[str, list[dict]]:
-        """Variant -> detections: those on disk where they are of this checkpoint and split, else made now."""
+    def detections(self, *, measured: bool = True) -> dict[str, list[dict]]:
+        """Variant -> detections: those on disk where they are of this checkpoint and split, else made now.
+
+        Args:
+            measured: They are wanted to be measured, which needs annotations.
+        """
         from rgacli.evaluation.detect import saved_detections
 
-        arguments = self.checkpoint, self.annotations, self.ann_file, self.detections_dir
+        content = self.annotations if measured else self.images
+        arguments = self.checkpoint, content, self.ann_file, self.detections_dir
         found = saved_detections(*arguments)
         if found is None:
-            self.detect()
+            self.detect(measured=measured)
             return saved_detections(*arguments)
         say(f"{self.name}: using the detections in {self.detections_dir}")
         return found
 
 
-def find_target(
-    run: str | None, checkpoint: Path | None, config: str | None, data: Path | None, split: SplitName
-) -> Target:
-    """What the options name.
+def find_target(run: str | None, checkpoint: Path | None, config: str | None, data: Path | None, split: str) -> Target:
+    """What the options name; `split` is one of SplitName, or TEST_DEV.
 
     Raises:
         UsageError: they name nothing usable, or contradict each other.
@@ -128,7 +141,8 @@ def find_target(
     home = runs.find_run(run) if checkpoint is None else None
 
     from rgacli.core.configs import load_config
-    from rgacli.data.binding import use_split
+    from rgacli.data.binding import annotation_file, dataset_config, use_images, use_split
+    from rgacli.data.layout import find_test_dev
 
     if home:
         cfg, weights, folder, name = load_config(str(home.config)), home.last_checkpoint(), home.path, home.name
@@ -137,8 +151,11 @@ def find_target(
             raise UsageError(f"checkpoint {checkpoint} does not exist.")
         cfg, weights, name = load_config(config), checkpoint, checkpoint.stem
         folder = checkpoint.with_suffix(".rgacli")  # its own: checkpoints of many models may lie in one folder
-    place = split
-    if data:
+    if split == TEST_DEV:
+        trained_on = Path(annotation_file(dataset_config(cfg.test_dataloader))).parent.parent
+        use_images(cfg, find_test_dev(data or trained_on))
+    elif data:
         use_split(cfg, split, data)
-        place = f"{data.resolve().name}-{split}"
-    return Target(name, cfg, weights, split, folder, folder / "detections" / place)
+    place = f"{data.resolve().name}-{split}" if data else split
+    loader = "test" if split == TEST_DEV else split
+    return Target(name, cfg, weights, loader, folder, folder / "detections" / place)

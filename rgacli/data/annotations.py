@@ -17,23 +17,30 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "categories": {"id": int, "name": str},
 }
 
+CROWDHUMAN = "crowdhuman"
+
 Annotations = dict[str, Any]
 """A COCO annotation file's content: lists of objects under "images", "annotations" and "categories"."""
 
 
-def load_annotations(path: Path) -> Annotations:
+def load_annotations(path: Path, *, labelled: bool = True) -> Annotations:
     """Reads an annotation file that training and evaluation can rely on.
+
+    Args:
+        path: The file.
+        labelled: False lets one do that lists images and categories alone, such as COCO's
+            image_info_test-dev2017.json; its annotations are then an empty list.
 
     Raises:
         DataError: As `read_annotations`, and if any entry lacks a field or has one of the wrong type.
     """
-    content = read_annotations(path)
+    content = read_annotations(path, labelled=labelled)
     for section, index, what in malformed_entries(content):
         raise DataError(f"{path}: {section}[{index}]: {what}; `rgacli data check` lists every problem")
     return content
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_annotations(path: Path, *, labelled: bool = True) -> Annotations:
     """Reads an annotation file whose entries may still be wrong, to say what is wrong with them.
 
     Raises:
@@ -49,6 +56,8 @@ def read_annotations(path: Path) -> Annotations:
         raise DataError(f"{path}: not valid JSON ({error}); it may be cut short, fetch or export it again") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: not COCO annotations: expected an object, found {_kind(content)}")
+    if not labelled:
+        content.setdefault("annotations", [])
     for section in _FIELDS:
         if section not in content:
             raise DataError(f'{path}: not COCO instance annotations: it has no "{section}"')
@@ -79,6 +88,17 @@ def gt_counts(content: Annotations) -> dict[int, int]:
         if annotation["image_id"] in counts and not annotation.get("iscrowd"):
             counts[annotation["image_id"]] += 1
     return counts
+
+
+def is_crowdhuman(content: Mapping[str, Any]) -> bool:
+    """Whether the file was made by `rgacli data crowdhuman`, which is what its `info` says."""
+    info = content.get("info")
+    return isinstance(info, dict) and info.get("dataset") == CROWDHUMAN
+
+
+def has_masks(content: Mapping[str, Any]) -> bool:
+    """Whether every object has a mask, so that masks can be measured."""
+    return all(entry.get("segmentation") for entry in content["annotations"])
 
 
 def load_with_objects(path: Path, split: str) -> Annotations:

@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from rgacli.data.annotations import (
     Annotations,
     category_difference,
     category_names,
     gt_counts,
+    is_crowdhuman,
     malformed_entries,
     read_annotations,
 )
+from rgacli.data.images import upright_size
 from rgacli.data.layout import Split
 from rgacli.data.progress import Progress
 from rgacli.errors import DataError
@@ -114,9 +116,10 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
         problem = Problem("error", "unusable annotation file", where, str(error).removeprefix(f"{where}: "))
         return SplitReport(0, 0, gt_count_histogram([]), [], [problem])
 
+    full_bodies = is_crowdhuman(content)
     problems, content = _set_malformed_apart(content)
     problems += _duplicates(content)
-    object_problems = list(_object_problems(content))
+    object_problems = list(_object_problems(content, beyond_border=full_bodies))
     problems += filter(None, object_problems)
     problems += _absences(split, content, object_problems)
     problems += _image_problems(split.images, content["images"], progress)
@@ -179,8 +182,11 @@ def _absences(split: Split, content: Annotations, object_problems: list[Problem 
         yield Problem("error", "no objects", str(split.annotations), "it has no object to train on")
 
 
-def _object_problems(content: Annotations) -> Iterator[Problem | None]:
-    """What is wrong with each annotation, in their order; None where nothing is."""
+def _object_problems(content: Annotations, beyond_border: bool) -> Iterator[Problem | None]:
+    """What is wrong with each annotation, in their order; None where nothing is.
+
+    beyond_border: Boxes are meant to reach beyond the image where the objects do.
+    """
     images = {image["id"]: image for image in content["images"]}
     categories = {category["id"] for category in content["categories"]}
     for annotation in content["annotations"]:
@@ -192,14 +198,16 @@ def _object_problems(content: Annotations) -> Iterator[Problem | None]:
         elif annotation["category_id"] not in categories:
             what = f"category {annotation['category_id']} is not listed: the object would be background"
             yield Problem("error", "object of an unknown category", where, what)
-        elif found := _box_problem(annotation, image):
+        elif found := _box_problem(annotation, image, beyond_border):
             severity, kind, what = found
             yield Problem(severity, kind, where, what)
         else:
             yield None
 
 
-def _box_problem(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[Severity, str, str] | None:
+def _box_problem(
+    annotation: Mapping[str, Any], image: Mapping[str, Any], beyond_border: bool
+) -> tuple[Severity, str, str] | None:
     """(severity, kind, what) of an object's box, judged by what mmdet's CocoDataset would make of it."""
     bbox, width, height = annotation["bbox"], image["width"], image["height"]
     if len(bbox) != 4 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in bbox):
@@ -210,10 +218,11 @@ def _box_problem(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> tup
     if w < 1 or h < 1 or not annotation["area"] > 0:  # COCO itself has a few
         return "warning", "object without area", f"box {bbox}, area {annotation['area']}: left out in training"
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        return "error", "box outside the image", f"{bbox} in an image of {width}x{height}"
+        severity = "warning" if beyond_border else "error"
+        return severity, "box outside the image", f"{bbox} in an image of {width}x{height}: left out in training"
     if annotation.get("ignore"):
         return "warning", "ignored object", 'it has "ignore" set: left out in training'
-    if min(x, y) < -TOLERANCE or x + w > width + TOLERANCE or y + h > height + TOLERANCE:
+    if not beyond_border and (min(x, y) < -TOLERANCE or x + w > width + TOLERANCE or y + h > height + TOLERANCE):
         return "warning", PARTLY_OUTSIDE, f"{bbox} in an image of {width}x{height}"
     return None
 
@@ -246,10 +255,9 @@ def _image_problem(folder: Path, image: Mapping[str, Any]) -> Problem | None:
 
 
 def _decoded_size(path: Path) -> tuple[int, int]:
-    """(width, height) px as mmcv would load it, turned as EXIF says. Reads the file to its end."""
+    """(width, height) px as mmcv would load it. Reads the file to its end."""
     with Image.open(path) as image:
-        width, height = image.size
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        size = upright_size(image)
         image.draft(None, (1, 1))  # a JPEG is still read to its end, but not every pixel computed
         image.load()
-    return (height, width) if orientation >= 5 else (width, height)
+    return size

@@ -83,7 +83,7 @@ def find_splits(
     Two layouts are known, and mixtures of them:
 
     - COCO's: `annotations/instances_train2017.json` (any year or none; the newest that has images) with `train2017/`.
-    - plain: `annotations/train.json` with `images/train/` or, shared by the splits, `images/`.
+    - plain: `annotations/train.json` with `images/train/` or, shared by the splits, `images/` (CrowdHuman: `Images/`).
 
     The arguments are those of `find_dataset`; a path in `annotations` or `images` is taken from the working folder
     or, if it is not there, from `root`.
@@ -113,15 +113,34 @@ def _find_split(root: Path, name: str, annotations: Path | None, images: Path | 
     if images and not files:
         raise DataError(f"{root}: no annotations for the images of {name}; name them with --{name}-ann")
     for file in files:
-        folders = [_given(root, images, Path.is_dir)] if images else _image_folders(root, name, file)
+        folders = [_given(root, images, Path.is_dir)] if images else image_folders(root, name, _tag(file))
         for folder in filter(Path.is_dir, folders):
             return Split(name, file, folder)
     if files:
-        looked_for = ", ".join(f"{folder.relative_to(root)}/" for folder in _image_folders(root, name, files[0]))
+        looked_for = _some_folders(root, image_folders(root, name, _tag(files[0])))
         raise DataError(
             f"{root}: no images for {files[0].name}: looked for {looked_for}; name the folder with --{name}-images"
         )
     return None
+
+
+def find_test_dev(root: Path) -> Split:
+    """COCO's images whose annotations are not public: `annotations/image_info_test-dev2017.json` with `test2017/`.
+
+    Raises:
+        DataError: If there is no such file (of any year, the newest counts), or no folder of its images.
+    """
+    root = Path(root).absolute()
+    files = sorted((root / "annotations").glob("image_info_test-dev*.json"), reverse=True)
+    if not files:
+        raise DataError(
+            f"{root}: no images of test-dev: looked for annotations/image_info_test-dev<year>.json; "
+            "name COCO's folder by --data"
+        )
+    folders = image_folders(root, "test", files[0].stem.replace("image_info_test-dev", "test"))
+    for folder in filter(Path.is_dir, folders):
+        return Split("test-dev", files[0], folder)
+    raise DataError(f"{root}: no images for {files[0].name}: looked for {_some_folders(root, folders)}")
 
 
 def _annotation_files(root: Path, name: str) -> list[Path]:
@@ -132,10 +151,19 @@ def _annotation_files(root: Path, name: str) -> list[Path]:
     return [file for file in (*coco, folder / f"{name}.json") if file.is_file()]
 
 
-def _image_folders(root: Path, name: str, annotations: Path) -> list[Path]:
-    """Where a layout would have the images of an annotation file, best first."""
-    tag = annotations.stem.removeprefix("instances_")  # train2017
-    return list(dict.fromkeys((root / tag, root / "images" / tag, root / "images" / name, root / "images")))
+def image_folders(root: Path, name: str, tag: str) -> list[Path]:
+    """Where a layout would have a split's images, best first; tag: the split's name with its year, or just that."""
+    folders = (tag, f"images/{tag}", f"images/{name}", "images", "Images")
+    return [root / folder for folder in dict.fromkeys(folders)]
+
+
+def _tag(annotations: Path) -> str:
+    """`instances_train2017.json` -> train2017."""
+    return annotations.stem.removeprefix("instances_")
+
+
+def _some_folders(root: Path, folders: list[Path]) -> str:
+    return ", ".join(f"{folder.relative_to(root)}/" for folder in folders)
 
 
 def _given(root: Path, path: Path, is_right_kind: Callable[[Path], bool]) -> Path:

@@ -1,4 +1,4 @@
-"""COCO's box AP, overall and on any subset of the images, with intervals: all from one matching pass per detector.
+"""COCO's AP, overall and on any subset of the images, with intervals: all from one matching pass per detector.
 
 Matching, accumulation and resampling are hotcoco's; this module names subsets, turns COCO's -1 into NaN, and widens
 the intervals (see `difference`).
@@ -15,10 +15,15 @@ from typing import Any, NamedTuple
 import hotcoco
 import numpy as np
 
-from rgacli.data.annotations import gt_counts
+from rgacli.data.annotations import gt_counts, is_crowdhuman
 from rgacli.evaluation.gt_bins import GTBin, assign
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+# Detections of an image that count, by score. COCO's own number is fewer than the persons on some of CrowdHuman's
+# images, where all that a detector is configured to yield count.
+_MAX_DETECTIONS = 100
+_MAX_DETECTIONS_CROWDHUMAN = 500
 
 # hotcoco draws n of n images with replacement but counts an image drawn twice once, so a sample is a subsample of
 # about n (1 - 1/e) different images. A mean over m of n images, drawn without replacement, has the variance
@@ -44,13 +49,23 @@ class Difference(NamedTuple):
 
 
 class Evaluation:
-    """One detector's boxes, matched with the ground truth; made by `evaluate`."""
+    """One detector's boxes, or its masks, matched with the ground truth; made by `evaluate`."""
 
-    def __init__(self, truth: hotcoco.COCO, counts: Mapping[int, int], boxes: np.ndarray) -> None:
-        """boxes: (N, 7) float64 of image id, x, y, width, height, score, category id."""
+    def __init__(
+        self,
+        truth: hotcoco.COCO,
+        counts: Mapping[int, int],
+        found: hotcoco.COCO,
+        *,
+        iou_type: str = "bbox",
+        max_detections: int = _MAX_DETECTIONS,
+    ) -> None:
+        """found: Detections that `truth` loaded. iou_type: "bbox" or "segm"."""
         self.gt_counts = counts
         self._truth = truth
-        self._matched = hotcoco.COCOeval(truth, truth.load_res(boxes), "bbox")
+        self._iou_type = iou_type
+        self._max_detections = max_detections
+        self._matched = hotcoco.COCOeval(truth, found, iou_type)
         self._matched.params = self._params(counts, sizes=4)
         self._matched.evaluate()
 
@@ -70,10 +85,10 @@ class Evaluation:
 
     def _params(self, images: Iterable[int], sizes: int) -> hotcoco.Params:
         """COCO's, for its AP metrics on `images`: over the first `sizes` of (all, small, medium, large) objects."""
-        params = hotcoco.Params("bbox")
+        params = hotcoco.Params(self._iou_type)
         params.img_ids = list(images)
         params.cat_ids = self._truth.get_cat_ids()
-        params.max_dets = [100]
+        params.max_dets = [self._max_detections]
         params.area_rng, params.area_rng_lbl = params.area_rng[:sizes], params.area_rng_lbl[:sizes]
         return params
 
@@ -88,19 +103,35 @@ class Evaluation:
 
     @cached_property
     def _without_detections(self) -> Evaluation:
-        return Evaluation(self._truth, self.gt_counts, np.empty((0, 7)))
+        nothing = self._truth.load_res(np.empty((0, 7)))
+        kind = {"iou_type": self._iou_type, "max_detections": self._max_detections}
+        return Evaluation(self._truth, self.gt_counts, nothing, **kind)
 
 
-def evaluate(annotations: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) -> Evaluation:
+def evaluate(
+    annotations: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, masks: bool = False
+) -> Evaluation:
     """Matches detections with the ground truth, once.
+
+    The 100 of the highest scores in an image count, as for COCO's AP; on CrowdHuman, 500.
 
     Args:
         annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
         detections: As `rgacli.evaluation.results.load_results` returns them; may be empty.
+        masks: Match masks, which annotations and detections must have, in place of boxes.
     """
+    truth = _ground_truth(annotations, masks)
     boxes = [(d["image_id"], *d["bbox"], d["score"], d["category_id"]) for d in detections]
+    found = truth.load_res(
+        np.array(boxes, dtype=np.float64).reshape(-1, 7),
+        segmentation=[detection["segmentation"] for detection in detections] if masks else None,
+    )
     return Evaluation(
-        _ground_truth(annotations), gt_counts(annotations), np.array(boxes, dtype=np.float64).reshape(-1, 7)
+        truth,
+        gt_counts(annotations),
+        found,
+        iou_type="segm" if masks else "bbox",
+        max_detections=_MAX_DETECTIONS_CROWDHUMAN if is_crowdhuman(annotations) else _MAX_DETECTIONS,
     )
 
 
@@ -156,17 +187,18 @@ def difference(
     return Difference(value, value - half, value + half)
 
 
-def _ground_truth(annotations: Mapping[str, Any]) -> hotcoco.COCO:
-    """By columns, which spares the conversion of masks and keypoints that box AP does not read."""
-    objects = annotations["annotations"]
+def _ground_truth(annotations: Mapping[str, Any], masks: bool) -> hotcoco.COCO:
+    """By columns, which spares the conversion of what is not read."""
+    objects, image_keys = annotations["annotations"], ("id", "width", "height") if masks else ("id",)
     return hotcoco.COCO.from_arrays(
-        [{"id": image["id"]} for image in annotations["images"]],
+        [{key: int(image[key]) for key in image_keys} for image in annotations["images"]],
         [{"id": category["id"], "name": category["name"]} for category in annotations["categories"]],
         np.array([entry["image_id"] for entry in objects], dtype=np.int64),
         np.array([entry["category_id"] for entry in objects], dtype=np.int64),
         np.array([entry["bbox"] for entry in objects], dtype=np.float64).reshape(-1, 4),
         area=np.array([entry["area"] for entry in objects], dtype=np.float64),
         iscrowd=np.array([int(bool(entry.get("iscrowd"))) for entry in objects], dtype=np.int64),
+        segmentation=[entry["segmentation"] for entry in objects] if masks else None,
     )
 
 

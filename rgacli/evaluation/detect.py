@@ -14,14 +14,14 @@ from mmengine.hooks import Hook
 
 from rgacli.core.detector import build_detector
 from rgacli.core.ensembling import ENSEMBLE
-from rgacli.core.ratios import names_by_slug, parse_ratios
+from rgacli.core.ratios import names_by_slug
+from rgacli.core.recipe import parallel_ratios
 from rgacli.core.training import QuietRunner, quiet_stdout
 from rgacli.data.binding import annotation_file, dataset_config
 from rgacli.data.layout import SPLITS
 from rgacli.errors import DataError, UsageError
-from rgacli.evaluation.coco_metrics import METRICS
 from rgacli.evaluation.results import load_results
-from rgacli.evaluation.variants_metric import WHOLE
+from rgacli.evaluation.variants_metric import WHOLE, evaluator
 from rgacli.files import write_json
 
 _SOURCE = "source.json"
@@ -47,7 +47,14 @@ def split_dataloader(cfg: Config, split: str) -> Any:
 
 
 def detect(
-    cfg: Config, checkpoint: Path, split: str, out_dir: Path, *, log_dir: Path, hooks: Sequence[Hook] = ()
+    cfg: Config,
+    checkpoint: Path,
+    split: str,
+    out_dir: Path,
+    *,
+    log_dir: Path,
+    hooks: Sequence[Hook] = (),
+    measured: bool = True,
 ) -> dict[str, dict[str, float]]:
     """Runs a detector over a split, once.
 
@@ -58,25 +65,28 @@ def detect(
         out_dir: Where `<variant>.json` is saved in COCO's results format.
         log_dir: Where mmengine's text log goes.
         hooks: Such as a progress display.
+        measured: False leaves the detections unmeasured, as on images without annotations.
 
     Returns:
-        Variant (slug of a head, "ensemble") -> AP, AP50, AP75, APs, APm, APl.
+        Variant (slug of a head, "ensemble") -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
+        mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman; none if not measured.
 
     Raises:
         UsageError: the split or the checkpoint cannot be used.
     """
     cfg = copy.deepcopy(cfg)
-    if cfg.model.get("roi_head", {}).get("type") == "ParallelRoIHead":
+    if parallel_ratios(cfg):
         cfg.model.roi_head.keep_heads = True
     loader = split_dataloader(cfg, split)
     annotations = annotation_file(dataset_config(loader))
+    metric = evaluator(annotations) if measured else dict(type="VariantsMetric", ann_file=annotations)
     with quiet_stdout():
         runner = QuietRunner(
             model=build_detector(cfg, checkpoint),  # refuses a bad checkpoint before anything is written
             work_dir=str(log_dir),
             test_dataloader=loader,
             test_cfg=dict(type="TestLoop"),
-            test_evaluator=dict(type="VariantsCocoMetric", ann_file=annotations, out_dir=str(out_dir)),
+            test_evaluator=dict(metric, out_dir=str(out_dir)),
             default_scope=cfg.get("default_scope", "mmdet"),
             env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
             experiment_name=f"detect_{time.time_ns()}",  # mmengine has one log per name: runs may not share theirs
@@ -115,13 +125,16 @@ def _source(checkpoint: Path, ann_file: str) -> dict[str, Any]:
 
 def variant_names(cfg: Config) -> dict[str, str]:
     """Variant (as files are named) -> what it is called ("1to9" -> "1:9")."""
-    roi_head = cfg.model.get("roi_head") or {}
-    if roi_head.get("type") != "ParallelRoIHead":
+    heads = names_by_slug(parallel_ratios(cfg))
+    if not heads:
         return {WHOLE: WHOLE}
-    heads = names_by_slug(parse_ratios(list(roi_head.ratios)))
     return {**heads, ENSEMBLE: ENSEMBLE} if len(heads) > 1 else heads
 
 
 def metrics_by_variant(metrics: dict[str, float], variants: Sequence[str]) -> dict[str, dict[str, float]]:
     """{"coco/1to9/AP": 0.3, ...} -> {"1to9": {"AP": 0.3, ...}}, in the variants' order."""
-    return {variant: {metric: metrics[f"coco/{variant}/{metric}"] for metric in METRICS} for variant in variants}
+    found: dict[str, dict[str, float]] = {variant: {} for variant in variants}
+    for key, value in metrics.items():
+        _, variant, metric = key.split("/")
+        found[variant][metric] = value
+    return found

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+from rgacli.data.annotations import is_crowdhuman
 from rgacli.errors import UsageError
 
 _BIN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})|(\+))?")
@@ -64,6 +66,12 @@ def _parse_bin(text: str) -> GTBin:
 
 
 DEFAULT_BINS = parse_bins("1-3,4-7,8+")
+CROWD_BINS = parse_bins("1-10,11-20,21-40,41+")
+
+
+def default_bins(annotations: Mapping[str, Any]) -> tuple[GTBin, ...]:
+    """The bins of a dataset, by its COCO annotations: CROWD_BINS for CrowdHuman, DEFAULT_BINS for any other."""
+    return CROWD_BINS if is_crowdhuman(annotations) else DEFAULT_BINS
 
 
 def assign(counts: Mapping[int, int], bins: Iterable[GTBin]) -> dict[str, list[int]]:

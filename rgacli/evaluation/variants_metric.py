@@ -1,4 +1,4 @@
-"""COCO AP of every variant (each head, the ensemble) as an mmengine metric, with the detections on disk."""
+"""Every variant (each head, the ensemble) of a detector in mmengine's loops: its detections on disk, and measured."""
 
 from __future__ import annotations
 
@@ -7,33 +7,41 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
+from pycocotools import mask as rle
+from torch import Tensor
 
-from rgacli.core.recipe import add_imports
-from rgacli.data.annotations import load_annotations
+from rgacli.core.ensembling import ENSEMBLE
+from rgacli.core.recipe import add_imports, parallel_ratios
+from rgacli.data.annotations import Annotations, has_masks, is_crowdhuman, load_annotations
 from rgacli.data.binding import annotation_file, dataset_config
-from rgacli.evaluation.coco_metrics import evaluate
+from rgacli.data.crowdhuman import odgt_file
+from rgacli.data.odgt import Record, load_odgt
+from rgacli.evaluation import coco_metrics, crowdhuman_metrics
 from rgacli.evaluation.results import save_results
 
 WHOLE = "detector"
 """The only variant of a detector without parallel heads."""
 
+_MASK_METRICS = ("AP", "AP50", "AP75")
+
 
 @METRICS.register_module()
-class VariantsCocoMetric(BaseMetric):
-    """AP, AP50, AP75, APs, APm and APl of every variant that the model left in its data samples.
+class VariantsMetric(BaseMetric):
+    """Collects the detections of every variant that the model left in its data samples, and measures nothing.
 
-    A model that leaves none (`keep_heads` off, or any other detector) is evaluated by its prediction alone.
+    A model that leaves none (`keep_heads` off, or any other detector) has its prediction for its only variant.
 
     Args:
-        ann_file: COCO annotations of the evaluated split.
+        ann_file: COCO annotations of the split; here, only its images and categories are read.
         out_dir: Where to save `<variant>.json` in COCO's results format; not saved without.
         **kwargs: As for BaseMetric.
     """
 
-    default_prefix = "coco"
+    default_prefix = "variants"
 
     def __init__(self, ann_file: str, out_dir: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -41,24 +49,41 @@ class VariantsCocoMetric(BaseMetric):
         self.out_dir = Path(out_dir) if out_dir else None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keeps the detections of one batch, as COCO results."""
-        category_of = self._category_ids()
+        """Keeps the detections of one batch."""
         for sample in data_samples:
-            variants = sample.get("head_instances") or {WHOLE: sample["pred_instances"]}
-            self.results.append(
-                {name: _coco_results(sample["img_id"], found, category_of) for name, found in variants.items()}
-            )
+            predicted = sample["pred_instances"]
+            found = {
+                name: {key: instances[key].cpu().numpy() for key in ("bboxes", "scores", "labels")}
+                for name, instances in (sample.get("head_instances") or {WHOLE: predicted}).items()
+            }
+            if "masks" in predicted:  # they follow the boxes of the ensemble, or of the only head
+                found[ENSEMBLE if ENSEMBLE in found else next(iter(found))]["masks"] = _encode(predicted["masks"])
+            self.results.append((sample["img_id"], found))
 
-    def compute_metrics(self, results: list[dict[str, list[dict]]]) -> dict[str, float]:
-        """ "<variant>/AP" and so on, for all images of the split."""
+    def compute_metrics(self, results: list[tuple[int, dict[str, dict]]]) -> dict[str, float]:
+        """ "<variant>/<metric>" -> its value, over all images of the split."""
+        category_of = self._category_ids()
         metrics = {}
-        for name in results[0] if results else ():
-            detections = [detection for image in results for detection in image[name]]
+        for name in results[0][1] if results else ():
+            detections = [
+                detection
+                for image_id, found in results
+                for detection in _coco_results(image_id, found[name], category_of)
+            ]
             if self.out_dir:
                 save_results(self.out_dir / f"{name}.json", detections)
-            overall = evaluate(self.annotations, detections).overall
-            metrics.update({f"{name}/{key}": value for key, value in overall.items()})
+            measured = self.measure(detections, masks="masks" in results[0][1][name])
+            metrics.update({f"{name}/{key}": value for key, value in measured.items()})
         return metrics
+
+    def measure(self, detections: list[dict[str, Any]], masks: bool) -> dict[str, float]:
+        """What one variant's detections are worth: metric -> value.
+
+        Args:
+            detections: In COCO's results format, of all images.
+            masks: Whether they have masks ("segmentation").
+        """
+        return {}
 
     def _category_ids(self) -> list[int]:
         """Label -> category id, as mmdet's CocoDataset numbers them: in the annotation file's order."""
@@ -69,25 +94,85 @@ class VariantsCocoMetric(BaseMetric):
         ]
 
     @cached_property
-    def annotations(self) -> dict[str, Any]:
-        """The ground truth, read once."""
-        return load_annotations(self.ann_file)
+    def annotations(self) -> Annotations:
+        """The split's annotations, read once."""
+        return load_annotations(self.ann_file, labelled=False)
+
+
+@METRICS.register_module()
+class VariantsCocoMetric(VariantsMetric):
+    """COCO's AP, AP50, AP75, APs, APm and APl of every variant's boxes; mask_AP, mask_AP50, mask_AP75 of its masks."""
+
+    default_prefix = "coco"
+
+    def measure(self, detections: list[dict[str, Any]], masks: bool) -> dict[str, float]:
+        """As VariantsMetric's."""
+        metrics = coco_metrics.evaluate(self.annotations, detections).overall
+        if masks and has_masks(self.annotations):
+            of_masks = coco_metrics.evaluate(self.annotations, detections, masks=True).overall
+            metrics = metrics | {f"mask_{key}": of_masks[key] for key in _MASK_METRICS}
+        return metrics
+
+
+@METRICS.register_module()
+class VariantsCrowdHumanMetric(VariantsMetric):
+    """CrowdHuman's mMR, AP50 and JI of every variant; `ann_file` as `rgacli data crowdhuman` wrote it."""
+
+    default_prefix = "crowdhuman"
+
+    def measure(self, detections: list[dict[str, Any]], masks: bool) -> dict[str, float]:
+        """As VariantsMetric's."""
+        return crowdhuman_metrics.evaluate(self.annotations, self._records, detections)
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        """The official annotations, read once."""
+        return load_odgt(odgt_file(self.annotations, self.ann_file))
+
+
+def evaluator(ann_file: str) -> dict[str, str]:
+    """The config of what measures a split: CrowdHuman's metrics where its annotations are of CrowdHuman, else COCO's.
+
+    Raises:
+        DataError: the annotations cannot be read, or CrowdHuman's official ones are not there.
+    """
+    annotations = load_annotations(Path(ann_file))
+    if not is_crowdhuman(annotations):
+        return dict(type="VariantsCocoMetric", ann_file=ann_file)
+    odgt_file(annotations, Path(ann_file))  # refuses what cannot be measured before the work
+    return dict(type="VariantsCrowdHumanMetric", ann_file=ann_file)
 
 
 def evaluate_variants(cfg: Config) -> None:
-    """Makes the config's validation and test use VariantsCocoMetric, for each head and the ensemble, in place."""
-    for split in ("val", "test"):
-        annotations = annotation_file(dataset_config(cfg[f"{split}_dataloader"]))
-        cfg[f"{split}_evaluator"] = dict(type="VariantsCocoMetric", ann_file=annotations)
-    cfg.model.roi_head.keep_heads = True
+    """Makes the config's validation and test measure each head and the ensemble, in place.
+
+    Raises:
+        DataError: as `evaluator`.
+    """
+    files = {split: annotation_file(dataset_config(cfg[f"{split}_dataloader"])) for split in ("val", "test")}
+    evaluators = {file: evaluator(file) for file in dict.fromkeys(files.values())}  # the two are often one
+    for split, file in files.items():
+        cfg[f"{split}_evaluator"] = evaluators[file]
+    if parallel_ratios(cfg):
+        cfg.model.roi_head.keep_heads = True
     add_imports(cfg, "rgacli.evaluation.variants_metric")
 
 
-def _coco_results(image_id: int, instances: dict, category_of: list[int]) -> list[dict]:
-    boxes = instances["bboxes"].cpu().double()
+def _encode(masks: Tensor | np.ndarray) -> list[dict[str, Any]]:
+    """Run lengths, as COCO's results have them, of masks (N, H, W)."""
+    pixels = masks.cpu().numpy() if isinstance(masks, Tensor) else masks
+    encoded = rle.encode(np.asfortranarray(pixels.transpose(1, 2, 0), dtype=np.uint8))
+    return [{**mask, "counts": mask["counts"].decode("ascii")} for mask in encoded]
+
+
+def _coco_results(image_id: int, found: dict[str, Any], category_of: list[int]) -> list[dict]:
+    boxes = found["bboxes"].astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]  # xyxy -> xywh
-    columns = zip(boxes.tolist(), instances["scores"].tolist(), instances["labels"].tolist(), strict=True)
-    return [
+    columns = zip(boxes.tolist(), found["scores"].tolist(), found["labels"].tolist(), strict=True)
+    results = [
         {"image_id": image_id, "category_id": category_of[label], "bbox": box, "score": score}
         for box, score, label in columns
     ]
+    for result, mask in zip(results, found.get("masks", ()), strict="masks" in found):
+        result["segmentation"] = mask
+    return results

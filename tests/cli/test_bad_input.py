@@ -167,7 +167,7 @@ CASES = {
         ("analyze", "proposals", RUN, "--data", "data/no_test_objects"),
         "no objects in the test split",
     ),
-    "config: unknown": (("train", "gone"), "neither a file nor a bundled config (faster-rcnn_r18"),
+    "config: unknown": (("train", "gone"), "neither a file nor a bundled config nor one of mmdet's"),
     "config: no such file": (("train", "gone.py"), "'gone.py' is neither a file nor"),
     "config: syntax": (("train", "syntax.py"), "syntax.py cannot be read: SyntaxError: '(' was never closed"),
     "config: raises": (("train", "raises.py"), "raises.py cannot be read: ZeroDivisionError"),
@@ -176,16 +176,13 @@ CASES = {
     "config: no detector": (("train", "no_model.py"), "no_model.py has no `model`: it is no mmdet detector config"),
     "config: one stage": (
         ("train", "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"),
-        "RetinaNet has no RoI head, which RGA and PRM act on. Supported: Faster R-CNN configs",
+        "RetinaNet has no RoI head with bbox heads, which RGA and PRM act on; train it as it is by --no-rga --no-prm",
     ),
-    "config: masks": (
-        ("train", "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"),
-        "MaskRCNN with a mask head is not supported. Supported: Faster R-CNN configs",
+    "config: no parallel heads": (
+        ("train", "mmdet::dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py", "--ratios", "1:1,1:9"),
+        "this config's RoI head is DynamicRoIHead; leave out --ratios and --sampling to train it with RGA alone",
     ),
-    "config: cascade": (
-        ("train", "mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py"),
-        "RoI head CascadeRoIHead is not supported. Supported: Faster R-CNN configs",
-    ),
+    "config: contradiction": (("train", "--no-rga", "--lambda0", 7), "--no-rga contradicts --lambda0"),
     "config: mmdet has none such": (("train", "mmdet::gone.py"), "mmdet::gone.py: there is no such file in"),
     "config: no such package": (("train", "gone::x.py"), "there is no installed package 'gone'"),
     "config: no dataset": (

@@ -56,6 +56,22 @@ def test_the_table_shows_one_row_per_head_within_eighty_columns(folder, run, nea
     assert "detections in runs/base/detections/test" in result.stderr
 
 
+def test_masks_have_a_line_of_their_own_in_the_table_and_their_keys_in_json(folder, run, monkeypatch):
+    from rgacli.cli.target import Target
+
+    boxes = dict.fromkeys(METRICS, 0.25)
+    masks = {"mask_AP": 0.125, "mask_AP50": 0.5, "mask_AP75": 0.375}
+    metrics = {"1to1": boxes, "1to9": boxes, "ensemble": {**boxes, **masks}}
+    monkeypatch.setattr(Target, "detect", lambda target: metrics)
+    result = invoke("eval", "--head", "all")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
+    assert [row[0] for row in rows] == ["1:1", "1:9", "ensemble", "ensemble, masks"]
+    assert rows[-1][1:] == ["0.125", "0.500", "0.375", "-", "-", "-"]
+    shown = json.loads(invoke("eval", "--json").stdout)["heads"]
+    assert shown == {"ensemble": metrics["ensemble"]}
+
+
 @pytest.mark.parametrize(
     ("head", "variants"),
     [
@@ -135,6 +151,78 @@ def test_detections_are_made_once_and_anew_when_damaged(folder, run):
     (run / "detections/test/1to9.json").write_text("[")
     again = invoke("ensemble")
     assert (again.exit_code, "using the detections" in again.stderr) == (0, False)
+
+
+@pytest.fixture
+def test_dev(folder, dataset):
+    """A dataset in COCO's layout, of images without annotations alone."""
+    root = folder / "coco"
+    (root / "annotations").mkdir(parents=True)
+    content = json.loads((dataset / "annotations/test.json").read_text())
+    del content["annotations"]
+    (root / "annotations/image_info_test-dev2017.json").write_text(json.dumps(content))
+    shutil.copytree(dataset / "images/test", root / "test2017")
+    return root
+
+
+def test_images_without_annotations_get_a_file_for_cocos_server(folder, run, test_dev, near_misses):
+    result = invoke("eval", "--split", "test-dev", "--data", "coco", "--submit", "mine/results.json")
+    assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+    found = json.loads((folder / "mine/results.json").read_text())
+    images = json.loads((test_dev / "annotations/image_info_test-dev2017.json").read_text())["images"]
+    assert {detection["image_id"] for detection in found} == {image["id"] for image in images}
+    assert all(set(detection) == {"image_id", "category_id", "bbox", "score"} for detection in found)
+    assert f"mine/results.json: {len(found)} detections on 4 images, by ensemble of base" in result.stderr
+    assert found == json.loads((run / "detections/coco-test-dev/ensemble.json").read_text())
+
+
+def test_the_test_dev_of_the_dataset_trained_on_is_taken_where_none_is_named(folder, run, test_dev, dataset):
+    shutil.copytree(dataset, "own")
+    shutil.copytree("coco", "own", dirs_exist_ok=True)
+    (run / "config.py").write_text((run / "config.py").read_text().replace(str(dataset), str(folder / "own")))
+    result = invoke("eval", "--split", "test-dev", "--submit", "results.json", "--head", "1:9", "--json")
+    assert result.exit_code == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert shown["annotations"] == str(folder / "own/annotations/image_info_test-dev2017.json")
+    assert (shown["head"], shown["images"], shown["split"]) == ("1:9", 4, "test-dev")
+    assert shown["detections"] == len(json.loads((folder / "results.json").read_text()))
+    assert (run / "detections/test-dev/1to9.json").is_file()
+
+
+def test_a_split_with_annotations_may_be_submitted_and_is_not_evaluated(folder, run, monkeypatch):
+    from rgacli.evaluation import coco_metrics
+
+    monkeypatch.setattr(coco_metrics, "evaluate", None)
+    result = invoke("eval", "--split", "val", "--submit", "results.json", "--head", "0")
+    assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+    assert (folder / "results.json").read_text() == (run / "detections/val/1to1.json").read_text()
+
+
+def test_what_was_detected_before_is_submitted_and_the_other_way_round(folder, run):
+    invoke("eval")
+    assert "using the detections" in invoke("eval", "--submit", "results.json").stderr
+    shutil.rmtree(run / "detections")
+    invoke("eval", "--submit", "results.json")
+    assert "using the detections" in invoke("ensemble").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--split", "test-dev"], "--split test-dev has no annotations here to evaluate on: write detections by"),
+        (["--submit", "x.json", "--head", "all"], "--submit writes one head's detections: name it by --head"),
+        (["--split", "test-dev", "--submit", "x.json"], "looked for annotations/image_info_test-dev<year>.json"),
+        (["--split", "test-dev", "--submit", "x.json", "--data", "coco"], "its classes (unheard of,"),
+    ],
+)
+def test_what_cannot_be_submitted_costs_one_line(folder, run, test_dev, arguments, words):
+    path = test_dev / "annotations/image_info_test-dev2017.json"
+    path.write_text(path.read_text().replace('"name": "', '"name": "unheard of", "was": "', 1))
+    before = snapshot(folder)
+    result = invoke("eval", *arguments)
+    assert result.exit_code == 2
+    assert words in error_line(result.stderr)
+    assert snapshot(folder) == before
 
 
 def test_a_bad_checkpoint_leaves_earlier_detections_alone(folder, run):

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgacli.data.annotations import category_difference, category_names, gt_counts, load_annotations, read_annotations
+from rgacli.data.annotations import (
+    category_difference,
+    category_names,
+    gt_counts,
+    has_masks,
+    load_annotations,
+    read_annotations,
+)
 from rgacli.errors import DataError
 from tests.data.coco_files import content
 
@@ -84,3 +91,21 @@ names = st.dictionaries(st.integers(0, 4), st.sampled_from(["a", "b"]))
 @given(names, names)
 def test_categories_differ_exactly_when_ids_names_or_their_order_do(mine, others):
     assert (category_difference(mine, others) is None) == (list(mine.items()) == list(others.items()))
+
+
+def test_a_list_of_images_will_do_where_no_objects_are_wanted(saved):
+    value = content(images=2)
+    del value["annotations"]
+    path = saved(value)
+    assert load_annotations(path, labelled=False) == {**value, "annotations": []}
+    with pytest.raises(DataError, match='it has no "annotations"'):
+        load_annotations(path)
+    with pytest.raises(DataError, match='it has no "categories"'):
+        load_annotations(saved({"images": value["images"]}), labelled=False)
+
+
+def test_masks_are_there_if_every_object_has_one():
+    polygon = {"segmentation": [[1, 1, 9, 1, 9, 9]]}
+    assert not has_masks(content())
+    assert not has_masks({"annotations": [polygon, {"segmentation": []}]})
+    assert has_masks({"annotations": [polygon, {"segmentation": {"size": [9, 9], "counts": [81]}, "iscrowd": 1}]})

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.data.layout import Split, find_dataset, find_splits
+from rgacli.data.layout import Split, find_dataset, find_splits, find_test_dev
 from rgacli.errors import DataError
 from tests.data.coco_files import SHARED_DATA, content, write_split
 
@@ -78,6 +78,30 @@ def test_a_split_that_is_not_there_names_those_that_are(tmp_path):
         find_dataset(tmp_path).split("val")
 
 
+@pytest.mark.parametrize("images", ["test2017", "images/test2017", "images"])
+def test_test_dev_lies_beside_the_annotated_splits(tmp_path, images):
+    value = content()
+    del value["annotations"]
+    for year in ("2015", "2017"):
+        write_split(tmp_path, f"annotations/image_info_test-dev{year}.json", images, value)
+    split = find_test_dev(tmp_path)
+    assert (split.annotations.name, split.images) == ("image_info_test-dev2017.json", tmp_path / images)
+
+
+def test_test_dev_that_is_not_there_says_what_was_looked_for(tmp_path):
+    with pytest.raises(DataError, match=r"looked for annotations/image_info_test-dev<year>\.json"):
+        find_test_dev(tmp_path)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/image_info_test-dev2017.json").write_text("{}")
+    with pytest.raises(DataError, match=r"no images for image_info_test-dev2017\.json: looked for test2017/, images/"):
+        find_test_dev(tmp_path)
+
+
+def test_crowdhumans_folder_of_images_is_known(tmp_path):
+    write_split(tmp_path, "annotations/train.json", "Images")
+    assert find_splits(tmp_path)["train"].images == tmp_path / "Images"
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         find_dataset(tmp_path / "none")
@@ -91,7 +115,9 @@ def test_a_folder_without_annotations_says_what_is_looked_for(tmp_path):
 def test_annotations_without_images_say_where_those_were_looked_for(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_val2017.json").write_text("{}")
-    with pytest.raises(DataError, match=r"looked for val2017/, images/val2017/, images/val/, images/; .*--val-images"):
+    with pytest.raises(
+        DataError, match=r"looked for val2017/, images/val2017/, images/val/, images/, Images/; .*--val-images"
+    ):
         find_splits(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import itertools
 import json
 import math
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -82,8 +84,37 @@ def noisy_detections(annotations: dict[str, Any], seed: int, noise: float = 4.0)
     return detections
 
 
+def with_masks(annotations: dict[str, Any], detections: list[dict[str, Any]]) -> None:
+    """Gives each box a mask, in place: objects a triangle, as a polygon, crowds and detections run lengths."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in annotations["images"]}
+    for entry in annotations["annotations"]:
+        triangle = _triangle(entry["bbox"])
+        entry["segmentation"] = [triangle]
+        if entry["iscrowd"]:
+            encoded = _rasterise(triangle, sizes[entry["image_id"]])
+            pixels = rle.decode(encoded).flatten(order="F")
+            changes = [0, *(pixels[1:] != pixels[:-1]).nonzero()[0] + 1, len(pixels)]
+            runs = [int(end - start) for start, end in itertools.pairwise(changes)]
+            entry["segmentation"] = {"size": encoded["size"], "counts": [0, *runs] if pixels[0] else runs}
+    for detection in detections:
+        encoded = _rasterise(_triangle(detection["bbox"]), sizes[detection["image_id"]])
+        detection["segmentation"] = {**encoded, "counts": encoded["counts"].decode()}
+
+
+def _triangle(bbox: list[float]) -> list[float]:
+    x, y, width, height = bbox
+    return [x, y, x + width, y, x + width / 2, y + height]
+
+
+def _rasterise(polygon: list[float], size: tuple[int, int]) -> dict[str, Any]:
+    return rle.merge(rle.frPyObjects([polygon], *size))
+
+
 def pycocotools_metrics(
-    annotations: dict[str, Any], detections: list[dict[str, Any]], images: list[int] | None = None
+    annotations: dict[str, Any],
+    detections: list[dict[str, Any]],
+    images: list[int] | None = None,
+    iou_type: str = "bbox",
 ) -> dict[str, float]:
     """The reference: pycocotools on these images alone, its -1 as NaN."""
     with contextlib.redirect_stdout(io.StringIO()):
@@ -96,7 +127,7 @@ def pycocotools_metrics(
             found = COCO()
             found.dataset = {**truth.dataset, "annotations": []}
             found.createIndex()
-        evaluation = COCOeval(truth, found, "bbox")
+        evaluation = COCOeval(truth, found, iou_type)
         if images is not None:
             evaluation.params.imgIds = images
         evaluation.evaluate()

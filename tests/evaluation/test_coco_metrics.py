@@ -13,6 +13,7 @@ from tests.evaluation.coco_samples import (
     pycocotools_metrics,
     random_annotations,
     shared_annotations,
+    with_masks,
 )
 
 
@@ -43,6 +44,33 @@ def test_real_sets_and_all_their_bins_agree_with_pycocotools(name):
     groups = assign(evaluation.gt_counts, DEFAULT_BINS)
     for label, metrics in evaluation.by_bin(DEFAULT_BINS).items():
         assert_same(metrics, pycocotools_metrics(annotations, detections, groups[label]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_agree_with_pycocotools(seed):
+    annotations = random_annotations(seed, images=15)
+    detections = noisy_detections(annotations, seed)
+    with_masks(annotations, detections)
+    found = evaluate(annotations, detections, masks=True).overall
+    assert_same(found, pycocotools_metrics(annotations, detections, iou_type="segm"))
+    assert found["AP"] != evaluate(annotations, detections).overall["AP"]
+    assert evaluate(annotations, [], masks=True).overall["AP"] == 0
+
+
+def test_detections_count_up_to_the_100th_of_an_image_and_on_crowdhuman_to_the_500th():
+    boxes = [[x, y, 8, 18] for x in range(0, 300, 10) for y in range(0, 100, 20)]  # 150 in an image
+    annotations = {
+        "images": [{"id": image} for image in (1, 2)],
+        "annotations": [
+            {"image_id": image, "category_id": 1, "bbox": box, "area": 144} for image in (1, 2) for box in boxes
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    detections = [{**entry, "score": 0.5} for entry in annotations["annotations"]]
+    assert evaluate(annotations, detections).overall["AP"] == pytest.approx(2 / 3, abs=0.01)
+    crowd = evaluate(annotations | {"info": {"dataset": "crowdhuman"}}, detections)
+    assert crowd.overall["AP"] == crowd.by_bin(parse_bins("41+"))["41+"]["AP"] == 1
+    assert interval(crowd, samples=3) == (1, 1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

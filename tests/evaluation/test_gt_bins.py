@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.errors import UsageError
-from rgacli.evaluation.gt_bins import DEFAULT_BINS, GTBin, assign, parse_bins
+from rgacli.evaluation.gt_bins import DEFAULT_BINS, GTBin, assign, default_bins, parse_bins
 
 
 @st.composite
@@ -18,6 +18,19 @@ def bin_sets(draw):
 
 def test_the_default_is_the_documented_one():
     assert list(DEFAULT_BINS) == [GTBin(1, 3), GTBin(4, 7), GTBin(8)]
+
+
+@pytest.mark.parametrize(
+    ("info", "bins"),
+    [
+        ({}, "1-3,4-7,8+"),
+        ({"info": {"description": "crowdhuman"}}, "1-3,4-7,8+"),
+        ({"info": None}, "1-3,4-7,8+"),
+        ({"info": {"dataset": "crowdhuman"}}, "1-10,11-20,21-40,41+"),
+    ],
+)
+def test_crowds_have_bins_of_their_own(info, bins):
+    assert default_bins({"images": [], **info}) == parse_bins(bins)
     assert [gt_bin.label for gt_bin in DEFAULT_BINS] == ["1-3", "4-7", "8+"]
 
 

@@ -1,0 +1,11 @@
+"""What image files tell before their pixels are decoded."""
+
+from __future__ import annotations
+
+from PIL import ExifTags, Image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) px as mmcv would load the image: turned as its EXIF data say."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else (width, height)
