@@ -8,9 +8,18 @@ import urllib.error
 
 
 class RgacliError(Exception):
-    """Base of every error shown as one line. `exit_code` is what the process ends with."""
+    """Base of every error shown as one line. `exit_code` is what the process ends with.
+
+    Args:
+        message: The line.
+        shared: Whether every process of a job raises it, so that one of them tells it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *, shared: bool = False) -> None:
+        super().__init__(message)
+        self.shared = shared
 
 
 class UsageError(RgacliError):
@@ -25,6 +34,10 @@ class DataError(UsageError):
 
 class RunFailed(RgacliError):
     """Work that started well and then failed: out of memory, disk full, loss not finite (exit code 1)."""
+
+
+class PeerLost(RunFailed):
+    """Another process of the job is gone: what it died of is the error to read."""
 
 
 # What opencv-python links to and a server or a container often has not.
@@ -50,6 +63,13 @@ def explain(error: BaseException) -> RgacliError:
         return UsageError(f"{error.filename} is in the way ({error.strerror}): choose another place or move it.")
     if isinstance(error, PermissionError):
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
+    if type(error).__name__.startswith("Dist") or ("gloo" in what and "onnection" in what):  # torch.distributed's
+        return PeerLost(f"the connection to the other processes of the job was lost ({what}).")
+    if "Expected to have finished reduction" in str(error):
+        return RunFailed(
+            "some parameters got no gradient, which DistributedDataParallel does not expect: set "
+            "find_unused_parameters = True in the config file."
+        )
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
         return RunFailed("out of memory: lower --batch-size, the image size or the number of --ratios.")
     if isinstance(error, urllib.error.URLError):

@@ -27,6 +27,18 @@ CASES = {
     ),
     "worker": (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "a data-loading process died"),
     "download": (urllib.error.URLError("no route to host"), "a download failed"),
+    "another process, on a CPU": (
+        RuntimeError("[gloo/transport/tcp/pair.cc:538] Read error [127.0.0.1]:1: Connection reset by peer"),
+        "the connection to the other processes of the job was lost ([gloo",
+    ),
+    "another process, on a GPU": (
+        torch.distributed.DistBackendError("NCCL communicator was aborted on rank 0."),
+        "the connection to the other processes of the job was lost (NCCL",
+    ),
+    "a parameter without gradient": (
+        RuntimeError("Expected to have finished reduction in the prior iteration before starting a new one."),
+        "set find_unused_parameters = True",
+    ),
     "anything else": (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero (rgacli --debug"),
     "an error without words": (ValueError(), "ValueError: "),
 }
@@ -71,5 +83,5 @@ def test_usage_and_data_exit_with_two_and_failed_runs_with_one():
 
 
 def test_our_errors_cross_process_borders():
-    error = pickle.loads(pickle.dumps(DataError("cats.json: no objects")))
-    assert (type(error), str(error)) == (DataError, "cats.json: no objects")
+    error = pickle.loads(pickle.dumps(DataError("cats.json: no objects", shared=True)))
+    assert (type(error), str(error), error.shared) == (DataError, "cats.json: no objects", True)

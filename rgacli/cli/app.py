@@ -9,12 +9,9 @@ from typer.core import TyperGroup
 
 import rgacli
 from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, train
-from rgacli.cli.output import messages
+from rgacli.cli.launch import LaunchedCommand
+from rgacli.cli.output import TYPERS_OWN, messages
 from rgacli.errors import explain
-
-# Exit, Abort, and the base of Typer's usage errors, which it shows itself; some versions bring their own click.
-# A closed pipe (`rgacli … | head`) is no error either: Typer ends quietly on it.
-_TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2], BrokenPipeError)
 
 
 class OneLineErrors(TyperGroup):
@@ -24,7 +21,7 @@ class OneLineErrors(TyperGroup):
         """Runs the subcommand."""
         try:
             return super().invoke(ctx)
-        except _TYPERS_OWN:
+        except TYPERS_OWN:
             raise
         except Exception as error:
             if ctx.params.get("debug"):
@@ -62,7 +59,7 @@ def root(
     """Options that stand before the subcommand."""
 
 
-app.command("train")(train.train)
+app.command("train", cls=LaunchedCommand)(train.train)
 app.command("eval")(eval.eval)
 app.command("ensemble")(ensemble.ensemble)
 app.add_typer(analyze.app, name="analyze")

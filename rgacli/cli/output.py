@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
+
+# Exit, Abort, and the base of Typer's usage errors, which it shows itself; some versions bring their own click.
+# A closed pipe (`rgacli … | head`) is no error either: Typer ends quietly on it.
+TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2], BrokenPipeError)
 
 messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -16,6 +23,17 @@ messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 def say(text: str) -> None:
     """One line for the person at the terminal, on stderr."""
     messages.print(text)
+
+
+def mute() -> None:
+    """Silences this process: of a job of several, one speaks."""
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def unmute() -> None:
+    """Undoes `mute`."""
+    if getattr(sys.stderr, "name", None) == os.devnull:
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
 def print_json(value: Any) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import barrier, master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 
 from rgacli.core.checkpoints import misfits, state_dict
+from rgacli.core.distributed import first_report, highest
 from rgacli.core.probes import truncate_metrics
 from rgacli.errors import RunFailed
 
@@ -23,13 +28,13 @@ class Interrupted(RunFailed):
 
 
 class InterruptHook(Hook):
-    """Ctrl-C (or SIGTERM) ends the training after the current iteration, with a checkpoint to resume from."""
+    """Ctrl-C (or SIGTERM), to any rank, ends the training after the next optimizer step, with a checkpoint."""
 
     priority = "LOWEST"
 
     def __init__(self, checkpoints: Path) -> None:
         self.checkpoints = checkpoints
-        self._signal: int | None = None
+        self._signal = 0
         self._previous: dict[int, Any] = {}
 
     @property
@@ -43,18 +48,21 @@ class InterruptHook(Hook):
             self._previous[number] = signal.signal(number, self._note)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Saves and stops if a signal came."""
-        if self._signal is None:
+        """Saves and stops if a signal came and no gradients wait for their step."""
+        number = highest(self._signal)
+        if not number or not runner.optim_wrapper.should_update():
             return
         done = runner.iter + 1
         name = f"iter_{done}.pth"
         runner.save_checkpoint(str(self.checkpoints), name, by_epoch=False, backend_args=dict(backend="atomic"))
-        raise Interrupted(f"stopped by {signal.Signals(self._signal).name} after iteration {done}.")
+        barrier()  # a rank that ends early takes the one that saves down with it
+        raise Interrupted(f"stopped by {signal.Signals(number).name} after iteration {done}.", shared=True)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stops a validation: the epoch before it has its checkpoint."""
-        if self._signal is not None:
-            raise Interrupted(f"stopped by {signal.Signals(self._signal).name} while validating epoch {runner.epoch}.")
+        if self._signal:
+            name = signal.Signals(self._signal).name
+            raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
 
     def restore(self) -> None:
         """Gives the signals back."""
@@ -66,19 +74,38 @@ class InterruptHook(Hook):
         self.restore()
 
 
+@FUNCTIONS.register_module()
+def outlast_signals(worker_id: int) -> None:
+    """Has a data-loading process end with its run and not before.
+
+    Ctrl-C in a terminal and a batch system's SIGTERM reach all processes of a job at once, and a run whose data are no
+    longer loaded does not get to its checkpoint. A SIGTERM of the run's own still ends the process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS does not tell who sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
+
+
 class FiniteLossHook(Hook):
-    """Stops a run whose loss is no longer a number, before the optimizer's damage is saved."""
+    """Stops a run on every rank if the loss of one is no longer a number, before the optimizer's damage is saved."""
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Checks the loss of the iteration just done."""
-        if math.isfinite(outputs["loss"].item()):
-            return
-        wrong = ", ".join(name for name, value in outputs.items() if "loss" in name and not math.isfinite(value.item()))
-        images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
-        raise RunFailed(
-            f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images}): lower --lr or "
-            "--lambda0."
-        )
+        found = None
+        if not math.isfinite(outputs["loss"].item()):
+            values = {name: value.item() for name, value in outputs.items() if "loss" in name}
+            wrong = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
+            images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
+            found = f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images})"
+        if found := first_report(found):
+            raise RunFailed(f"{found}: lower --lr or --lambda0.", shared=True)
 
 
 class MisfitHook(Hook):
@@ -98,6 +125,7 @@ class ResumedMetricsHook(Hook):
     def __init__(self, metrics: Path) -> None:
         self.metrics = metrics
 
+    @master_only
     def before_train(self, runner: Runner) -> None:
         """By now the checkpoint is loaded. (Not earlier: Runner.train initialises weights before it loads them.)"""
         truncate_metrics(self.metrics, runner.iter)

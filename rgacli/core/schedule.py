@@ -1,10 +1,9 @@
-"""How long to train, on how many images at once, at what learning rate."""
+"""How long to train, on how many images at once, in what steps."""
 
 from __future__ import annotations
 
 import math
 
-import torch
 from mmengine.config import Config
 
 from rgacli.errors import UsageError
@@ -37,7 +36,7 @@ def set_epochs(cfg: Config, epochs: int) -> None:
 
 
 def set_batch_size(cfg: Config, batch_size: int) -> None:
-    """Images per training step on one device.
+    """Images per iteration of one process.
 
     Raises:
         UsageError: batch_size < 1.
@@ -47,8 +46,36 @@ def set_batch_size(cfg: Config, batch_size: int) -> None:
     cfg.train_dataloader.batch_size = batch_size
 
 
-def set_learning_rate(cfg: Config, lr: float | None, devices: int = 1) -> str:
+def set_accumulation(cfg: Config, iterations: int) -> None:
+    """Accumulates the gradients of so many iterations for each optimizer step.
+
+    Raises:
+        UsageError: iterations < 1.
+    """
+    if iterations < 1:
+        raise UsageError(f"--accumulate {iterations}: it must be at least 1.")
+    cfg.optim_wrapper.accumulative_counts = iterations
+
+
+def set_clipping(cfg: Config, max_norm: float) -> None:
+    """Clips the norm of all gradients at `max_norm`; 0 is no clipping.
+
+    Raises:
+        UsageError: max_norm is negative or not finite.
+    """
+    if not 0 <= max_norm < math.inf:
+        raise UsageError(f"--clip {max_norm:g}: it must be a finite number, at least 0 (no clipping).")
+    cfg.optim_wrapper.clip_grad = dict(max_norm=max_norm, norm_type=2) if max_norm else None
+
+
+def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scale: bool = True) -> str:
     """Sets the learning rate: `lr`, or by the linear scaling rule from the config's base batch size.
+
+    Args:
+        cfg: A training config with its batch size and accumulation set.
+        lr: Taken as it is; None for the config's.
+        processes: That each train on a batch of their own.
+        scale: Whether to scale the config's to the images that an optimizer step sees.
 
     Returns:
         A line that says what it is and why.
@@ -57,7 +84,7 @@ def set_learning_rate(cfg: Config, lr: float | None, devices: int = 1) -> str:
         UsageError: lr is not above 0.
     """
     optimizer = cfg.optim_wrapper.optimizer
-    batch = cfg.train_dataloader.batch_size * devices
+    batch = images_per_step(cfg, processes)
     base = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
     # The rule is applied here and now; mmengine must not apply it again.
     if cfg.get("auto_scale_lr"):
@@ -68,6 +95,8 @@ def set_learning_rate(cfg: Config, lr: float | None, devices: int = 1) -> str:
             raise UsageError(f"--lr {lr:g}: it must be a finite number above 0.")
         optimizer.lr = lr
         return f"learning rate {lr:g} (--lr)"
+    if not scale:
+        return f"learning rate {optimizer.lr:g} (the config's, not scaled)"
     if not base or base == batch:
         return f"learning rate {optimizer.lr:g} (the config's, for {batch} images a step)"
     config_lr = optimizer.lr
@@ -78,13 +107,39 @@ def set_learning_rate(cfg: Config, lr: float | None, devices: int = 1) -> str:
     )
 
 
-def use_mixed_precision(cfg: Config) -> None:
-    """Trains with automatic mixed precision, through mmengine's AmpOptimWrapper.
+def images_per_step(cfg: Config, processes: int) -> int:
+    """Images that one optimizer step sees, over all processes and the iterations that it accumulates."""
+    return cfg.train_dataloader.batch_size * processes * cfg.optim_wrapper.get("accumulative_counts", 1)
+
+
+def share_batch(cfg: Config, processes: int) -> str | None:
+    """Divides the batch of all of a run's processes among another number of them, in place.
+
+    Iterations, λ, learning rate and schedules then go on as they were.
+
+    Args:
+        cfg: The config of a run, whose `processes` tells how many it was trained by.
+        processes: How many train it from now on.
+
+    Returns:
+        A line that says what differs; None if they are as many as before.
 
     Raises:
-        UsageError: there is no CUDA device, which that wrapper needs.
+        UsageError: the batch cannot be divided so.
     """
-    if not torch.cuda.is_available():
-        raise UsageError("--amp: mixed precision needs a CUDA device, and torch sees none.")
-    cfg.optim_wrapper.type = "AmpOptimWrapper"
-    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    before = cfg.get("processes", 1)
+    if processes == before:
+        return None
+    images = cfg.train_dataloader.batch_size * before
+    if images % processes:
+        fit = ", ".join(str(number) for number in range(1, images + 1) if images % number == 0)
+        raise UsageError(
+            f"--resume: this run trains on {images} images at a time, which {processes} processes cannot share evenly: "
+            f"it can go on with {fit}."
+        )
+    cfg.train_dataloader.batch_size = images // processes
+    cfg.processes = processes
+    return (
+        f"{processes} process{'es' * (processes > 1)} of {images // processes} images in place of {before} of "
+        f"{images // before}: λ and learning rate go on, what the samplers draw differs from here on"
+    )

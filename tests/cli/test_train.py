@@ -11,7 +11,8 @@ import torch
 
 from rgacli.core import training
 from rgacli.core.configs import load_config
-from rgacli.core.parallel_heads import ParallelRoIHead
+from rgacli.core.parallel_roi_head import ParallelRoIHead
+from rgacli.data.binding import dataset_config
 from rgacli.data.synthetic import VERSION
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
@@ -90,7 +91,7 @@ def test_the_config_reloads_with_the_method_in_it(trained, dataset):
     cfg = load_config(str(trained.run / "config.py"))
     assert cfg.model.roi_head.ratios == ["1:1", "1:9"]
     assert next(hook.lambda0 for hook in cfg.custom_hooks if hook.type == "GradientAnnealingHook") == 7
-    assert cfg.train_dataloader.dataset.ann_file == str(dataset / "annotations/train.json")
+    assert dataset_config(cfg.train_dataloader).ann_file == str(dataset / "annotations/train.json")
     assert cfg.train_cfg.max_epochs == EPOCHS
     assert cfg.randomness.seed == 0
 
@@ -128,6 +129,8 @@ def test_lambda0_of_one_and_a_ratio_of_one_to_three_is_the_plain_baseline(folder
         (["--batch-size", "2"], 0.005, "0.005 = 0.02 · 2/8"),
         (["--batch-size", "8"], 0.02, "0.02 (the config's, for 8 images a step)"),
         (["--batch-size", "2", "--lr", "0.3"], 0.3, "0.3 (--lr)"),
+        (["--batch-size", "2", "--accumulate", "8"], 0.04, "0.04 = 0.02 · 16/8"),
+        (["--batch-size", "2", "--no-scale-lr"], 0.02, "0.02 (the config's, not scaled)"),
     ],
 )
 def test_the_learning_rate_follows_the_batch_size_and_says_so(folder, dataset, without_training, options, lr, message):
@@ -146,6 +149,46 @@ def test_options_reach_the_config(folder, dataset, without_training):
     assert (cfg.train_cfg.max_epochs, cfg.randomness.seed, cfg.model.train_cfg.rcnn.sampler.num) == (4, 5, 32)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], dict(type="OptimWrapper", clip_grad=dict(max_norm=35, norm_type=2))),
+        (["--clip", 0.5], dict(clip_grad=dict(max_norm=0.5, norm_type=2))),
+        (["--clip", 0], dict(clip_grad=None)),
+        (["--accumulate", 3], dict(accumulative_counts=3)),
+        (["--amp"], dict(type="MixedPrecisionOptimWrapper", dtype="float16")),
+        (["--amp", "--amp-dtype", "bf16"], dict(type="MixedPrecisionOptimWrapper", dtype="bfloat16")),
+        (["--amp-dtype", "bf16"], dict(type="MixedPrecisionOptimWrapper", dtype="bfloat16")),
+    ],
+)
+def test_options_reach_the_optimizer_wrapper(folder, dataset, without_training, options, expected):
+    assert train(dataset, *options).exit_code == 0
+    wrapper = load_config("runs/new/config.py").optim_wrapper
+    assert {key: wrapper[key] for key in expected} == expected
+
+
+def test_all_that_saves_memory_or_time_goes_together(folder, dataset):
+    result = train(dataset, "--amp-dtype", "bf16", "--accumulate", 2, "--clip", 1, "--epochs", 2)
+    assert result.exit_code == 0, result.stderr
+    steps, _ = logged(folder / "runs/new")
+    assert [step["lambda"] for step in steps] == [7, 7, 4, 4]
+    assert all(0 < step["loss"] < 20 for step in steps)
+
+
+def test_an_optimizer_that_cancels_lambda_is_warned_of(folder, dataset):
+    adam = "optim_wrapper.optimizer={'type': 'AdamW', 'lr': 1e-4, '_delete_': True}"
+    result = train(dataset, "--epochs", 1, "--set", adam)
+    assert result.exit_code == 0, result.stderr
+    assert "AdamW divides a gradient by its own size and so cancels RGA's λ; use SGD with RGA." in result.stderr
+
+
+def test_tensorboard_gets_the_scalars_where_asked_for(folder, dataset):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert train(dataset, "--epochs", 1, "--track", "tensorboard").exit_code == 0
+    scalars = accumulator.EventAccumulator("runs/new/tensorboard").Reload()
+    assert [event.value for event in scalars.Scalars("lambda")] == [7, 4]
+
+
 def test_without_config_and_data_it_trains_the_quickstart_on_the_embedded_dataset(
     folder, dataset, without_training, monkeypatch
 ):
@@ -156,7 +199,7 @@ def test_without_config_and_data_it_trains_the_quickstart_on_the_embedded_datase
     assert "no CONFIG and no --data: training the quickstart config on the embedded dataset" in result.stderr
     (run,) = (folder / "runs").iterdir()
     assert run.name.startswith("quickstart_")
-    assert load_config(str(run / "config.py")).train_dataloader.dataset.ann_file.startswith(str(cache))
+    assert dataset_config(load_config(str(run / "config.py")).train_dataloader).ann_file.startswith(str(cache))
 
 
 def test_data_without_a_config_trains_the_small_detector_and_says_so(folder, dataset, without_training):

@@ -33,5 +33,5 @@ def finished_run(tiny_dataset, tmp_path_factory):
     (folder / "config.py").write_text(cfg.pretty_text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(*ON_THE_CPU)
-        train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [tiny.Seeding()], None)
+        train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [], None)
     return folder

@@ -1,5 +1,6 @@
 import contextlib
 import functools
+import itertools
 import math
 import warnings
 
@@ -7,12 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.optim import SGD
 
 from rgacli.core.annealing import GradientAnnealingHook, annealed_lambda, optimizer_steps, rcnn_parameters
+from rgacli.core.precision import MixedPrecisionOptimWrapper
 from rgacli.core.training import QuietRunner
 from tests.core import tiny
 
@@ -112,11 +115,14 @@ def test_parameters_are_found_behind_distributed_data_parallel():
 # --- training: mmengine's Runner with the hook, against Appendix B written out
 
 
-class Recording(tiny.Seeding):
-    """Keeps λ as it was logged at each iteration."""
+class Recording(Hook):
+    """Keeps λ as it was logged at each iteration; what the samplers draw there depends on the iteration alone."""
 
     def __init__(self):
         self.lambdas = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        torch.manual_seed(runner.iter)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if "train/lambda" in runner.message_hub.log_scalars:
@@ -156,8 +162,8 @@ def run(folder, hook, iterations=20, optimizer=sgd, wrapper=OptimWrapper, schedu
     return tiny.state(model), recording.lambdas
 
 
-def reference(iterations=20, lambda0=7.0, clip=None, accumulation=1, clip_first=False):
-    """Appendix B in plain torch. Returns the state."""
+def reference(iterations=20, lambda0=7.0, clip=None, accumulation=1, clip_first=False, skipped=()):
+    """Appendix B in plain torch, without the optimizer steps in `skipped`. Returns the state."""
     model = new_model()
     optimizer, data = sgd(model), batches(iterations)
     heads = [parameter for name, parameter in model.named_parameters() if "roi_head.bbox_head" in name]
@@ -174,7 +180,8 @@ def reference(iterations=20, lambda0=7.0, clip=None, accumulation=1, clip_first=
             parameter.grad *= weight
         if clip and not clip_first:
             nn.utils.clip_grad_norm_(model.parameters(), **clip)
-        optimizer.step()
+        if t not in skipped:
+            optimizer.step()
     return tiny.state(model)
 
 
@@ -290,31 +297,77 @@ def test_an_optimizer_that_cancels_lambda_is_warned_of(tmp_path, kind, lambda0, 
     assert ("cancels RGA" in log.read_text()) is warns
 
 
-# --- mixed precision
+# --- mixed precision: in each combination λ enters once per optimizer step, before clipping
+
+SCALED = dict(wrapper=MixedPrecisionOptimWrapper, dtype="float16", loss_scale=1024.0)  # a power of two loses no bit
+PRECISIONS = {
+    "fp32": {},
+    "fp16": SCALED,
+    "bf16": dict(wrapper=MixedPrecisionOptimWrapper, dtype="bfloat16"),
+}
+ITERATIONS = 5  # of which the last is accumulated with none
 
 
-def test_under_a_loss_scaler_lambda_enters_once(tmp_path, monkeypatch):
-    # mmengine's wrapper with its loss scaler, as far as it goes on a CPU: no autocast. A power of two loses no bit.
-    module = "mmengine.optim.optimizer.amp_optimizer_wrapper"
-    monkeypatch.setattr(f"{module}.is_cuda_available", lambda: True)
-    monkeypatch.setattr(f"{module}.GradScaler", functools.partial(torch.amp.GradScaler, "cpu"))
-    monkeypatch.setattr("mmengine.runner.amp.autocast", lambda **_: contextlib.nullcontext())
-    scaled, _ = run(
-        tmp_path / "amp", GradientAnnealingHook(7), 6, wrapper=AmpOptimWrapper, loss_scale=1024.0, clip_grad=CLIP
-    )
-    assert close(scaled, reference(6, clip=CLIP))
+@functools.cache
+def expected(accumulation, clipped):
+    return reference(ITERATIONS, accumulation=accumulation, clip=CLIP if clipped else None)
+
+
+def moved(state, part):
+    """How far training moved the parameters of a part."""
+    before = tiny.state(new_model())
+    steps = [state[name].cpu() - before[name] for name, _ in new_model().named_parameters() if part in name]
+    return math.sqrt(sum(step.square().sum().item() for step in steps))
+
+
+def check_against_fp32(folder, precision, accumulation, clipped):
+    clip = dict(clip_grad=dict(CLIP)) if clipped else {}
+    options = dict(PRECISIONS[precision], accumulative_counts=accumulation, **clip)
+    found, lambdas = run(folder, GradientAnnealingHook(7), ITERATIONS, **options)
+    steps = optimizer_steps(ITERATIONS, accumulation)
+    assert lambdas == [7 - 6 * (i // accumulation) / steps for i in range(ITERATIONS)]
+    # Without clipping λ shows in how far the heads move; with it, in how far all else does.
+    for part in ("roi_head.bbox_head", "rpn_head"):
+        assert moved(found, part) == pytest.approx(moved(expected(accumulation, clipped), part), rel=0.06), part
+
+
+COMBINATIONS = pytest.mark.parametrize(
+    ("precision", "accumulation", "clipped"), list(itertools.product(PRECISIONS, (1, 2), (False, True)))
+)
+
+
+@COMBINATIONS
+def test_in_each_combination_training_is_that_of_plain_fp32(tmp_path, precision, accumulation, clipped):
+    check_against_fp32(tmp_path, precision, accumulation, clipped)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_mixed_precision_training_is_magnified_once(tmp_path):
-    def first_step(folder, hook):
-        """How far plain SGD moves the bbox heads."""
-        before = tiny.state(new_model())
-        after, _ = run(folder, hook, 1, lambda model: SGD(model.parameters(), lr=0.01), AmpOptimWrapper, loss_scale=8.0)
-        moved = [after[name].cpu() - before[name] for name in before if ".bbox_head." in name]
-        return math.sqrt(sum(step.square().sum().item() for step in moved))
+@COMBINATIONS
+def test_in_each_combination_training_on_a_gpu_is_that_of_plain_fp32(tmp_path, precision, accumulation, clipped):
+    check_against_fp32(tmp_path, precision, accumulation, clipped)
 
-    plain = first_step(tmp_path / "plain", None)
-    assert plain > 0
-    assert first_step(tmp_path / "rga", GradientAnnealingHook(7)) == pytest.approx(7 * plain, rel=1e-2)
+
+@pytest.mark.parametrize(("accumulation", "clipped"), list(itertools.product((1, 2), (False, True))))
+def test_under_a_loss_scaler_lambda_is_exact(tmp_path, monkeypatch, accumulation, clipped):
+    """All of mixed precision but the rounding."""
+    monkeypatch.setattr("torch.autocast", lambda *_: contextlib.nullcontext())
+    clip = dict(clip_grad=dict(CLIP)) if clipped else {}
+    found, _ = run(tmp_path, GradientAnnealingHook(7), ITERATIONS, accumulative_counts=accumulation, **SCALED, **clip)
+    assert close(found, expected(accumulation, clipped))
+
+
+def test_a_step_that_the_scaler_skips_takes_its_lambda_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.autocast", lambda *_: contextlib.nullcontext())
+    scales = []
+
+    class Watching(MixedPrecisionOptimWrapper):
+        def step(self, **kwargs):
+            super().step(**kwargs)
+            scales.append(self.loss_scaler.get_scale())
+
+    too_much = dict(init_scale=2.0**127, backoff_factor=2.0**-100)
+    found, lambdas = run(tmp_path, GradientAnnealingHook(7), 4, wrapper=Watching, loss_scale=too_much)
+    assert scales == [2.0**27] * 4  # the first step overflowed
+    assert lambdas == [7, 5.5, 4, 2.5]
+    assert close(found, reference(4, skipped=[0]))

@@ -4,7 +4,15 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
 from rgacli.core.configs import load_config
-from rgacli.core.schedule import set_batch_size, set_epochs, set_learning_rate, use_mixed_precision
+from rgacli.core.schedule import (
+    images_per_step,
+    set_accumulation,
+    set_batch_size,
+    set_clipping,
+    set_epochs,
+    set_learning_rate,
+    share_batch,
+)
 from rgacli.errors import UsageError
 
 R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
@@ -70,11 +78,11 @@ def test_batch_size_is_images_per_step():
         set_batch_size(cfg, 0)
 
 
-@pytest.mark.parametrize(("batch", "devices", "lr"), [(16, 1, 0.02), (2, 1, 0.0025), (2, 8, 0.02), (4, 8, 0.04)])
-def test_the_learning_rate_follows_the_batch_linearly(batch, devices, lr):
+@pytest.mark.parametrize(("batch", "processes", "lr"), [(16, 1, 0.02), (2, 1, 0.0025), (2, 8, 0.02), (4, 8, 0.04)])
+def test_the_learning_rate_follows_the_batch_linearly(batch, processes, lr):
     cfg = load_config(R50)
     set_batch_size(cfg, batch)
-    why = set_learning_rate(cfg, None, devices)
+    why = set_learning_rate(cfg, None, processes=processes)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr)
     assert f"learning rate {lr:g}" in why
 
@@ -106,16 +114,71 @@ def test_a_learning_rate_out_of_range_is_refused(lr):
         set_learning_rate(load_config(R50), lr)
 
 
-def test_mixed_precision_needs_cuda(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="needs a CUDA device"):
-        use_mixed_precision(load_config(R50))
+def test_the_learning_rate_follows_all_images_that_a_step_sees():
+    cfg = load_config(R50)
+    set_batch_size(cfg, 2)
+    set_accumulation(cfg, 4)
+    assert set_learning_rate(cfg, None, processes=2) == "learning rate 0.02 (the config's, for 16 images a step)"
+    cfg = load_config(R50)
+    set_batch_size(cfg, 2)
+    set_accumulation(cfg, 4)
+    assert set_learning_rate(cfg, None, processes=4).startswith("learning rate 0.04 = 0.02 · 32/16")
 
 
-def test_mixed_precision_keeps_a_loss_scale_of_the_configs_own(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    plain, scaled = load_config(R50), load_config(R50)
-    scaled.optim_wrapper.loss_scale = 512.0
-    for cfg, scale in ((plain, "dynamic"), (scaled, 512.0)):
-        use_mixed_precision(cfg)
-        assert (cfg.optim_wrapper.type, cfg.optim_wrapper.loss_scale) == ("AmpOptimWrapper", scale)
+def test_the_linear_scaling_rule_may_be_left_out():
+    cfg = load_config(R50)
+    set_batch_size(cfg, 4)
+    assert set_learning_rate(cfg, None, scale=False) == "learning rate 0.02 (the config's, not scaled)"
+    assert cfg.optim_wrapper.optimizer.lr == 0.02
+
+
+def test_accumulation_and_clipping_reach_the_optimizer_wrapper():
+    cfg = load_config(R50)
+    set_accumulation(cfg, 3)
+    set_clipping(cfg, 0.5)
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
+    assert wrapper._accumulative_counts == 3
+    assert wrapper.clip_grad_kwargs == dict(max_norm=0.5, norm_type=2)
+    set_clipping(cfg, 0)
+    assert build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper).clip_grad_kwargs is None
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "option"),
+    [
+        (set_accumulation, 0, "--accumulate"),
+        (set_clipping, -1, "--clip"),
+        (set_clipping, float("nan"), "--clip"),
+        (set_clipping, float("inf"), "--clip"),
+    ],
+)
+def test_accumulation_and_clipping_out_of_range_are_refused(change, value, option):
+    with pytest.raises(UsageError, match=option):
+        change(load_config(R50), value)
+
+
+# --- going on with another number of processes
+
+
+def run_of(processes, batch_size):
+    cfg = load_config(R50)
+    set_batch_size(cfg, batch_size)
+    cfg.processes = processes
+    return cfg
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 8])
+def test_other_processes_share_the_batch_there_was(processes):
+    cfg = run_of(4, 2)
+    said = share_batch(cfg, processes)
+    assert cfg.train_dataloader.batch_size * processes == 8
+    assert images_per_step(cfg, processes) == 8
+    assert cfg.processes == processes
+    assert (said is None) is (processes == 4)
+    assert share_batch(cfg, processes) is None
+
+
+@pytest.mark.parametrize("processes", [3, 16])
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(processes):
+    with pytest.raises(UsageError, match=rf"{processes} processes cannot share evenly: it can go on with 1, 2, 4, 8\."):
+        share_batch(run_of(4, 2), processes)

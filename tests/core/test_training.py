@@ -1,88 +1,27 @@
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.fileio import get_file_backend
-from mmengine.hooks import Hook
 
-from rgacli.core.run_hooks import Interrupted, InterruptHook
-from rgacli.core.training import prepare, train
+from rgacli.core.run_hooks import Interrupted, InterruptHook, outlast_signals
+from rgacli.core.training import prepare
 from rgacli.errors import RunFailed, UsageError
 from tests.core import tiny
+from tests.core.processes import ROOT
+from tests.core.running import ITERATIONS, At, assert_same, interrupted, logged, resumed, run, saved
 
 # A run that is resumed in the same process finds its visualizer and logger there already.
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been created, the method")
-
-ITERATIONS = 12  # 3 epochs of 4
-
-
-class At(Hook):
-    """Does something once, after (or before) an iteration."""
-
-    def __init__(self, iteration, act, before=False):
-        self.iteration, self.act, self.before = iteration, act, before
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if self.before and runner.iter + 1 == self.iteration:
-            self.act(runner)
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if not self.before and runner.iter + 1 == self.iteration:
-            self.act(runner)
-
-
-class Counting(Hook):
-    """Counts the iterations trained."""
-
-    def __init__(self):
-        self.count = 0
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.count += 1
-
-
-def run(cfg, folder, *hooks, resume_from=None):
-    train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [tiny.Seeding(), *hooks], resume_from)
-
-
-def interrupted(dataset, folder, iteration, number=signal.SIGINT, **settings):
-    """A run that a signal stopped during an iteration."""
-    cfg = tiny.training_config(dataset, folder, **settings)
-    (folder / "config.py").write_text(cfg.pretty_text)
-    with pytest.raises(Interrupted) as stop:
-        run(cfg, folder, At(iteration, lambda runner: os.kill(os.getpid(), number)))
-    assert str(stop.value) == f"stopped by {number.name} after iteration {iteration}."
-    return folder / f"checkpoints/iter_{iteration}.pth"
-
-
-def resumed(folder, checkpoint):
-    """Goes on with a run by the config that it left. Returns the number of iterations trained."""
-    cfg, counting = Config.fromfile(folder / "config.py"), Counting()
-    prepare(cfg, folder, folder / "checkpoints")
-    run(cfg, folder, counting, resume_from=checkpoint)
-    return counting.count
-
-
-def logged(folder):
-    """The lines of metrics.jsonl that training left; every line has to be JSON of the strict kind."""
-    lines = [json.loads(line, parse_constant=pytest.fail) for line in (folder / "metrics.jsonl").open()]
-    return [line for line in lines if "loss" in line]
-
-
-def weights(folder, name="epoch_3.pth"):
-    return torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
-
-
-def assert_same_weights(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
-
 
 # --- what a run leaves
 
@@ -122,39 +61,106 @@ def test_runs_of_one_process_write_into_their_own_files(finished_run, tiny_datas
     assert (finished_run / "metrics.jsonl").read_bytes() == before
 
 
-def test_tensorboard_gets_the_scalars_where_the_config_asks_for_it(tiny_dataset, tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    backends = [dict(type="TensorboardVisBackend")]
-    cfg = tiny.training_config(tiny_dataset, tmp_path, vis_backends=backends, train_cfg=dict(max_epochs=1))
-    run(cfg, tmp_path)
-    (events,) = tmp_path.rglob("events.out.tfevents.*")
-    scalars = accumulator.EventAccumulator(str(events)).Reload()
-    assert [event.value for event in scalars.Scalars("lambda")] == [7, 5.5, 4, 2.5]
-    assert {"1to1.loss_cls", "1to9.positives"} <= set(scalars.Tags()["scalars"])
-    assert len(logged(tmp_path)) == 4  # beside it, not in its place
-
-
 # --- interruption and resuming
 
 
+WORKERS = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
+
+
 @pytest.mark.parametrize(
-    ("iteration", "number"),
+    ("iteration", "number", "settings"),
     [
-        pytest.param(6, signal.SIGINT, id="in-mid-epoch"),
-        pytest.param(4, signal.SIGTERM, id="at-the-end-of-an-epoch"),
+        pytest.param(6, signal.SIGINT, {}, id="in-mid-epoch"),
+        pytest.param(6, signal.SIGTERM, WORKERS, id="in-mid-epoch-with-workers"),
+        pytest.param(4, signal.SIGTERM, {}, id="at-the-end-of-an-epoch"),
+        pytest.param(4, signal.SIGINT, WORKERS, id="at-the-end-of-an-epoch-with-workers"),
     ],
 )
-def test_an_interrupted_run_resumes_to_what_it_would_have_been(finished_run, tiny_dataset, tmp_path, iteration, number):
+def test_an_interrupted_run_resumes_to_what_it_would_have_been(
+    finished_run, tiny_dataset, tmp_path, iteration, number, settings
+):
+    """To the last bit, with flips, and whether the data are loaded by this process or by others."""
     before = signal.getsignal(number)
-    checkpoint = interrupted(tiny_dataset, tmp_path, iteration, number)
+    checkpoint = interrupted(tiny_dataset, tmp_path, iteration, number, **settings)
     assert signal.getsignal(number) is before
     assert len(logged(tmp_path)) == iteration
     assert resumed(tmp_path, checkpoint) == ITERATIONS - iteration
     found, expected = logged(tmp_path), logged(finished_run)
-    assert [line["iter"] for line in found] == [line["iter"] for line in expected]
-    assert [line["lambda"] for line in found] == [line["lambda"] for line in expected]
-    assert [line["loss"] for line in found] == [line["loss"] for line in expected]
-    assert_same_weights(weights(tmp_path), weights(finished_run))
+    for key in ("iter", "lambda", "lr", "loss"):
+        assert [line[key] for line in found] == [line[key] for line in expected]
+    assert_same(saved(tmp_path), saved(finished_run))
+
+
+def test_a_run_resumed_at_an_epochs_end_is_what_it_would_have_been(finished_run, tmp_path):
+    folder = shutil.copytree(finished_run, tmp_path / "copy")
+    assert resumed(folder, folder / "checkpoints/epoch_2.pth") == 4
+    assert_same(saved(folder), saved(finished_run))
+
+
+def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path):
+    """mmdet's 90k schedules: an endless sampler, and no epochs."""
+    by_iterations = {
+        "train_cfg": dict(type="IterBasedTrainLoop", max_iters=10, val_interval=10, _delete_=True),
+        "train_dataloader.sampler": dict(type="InfiniteSampler"),
+        "default_hooks.checkpoint": dict(by_epoch=False, interval=5),
+        "log_processor.by_epoch": False,
+    }
+    whole, folder = tmp_path / "whole", tmp_path / "resumed"
+    cfg = tiny.training_config(tiny_dataset, whole, **by_iterations)
+    cfg.param_scheduler = []
+    run(cfg, whole)
+    shutil.copytree(whole, folder)
+    (folder / "config.py").write_text(cfg.pretty_text)
+    assert resumed(folder, folder / "checkpoints/iter_5.pth") == 5
+    assert_same(saved(folder, "iter_10.pth"), saved(whole, "iter_10.pth"))
+    assert [line["lambda"] for line in logged(folder)] == pytest.approx([7 - 0.6 * i for i in range(10)])
+
+
+THREE = {"optim_wrapper.accumulative_counts": 3}  # iterations to a step, of which an epoch has 4
+
+SCALED = {"optim_wrapper.type": "MixedPrecisionOptimWrapper", "optim_wrapper.dtype": "float16"}
+
+
+def test_a_signal_waits_for_the_step_that_gradients_are_accumulated_for(tiny_dataset, tmp_path):
+    cfg = tiny.training_config(tiny_dataset, tmp_path, **THREE)
+    with pytest.raises(Interrupted, match="after iteration 9"):
+        run(cfg, tmp_path, At(7, lambda runner: os.kill(os.getpid(), signal.SIGINT)))
+
+
+@pytest.mark.parametrize("precision", [{}, SCALED], ids=["fp32", "fp16"])
+def test_gradients_that_are_accumulated_are_resumed_as_well(tiny_dataset, tmp_path, precision):
+    whole, folder = tmp_path / "whole", tmp_path / "resumed"
+    cfg = tiny.training_config(tiny_dataset, whole, **THREE, **precision)
+    run(cfg, whole)
+    assert "gradients" in torch.load(whole / "checkpoints/epoch_1.pth", weights_only=True)
+    shutil.copytree(whole, folder)
+    (folder / "config.py").write_text(cfg.pretty_text)
+    assert resumed(folder, folder / "checkpoints/epoch_1.pth") == ITERATIONS - 4
+    assert_same(saved(folder), saved(whole))
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint_to_what_it_would_have_been(finished_run, tiny_dataset, tmp_path):
+    (tmp_path / "config.py").write_text(tiny.training_config(tiny_dataset, tmp_path, **WORKERS).pretty_text)
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from mmengine.config import Config
+        from rgacli.core.training import train
+        from tests.core.running import At
+
+        folder = Path(sys.argv[1])
+        kill = At(6, lambda runner: os.kill(os.getpid(), signal.SIGKILL))
+        cfg = Config.fromfile(folder / "config.py")
+        train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [kill], None)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code), tmp_path], cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(logged(tmp_path)) >= 5
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*.pth")
+    assert checkpoint.name == "epoch_1.pth"
+    assert resumed(tmp_path, checkpoint) == ITERATIONS - 4
+    assert [line["iter"] for line in logged(tmp_path)] == list(range(1, ITERATIONS + 1))
+    assert_same(saved(tmp_path), saved(finished_run))
 
 
 def test_with_accumulation_lambda_goes_on_where_it_was(tiny_dataset, tmp_path):
@@ -186,6 +192,25 @@ def test_the_first_signal_is_noted_and_the_second_ends_the_process_as_usual():
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, inherited)
+
+
+def test_a_data_loading_process_outlasts_signals_but_for_its_runs_own(tmp_path):
+    def load():
+        outlast_signals(0)
+        (tmp_path / "ready").touch()
+        time.sleep(60)
+
+    process = multiprocessing.get_context("fork").Process(target=load)
+    process.start()
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    for name in ("INT", "TERM"):  # as Ctrl-C in a terminal, as a batch system
+        subprocess.run(["kill", f"-{name}", str(process.pid)], check=True)
+    process.join(0.5)
+    assert process.is_alive()
+    process.terminate()
+    process.join(10)
+    assert process.exitcode == 0
 
 
 def test_a_checkpoint_that_is_none_is_refused_before_anything_is_logged(tiny_dataset, tmp_path):
@@ -229,22 +254,6 @@ def test_an_error_during_training_is_raised_as_it_is(tiny_dataset, tmp_path):
         run(tiny.training_config(tiny_dataset, tmp_path), tmp_path, At(1, fail))
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    backend, path = get_file_backend(backend_args=dict(backend="atomic")), tmp_path / "a.pth"
-    backend.put(b"old", path)
-
-    def half(self, content):
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space left"):
-        backend.put(b"a new checkpoint", path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 # --- the config of a run
 
 
@@ -260,9 +269,3 @@ def test_a_run_directory_may_be_moved(tiny_dataset, tmp_path):
     cfg = tiny.training_config(tiny_dataset, tmp_path / "old")
     prepare(cfg, tmp_path / "new", tmp_path / "new/checkpoints")
     assert str(tmp_path / "old") not in cfg.pretty_text
-
-
-def test_the_configs_own_checkpoint_settings_stay(tiny_dataset, tmp_path):
-    cfg = tiny.training_config(tiny_dataset, tmp_path, **{"default_hooks.checkpoint.max_keep_ckpts": 1})
-    run(cfg, tmp_path)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["epoch_3.pth"]

@@ -1,0 +1,182 @@
+"""The options of `rgacli train`, by the panels of its help."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+QUICKSTART = "quickstart"
+LITE = "faster-rcnn_r18-lite_fpn_rga-prm"
+
+
+def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
+    """An option whose default its help tells, or that has none to show."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=settings.pop("show", False), **settings)
+
+
+ConfigArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="CONFIG",
+        show_default=False,
+        help="A bundled config (`rgacli configs` lists them), one of mmdet's "
+        "(mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py) or a file. "
+        f"Default: {QUICKSTART}; with --data, {LITE}.",
+    ),
+]
+
+_METHOD = "Method"
+Lambda0Option = Annotated[
+    float | None,
+    _option(
+        _METHOD,
+        help="RGA: factor on the R-CNN heads' gradients at the first step, falling to 1 at the last; 1 is no RGA. "
+        "Default: the config's, else the paper's 7.",
+    ),
+]
+AnnealOption = Annotated[
+    Literal["linear", "none"] | None,
+    _option(
+        _METHOD,
+        help="RGA: how λ falls; 'none' keeps it at λ0 (Table 4's control). Default: the config's, else linear.",
+    ),
+]
+RatiosOption = Annotated[
+    str | None,
+    _option(
+        _METHOD,
+        help="PRM: one R-CNN head per positive:negative sampling ratio. '1:3' alone is the plain baseline. "
+        "Default: the config's, else the paper's 1:1,1:9.",
+    ),
+]
+SamplingOption = Annotated[
+    Literal["soft", "hard"] | None,
+    _option(
+        _METHOD,
+        help="'soft' fills missing positives with negatives (the paper's); 'hard' repeats positives until the "
+        "ratio is met (its Table 8). Default: the config's, else soft.",
+    ),
+]
+RgaOption = Annotated[
+    bool | None,
+    _option(
+        _METHOD,
+        "--rga/--no-rga",
+        help="Train with RGA or without. Default: with it, unless the config says `plain = True`.",
+    ),
+]
+PrmOption = Annotated[
+    bool | None,
+    _option(
+        _METHOD,
+        "--prm/--no-prm",
+        help="Train with PRM or without, on mmdet's own heads; --no-rga --no-prm trains any mmdet detector as it "
+        "is. Default: with PRM where the RoI head allows it, unless the config says `plain = True`.",
+    ),
+]
+
+_DATA = "Data"
+DataOption = Annotated[
+    Path | None,
+    _option(
+        _DATA,
+        help="Dataset folder: COCO's layout, or annotations/{train,val,test}.json with images/. "
+        "Default: the config's own dataset; the embedded one where no CONFIG is given.",
+    ),
+]
+TrainAnnOption = Annotated[Path | None, _option(_DATA, help="Training annotations, where --data does not tell.")]
+ValAnnOption = Annotated[Path | None, _option(_DATA, help="Validation annotations, where --data does not tell.")]
+TestAnnOption = Annotated[Path | None, _option(_DATA, help="Test annotations, where --data does not tell.")]
+TrainImagesOption = Annotated[Path | None, _option(_DATA, help="Training images, where --data does not tell.")]
+ValImagesOption = Annotated[Path | None, _option(_DATA, help="Validation images, where --data does not tell.")]
+TestImagesOption = Annotated[Path | None, _option(_DATA, help="Test images, where --data does not tell.")]
+
+_SCHEDULE = "Schedule"
+EpochsOption = Annotated[
+    int | None,
+    _option(
+        _SCHEDULE,
+        help="Epochs to train; the learning-rate schedule is stretched to match. Default: the config's.",
+    ),
+]
+BatchSizeOption = Annotated[
+    int | None, _option(_SCHEDULE, help="Images per iteration of one process. Default: the config's.")
+]
+LrOption = Annotated[
+    float | None,
+    _option(
+        _SCHEDULE,
+        help="Learning rate. Default: the config's, scaled linearly from its base batch size to the images that an "
+        "optimizer step sees (the paper: 0.02 for 16).",
+    ),
+]
+ScaleLrOption = Annotated[
+    bool,
+    _option(
+        _SCHEDULE, "--scale-lr/--no-scale-lr", help="Scale the config's learning rate, or take it as it is.", show=True
+    ),
+]
+AccumulateOption = Annotated[
+    int | None,
+    _option(_SCHEDULE, help="Iterations whose gradients an optimizer step accumulates. Default: the config's, else 1."),
+]
+ClipOption = Annotated[
+    float | None,
+    _option(
+        _SCHEDULE, help="Clip the norm of the gradients at this value, after λ; 0: not at all. Default: the config's."
+    ),
+]
+SeedOption = Annotated[
+    int,
+    _option(
+        _SCHEDULE,
+        min=0,
+        max=2**32 - 1,
+        help="Random seed, for weights, data order, augmentation and sampling.",
+        show=True,
+    ),
+]
+
+_PRECISION = "Precision and scale"
+AmpOption = Annotated[bool, _option(_PRECISION, "--amp", help="Automatic mixed precision.")]
+AmpDtypeOption = Annotated[
+    Literal["fp16", "bf16"] | None,
+    _option(_PRECISION, help="Its type: fp16, with a loss scaler, or bf16, without. Default with --amp: fp16."),
+]
+SyncBnOption = Annotated[
+    bool, _option(_PRECISION, "--sync-bn", help="Batch statistics over the images of all processes (CUDA only).")
+]
+
+_RUN = "Run"
+NameOption = Annotated[
+    str | None, _option(_RUN, help="Name of the run under runs/. Default: the config's name and the time.")
+]
+ResumeOption = Annotated[
+    bool,
+    _option(_RUN, "--resume", help="Go on with the run --name (default: the latest) from its last checkpoint."),
+]
+
+
+class Tracker(str, Enum):  # Typer takes no list of a Literal
+    """What else a run can log to."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+
+
+TrackOption = Annotated[
+    list[Tracker] | None,
+    _option(_RUN, help="Also log to TensorBoard or to Weights & Biases. Repeatable."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    _option(
+        _RUN,
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the config, such as model.backbone.depth=101. Repeatable.",
+    ),
+]
