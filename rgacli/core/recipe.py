@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from rgacli.core.ratios import SamplingRatio, parse_ratios
+from rgacli.core.ratios import SamplingRatio, head_names, parse_ratios
 from rgacli.errors import UsageError
 
 LAMBDA0 = 7.0
@@ -55,7 +55,7 @@ def apply_method(
         )
     if wants_prm and (obstacle := _obstacle_to_prm(model)):
         if prm or ratios is not None or sampling is not None:
-            raise UsageError(f"{obstacle}; leave out --ratios and --sampling to train it with RGA alone.")
+            raise UsageError(f"{obstacle}; leave out --prm, --ratios and --sampling to train it with RGA alone.")
         wants_prm = False
     hooks = cfg.get("custom_hooks") or []
     own = next((hook for hook in hooks if hook.type == _HOOK), {})
@@ -63,24 +63,39 @@ def apply_method(
     if wants_prm:
         _set_parallel(model, ratios, sampling)
     elif prm is False:
-        _set_stock(model)
+        set_stock(model)
     cfg.custom_hooks = [hook for hook in hooks if hook.type != _HOOK] + annealing
     cfg.pop("paper", None)  # the results that a bundled config cites are of the config as it stands, not of this run
     add_imports(cfg, "rgacli.core")
 
 
+def set_stock(model: ConfigDict) -> None:
+    """Makes a RoI head with parallel heads mmdet's own of one head, in place."""
+    roi_head = model.get("roi_head") or {}
+    if stock := _STOCK.get(_plain(roi_head.get("type", ""))):
+        roi_head.type = stock
+        for key in ("ratios", "sampling", "keep_heads", "methods"):
+            roi_head.pop(key, None)
+
+
 def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
     """The ratios of the config's parallel heads; none where its heads are mmdet's own."""
     roi_head = cfg.model.get("roi_head") or {}
-    return parse_ratios(list(roi_head.ratios)) if _plain(roi_head.get("type", "")) in _STOCK else ()
+    return parse_ratios(list(roi_head.get("ratios", RATIOS))) if _plain(roi_head.get("type", "")) in _STOCK else ()
+
+
+def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
+    """The configs of the R-CNN modules' bbox heads, of every stage; none where there are no such modules."""
+    return _flat((cfg.model.get("roi_head") or {}).get("bbox_head") or [])
 
 
 def describe_method(cfg: Config) -> str:
     """What a config trains, in a line: "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"."""
     ratios = parallel_ratios(cfg)
     if ratios:
-        names = ", ".join(map(str, ratios))
-        heads = f"{len(ratios)} R-CNN head{'s' * (len(ratios) > 1)} at {names} ({cfg.model.roi_head.sampling} sampling)"
+        names = ", ".join(head_names(ratios))
+        sampling = cfg.model.roi_head.get("sampling", "soft")
+        heads = f"{len(ratios)} R-CNN head{'s' * (len(ratios) > 1)} at {names} ({sampling} sampling)"
     else:
         heads = f"{_plain((cfg.model.get('roi_head') or cfg.model).type)} as the config has it, no PRM"
     hook = next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), None)
@@ -97,7 +112,8 @@ def add_imports(cfg: Config, *modules: str) -> None:
 
 def require_rpn(cfg: Config) -> None:
     """Raises a UsageError unless the config's detector is a two-stage one with its own RPN."""
-    if not cfg.model.get("rpn_head"):
+    # EmbeddingRPNHead (Sparse R-CNN, QueryInst) finds nothing: its boxes are weights, the same for every image.
+    if _plain((cfg.model.get("rpn_head") or {}).get("type", "")) in ("", "EmbeddingRPNHead"):
         raise UsageError(f"{cfg.model.type} has no RPN, so it has no proposals to look at.")
 
 
@@ -127,22 +143,21 @@ def _obstacle_to_prm(model: ConfigDict) -> str | None:
 def _set_parallel(model: ConfigDict, ratios: Sequence[SamplingRatio] | None, sampling: str | None) -> None:
     roi_head = model.roi_head
     sampling = sampling or roi_head.get("sampling", "soft")
-    others = {_plain(stage.sampler.type) for stage in _flat(model.train_cfg.rcnn)} - {"RandomSampler"}
+    ratios = ratios or parse_ratios(list(roi_head.get("ratios", RATIOS)))
+    samplers = [stage.sampler for stage in _flat(model.train_cfg.rcnn)]
+    fewest = min(sampler.num for sampler in samplers)
+    for ratio in ratios:
+        if int(fewest * ratio.positive_fraction) < 1:
+            raise UsageError(
+                f"sampling ratio {ratio} leaves a head without positives: it draws {fewest} RoIs an image."
+            )
+    others = {_plain(sampler.type) for sampler in samplers} - {"RandomSampler"}
     if sampling == "hard" and others:
         raise UsageError(f"--sampling hard is defined for RandomSampler only; this config samples by {others.pop()}.")
     kind = _plain(roi_head.type)
     roi_head.type = _PARALLEL.get(kind, kind)
-    roi_head.ratios = [str(ratio) for ratio in ratios] if ratios is not None else roi_head.get("ratios", list(RATIOS))
+    roi_head.ratios = [str(ratio) for ratio in ratios]
     roi_head.sampling = sampling
-
-
-def _set_stock(model: ConfigDict) -> None:
-    """Gives a RoI head with parallel heads its one head back."""
-    roi_head = model.get("roi_head") or {}
-    if stock := _STOCK.get(_plain(roi_head.get("type", ""))):
-        roi_head.type = stock
-        for key in ("ratios", "sampling", "keep_heads"):
-            roi_head.pop(key, None)
 
 
 def _annealing(own: dict, lambda0: float | None, anneal: str | None) -> dict:

@@ -226,9 +226,10 @@ def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):
     assert cfg.pretty_text == before
 
 
-def test_a_scope_before_a_type_is_no_obstacle():
+@pytest.mark.parametrize("scope", ["mmdet", "mmdet.models.roi_heads"])
+def test_a_scope_before_a_type_is_no_obstacle(scope):
     cfg = load_config(R50)
-    cfg.model.roi_head.type = "mmdet.StandardRoIHead"
+    cfg.model.roi_head.type = f"{scope}.StandardRoIHead"
     apply_method(cfg)
     assert cfg.model.roi_head.type == "ParallelRoIHead"
 
@@ -252,3 +253,22 @@ def test_hard_sampling_of_another_sampler_is_refused_and_nothing_changed():
 def test_proposals_are_asked_of_a_detector_with_an_rpn_only():
     require_rpn(load_config(R50))
     assert "RetinaNet has no RPN" in refusal(require_rpn, load_config(RETINANET))
+    sparse = load_config("mmdet::sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py")
+    assert "SparseRCNN has no RPN" in refusal(require_rpn, sparse)
+
+
+@pytest.mark.parametrize("name", [R50, CASCADE])
+def test_a_ratio_that_leaves_a_head_without_positives_is_refused_and_nothing_changed(name):
+    cfg = load_config(name)
+    before = cfg.pretty_text
+    message = refusal(apply_method, cfg, ratios=parse_ratios("1:1,1:512"))
+    assert "sampling ratio 1:512 leaves a head without positives: it draws 512 RoIs an image" in message
+    assert cfg.pretty_text == before
+    apply_method(cfg, ratios=parse_ratios("1:1,1:511"))
+
+
+def test_a_parallel_head_whose_config_names_no_ratios_has_the_papers():
+    cfg = load_config(R50)
+    cfg.model.roi_head.type = "ParallelRoIHead"
+    assert list(map(str, parallel_ratios(cfg))) == ["1:1", "1:9"]
+    assert "2 R-CNN heads at 1:1, 1:9 (soft sampling)" in describe_method(cfg)
