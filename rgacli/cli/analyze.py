@@ -81,8 +81,10 @@ def gt_bins(
 
     own_bins = None if bins is None else parse_bins(bins)
     if results:
-        if runs or checkpoint or config or data:
-            raise UsageError("--results stand alone: leave out runs, --checkpoint, --config and --data.")
+        if runs or checkpoint or config or data or split != "test" or device != "auto":
+            raise UsageError(
+                "--results stand alone: leave out runs, --checkpoint, --config, --data, --split and --device."
+            )
         truth, detections, figures = *_read_results(results, annotations), Path("figures")
     elif annotations:
         raise UsageError("--annotations goes with --results NAME=FILE; a run's dataset is named by --data.")
@@ -182,7 +184,7 @@ def _run_detections(
         UsageError: a run stands twice, or the runs are evaluated on different annotations.
     """
     targets = [find_target(run, checkpoint, config, data, split) for run in runs]
-    files = {target.ann_file for target in targets}
+    files = {str(Path(target.ann_file).resolve()) for target in targets}
     if len(files) > 1:
         raise UsageError(f"the runs' {split} splits differ ({', '.join(sorted(files))}): name one dataset by --data.")
 

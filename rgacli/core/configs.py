@@ -25,6 +25,8 @@ def load_config(name: str) -> Config:
     path = _locate(name)
     try:
         cfg = Config.fromfile(path)
+        # In mmengine's newer style of config a type is a class; its name does everywhere what the class does.
+        cfg = Config(cfg.to_dict(), filename=cfg.filename)
     except FileNotFoundError as error:
         raise UsageError(f"config {name}: no such file: {error.filename or error}") from error
     except Exception as error:  # a config is Python: anything may go wrong in it

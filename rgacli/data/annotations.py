@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 from rgacli.errors import DataError
 
-# What training and evaluation read of each entry. JSON's numbers may be int or float.
-_NUMBER = (int, float)
+_NUMBER = (int, float, Real)  # the first two are known at once; Real takes in numpy's
+# What training and evaluation read of each entry.
 _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "images": {"id": int, "file_name": str, "width": _NUMBER, "height": _NUMBER},
     "annotations": {"id": int, "image_id": int, "category_id": int, "bbox": list, "area": _NUMBER},
@@ -68,7 +70,7 @@ def read_annotations(path: Path, *, labelled: bool = True) -> Annotations:
 
 
 def malformed_entries(content: Annotations) -> Iterator[tuple[str, int, str]]:
-    """Yields (section, index of the entry in it, what) for each field that is missing or has the wrong type."""
+    """Yields (section, index of the entry in it, what) for each field that is missing or cannot be what it says."""
     for section, fields in _FIELDS.items():
         for index, entry in enumerate(content[section]):
             for field, kind in fields.items():
@@ -76,6 +78,21 @@ def malformed_entries(content: Annotations) -> Iterator[tuple[str, int, str]]:
                     yield section, index, f'no "{field}"'
                 elif not isinstance(entry[field], kind):
                     yield section, index, f'"{field}" is {_kind(entry[field])}'
+                elif kind is _NUMBER and not is_finite(entry[field]):
+                    yield section, index, f'"{field}" is {entry[field]}'
+                elif kind is list and not is_box(entry[field]):
+                    yield section, index, f'"{field}" is {short(entry[field])}, not four finite numbers'
+
+
+def is_box(value: Any) -> bool:
+    """Whether it is four finite numbers, as (x, y, width, height) has to be."""
+    return isinstance(value, list) and len(value) == 4 and all(map(is_finite, value))
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a finite number."""
+    # By a bound that float32 holds too: math.isfinite overflows on JSON's unlimited whole numbers.
+    return isinstance(value, _NUMBER) and abs(value) < 1e30
 
 
 def gt_counts(content: Annotations) -> dict[int, int]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rgacli.data.annotations import category_names, load_annotations, load_with_objects
-from rgacli.data.layout import Dataset, Split, find_dataset, find_splits
+from rgacli.data.annotations import Annotations, category_names, load_annotations, load_with_objects
+from rgacli.data.layout import SPLITS, Dataset, Split, find_dataset, find_splits
 from rgacli.errors import DataError, UsageError
 
-_LOADERS = {"train": "train_dataloader", "val": "val_dataloader", "test": "test_dataloader"}
+# What a dataset config says that is not of its own files and format.
+_KEPT = ("pipeline", "test_mode", "filter_cfg", "backend_args", "return_classes")
 _STAND_IN = {"val": "test", "test": "val"}
 
 
@@ -20,11 +21,12 @@ def use_dataset(cfg: Any, dataset: Dataset) -> None:
     A split that the dataset lacks is stood in for: val by test, test by val.
 
     Raises:
+        UsageError: the config has no dataloader for a split.
         DataError: the dataset has no train split, or neither val nor test.
     """
-    for name, loader in _LOADERS.items():
+    for name in SPLITS:
         present = name if name in dataset.splits else _STAND_IN.get(name, name)
-        _use_split(cfg[loader], dataset.split(present), dataset.classes)
+        _use_split(_loader(cfg, name), dataset.split(present), dataset.classes)
     _size_heads(cfg.model, len(dataset.classes))
 
 
@@ -32,38 +34,40 @@ def use_split(cfg: Any, name: str, root: Path) -> None:
     """Makes an mmengine config evaluate split `name` of the dataset in `root`, in place; reads no other split.
 
     Raises:
+        UsageError: the config has no dataloader for it.
         DataError: the dataset has no such split (nor one to stand in), or its classes are not those of the config.
     """
     present = name if name in find_splits(root) else _STAND_IN.get(name, name)
     dataset = find_dataset(root, splits=[present])
-    _require_classes(cfg, dataset.classes, root)
-    _use_split(cfg[_LOADERS[name]], dataset.split(present), dataset.classes)
+    _require_trained_on(cfg, dataset.classes, root)
+    _use_split(_loader(cfg, name), dataset.split(present), dataset.classes)
 
 
 def use_images(cfg: Any, split: Split) -> None:
     """Makes an mmengine config's test run on images that need no annotations, in place.
 
     Raises:
+        UsageError: the config has no dataloader for a test.
         DataError: the list of images is malformed, or its classes are not those of the config.
     """
     classes = tuple(category_names(load_annotations(split.annotations, labelled=False)).values())
-    _require_classes(cfg, classes, split.annotations)
-    _use_split(cfg.test_dataloader, split, classes)
+    _require_trained_on(cfg, classes, split.annotations)
+    _use_split(_loader(cfg, "test"), split, classes)
 
 
 def require_trainable(cfg: Any) -> None:
     """Looks for what would end a training on the config's dataset after it has begun.
 
     Raises:
+        UsageError: the config has no dataloader for a split.
         DataError: annotations malformed, a split without objects, images missing, or masks that are trained on.
     """
-    for split, loader in _LOADERS.items():
-        config = dataset_config(cfg[loader])
-        path, folder = annotation_file(config), image_folder(config)
-        if not Path(path).is_file():
-            raise DataError(f"{path}: no such annotation file; name the dataset's folder by --data.")
+    for split in SPLITS:
+        loader = _loader(cfg, split)
+        config = dataset_config(loader)
+        path, folder = existing_annotation_file(config), image_folder(config)
         content = load_with_objects(Path(path), split)
-        if split == "train" and _loads_masks(cfg[loader]):
+        if split == "train" and _loads_masks(loader):
             _require_masks(content, path)
         missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
         if missing:
@@ -71,6 +75,27 @@ def require_trainable(cfg: Any) -> None:
                 f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder} "
                 f"(first: {missing[0]}); `rgacli data check` lists every problem."
             )
+
+
+def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
+    """Looks for what would make a detector's labels stand for other categories, or for none.
+
+    Args:
+        model: The detector's config.
+        dataset: The config of what it is to be run on.
+        content: Its annotations.
+
+    Raises:
+        DataError: the detector tells more or fewer classes apart than the dataset has.
+    """
+    wanted = (dataset.get("metainfo") or {}).get("classes")
+    found = [name for name in category_names(content).values() if wanted is None or name in wanted]
+    number = _num_classes(model)
+    if number not in (None, len(found)) and not model.get("language_model"):  # whose classes are named in words
+        raise DataError(
+            f"{annotation_file(dataset)}: it has {len(found)} of the config's classes, and the detector tells {number} "
+            "apart: name the dataset that it was trained for by --data, or another config."
+        )
 
 
 def dataset_config(loader: Any) -> Any:
@@ -90,19 +115,46 @@ def annotation_file(dataset: Any) -> str:
     return str(Path(dataset.get("data_root") or "") / dataset.ann_file)
 
 
+def existing_annotation_file(dataset: Any) -> str:
+    """As `annotation_file`.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = annotation_file(dataset)
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such annotation file; name the dataset's folder by --data.")
+    return path
+
+
 def image_folder(dataset: Any) -> str:
     """The image folder of a dataset config."""
     prefix = dataset.get("data_prefix") or {}
     return str(Path(dataset.get("data_root") or "") / prefix.get("img", ""))
 
 
-def _require_classes(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
+def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
     """Raises a DataError unless the config was trained on these classes, as far as it tells."""
-    trained_on = tuple((dataset_config(cfg.train_dataloader).get("metainfo") or {}).get("classes", classes))
+    trained_on = tuple((dataset_config(_loader(cfg, "train")).get("metainfo") or {}).get("classes", classes))
     if classes != trained_on:
         raise DataError(
             f"{where}: its classes ({_some(classes)}) are not those trained on ({_some(trained_on)}), in order."
         )
+
+
+def _loader(cfg: Any, split: str) -> Any:
+    """The config of a split's dataloader.
+
+    Raises:
+        UsageError: there is none.
+    """
+    loader = cfg.get(f"{split}_dataloader")
+    if not loader:
+        raise UsageError(
+            f"the config has no {split}_dataloader: let it inherit one (`_base_`), such as from "
+            "mmdet::_base_/datasets/coco_detection.py."
+        )
+    return loader
 
 
 def _innermost(loader: Any) -> Any:
@@ -115,20 +167,23 @@ def _innermost(loader: Any) -> Any:
 
 def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     config = _innermost(loader)
-    if config.get("datasets"):  # several concatenated: ours takes the place of all, on the first one's pipeline
-        merged = config.datasets[0]
-        config.pop("datasets")
-        config.update(merged)
-    config.type = "CocoDataset"
-    config.data_root = ""
-    config.ann_file = str(split.annotations)
-    config.data_prefix = dict(img=f"{split.images}/")
-    config.metainfo = dict(classes=classes)
+    # Of several concatenated, ours takes the place of all, on the first one's pipeline.
+    old = config.datasets[0] if config.get("datasets") else config
+    kept = {key: old[key] for key in _KEPT if key in old}
+    config.clear()
+    config.update(
+        type="CocoDataset",
+        data_root="",
+        ann_file=str(split.annotations),
+        data_prefix=dict(img=f"{split.images}/"),
+        metainfo=dict(classes=classes),
+        **kept,
+    )
 
 
 def _size_heads(model: Any, num_classes: int) -> None:
     """Sizes every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
-    old = next((part.num_classes for part in _parts(model) if _is_box_head(part)), None)
+    old = _num_classes(model)
     for part in _parts(model):
         if old is not None and part.get("num_classes") == old:
             part.num_classes = num_classes
@@ -148,6 +203,11 @@ def _require_masks(content: dict, path: str) -> None:
             f'{path}: {len(bare)} of {len(content["annotations"])} objects have no mask ("segmentation"; first: '
             f"annotation {bare[0]}), which this config trains on; take a config without a mask head."
         )
+
+
+def _num_classes(model: Any) -> int | None:
+    """How many classes a detector tells apart; None where its config does not say."""
+    return next((part.num_classes for part in _parts(model) if _is_box_head(part)), None)
 
 
 def _is_box_head(part: Any) -> bool:

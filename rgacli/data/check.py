@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +23,7 @@ from rgacli.data.annotations import (
 )
 from rgacli.data.images import upright_size
 from rgacli.data.layout import Split
-from rgacli.data.progress import Progress
+from rgacli.data.progress import Progress, in_threads
 from rgacli.errors import DataError
 
 GT_COUNT_BINS: dict[str, tuple[int, float]] = {"0": (0, 0), "1-3": (1, 3), "4-7": (4, 7), "8+": (8, math.inf)}
@@ -122,7 +120,8 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
     object_problems = list(_object_problems(content, beyond_border=full_bodies))
     problems += filter(None, object_problems)
     problems += _absences(split, content, object_problems)
-    problems += _image_problems(split.images, content["images"], progress)
+    looked_at = in_threads(lambda image: _image_problem(split.images, image), content["images"], progress)
+    problems += filter(None, looked_at)
 
     counts = gt_counts(content)
     per_category = Counter(
@@ -174,12 +173,12 @@ def _absences(split: Split, content: Annotations, object_problems: list[Problem 
     for section in ("images", "categories"):
         if not content[section]:
             yield Problem("error", f"no {section}", str(split.annotations), f"it has no usable entry in {section}")
-    trained_on = (
+    usable = (
         not annotation.get("iscrowd") and (problem is None or problem.kind == PARTLY_OUTSIDE)
         for annotation, problem in zip(content["annotations"], object_problems, strict=True)
     )
-    if split.name == "train" and not any(trained_on):
-        yield Problem("error", "no objects", str(split.annotations), "it has no object to train on")
+    if not any(usable):
+        yield Problem("error", "no objects", str(split.annotations), "it has no object to learn or to measure on")
 
 
 def _object_problems(content: Annotations, beyond_border: bool) -> Iterator[Problem | None]:
@@ -210,8 +209,6 @@ def _box_problem(
 ) -> tuple[Severity, str, str] | None:
     """(severity, kind, what) of an object's box, judged by what mmdet's CocoDataset would make of it."""
     bbox, width, height = annotation["bbox"], image["width"], image["height"]
-    if len(bbox) != 4 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in bbox):
-        return "error", "malformed box", f"{bbox} is not four finite numbers (x, y, width, height)"
     x, y, w, h = bbox
     if w < 0 or h < 0:
         return "error", "box of negative size", f"{bbox} is not (x, y, width, height)"
@@ -227,37 +224,30 @@ def _box_problem(
     return None
 
 
-def _image_problems(folder: Path, images: list[dict[str, Any]], progress: Progress | None) -> Iterator[Problem]:
-    """Decodes every image, in as many threads as there are processors: Pillow decodes outside the GIL."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for done, problem in enumerate(pool.map(lambda image: _image_problem(folder, image), images), start=1):
-            if problem:
-                yield problem
-            if progress:
-                progress(done, len(images))
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the images still to do
-
-
 def _image_problem(folder: Path, image: Mapping[str, Any]) -> Problem | None:
-    name = image["file_name"]
+    size = image_size(folder, image["file_name"], decode=True)
+    if isinstance(size, Problem):
+        return size
+    if size != (image["width"], image["height"]):
+        what = f"the file is {size[0]}x{size[1]}, the annotations say {image['width']}x{image['height']}"
+        return Problem("error", "image of another size", image["file_name"], what)
+    return None
+
+
+def image_size(folder: Path, name: str, *, decode: bool) -> tuple[int, int] | Problem:
+    """(width, height) px of an image as mmcv would load it, or what keeps it from being loaded.
+
+    Args:
+        decode: Read the file to its end, not only its header.
+    """
     try:
-        width, height = _decoded_size(folder / name)
+        with Image.open(folder / name) as image:
+            size = upright_size(image)
+            if decode:
+                image.draft(None, (1, 1))  # a JPEG is still read to its end, but not every pixel computed
+                image.load()
+            return size
     except FileNotFoundError:
         return Problem("error", "missing image", name, f"not in {folder}")
     except Exception as error:  # Pillow's decoders raise many types, SyntaxError and struct.error among them
         return Problem("error", "unreadable image", name, str(error) or type(error).__name__)
-    if (width, height) != (image["width"], image["height"]):
-        what = f"the file is {width}x{height}, the annotations say {image['width']}x{image['height']}"
-        return Problem("error", "image of another size", name, what)
-    return None
-
-
-def _decoded_size(path: Path) -> tuple[int, int]:
-    """(width, height) px as mmcv would load it. Reads the file to its end."""
-    with Image.open(path) as image:
-        size = upright_size(image)
-        image.draft(None, (1, 1))  # a JPEG is still read to its end, but not every pixel computed
-        image.load()
-    return size

@@ -7,20 +7,16 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
 from rgacli.data.annotations import CROWDHUMAN, Annotations
-from rgacli.data.check import Problem
-from rgacli.data.images import upright_size
+from rgacli.data.check import Problem, image_size
 from rgacli.data.layout import image_folders
 from rgacli.data.odgt import PERSON, Record, is_ignored, load_odgt
-from rgacli.data.progress import Progress
+from rgacli.data.progress import Progress, in_threads
 from rgacli.errors import DataError, UsageError
 from rgacli.files import replacing, write_json
 
@@ -101,16 +97,23 @@ def prepare(root: Path, *, splits: Sequence[str] | None = None, progress: Progre
     return reports
 
 
-def odgt_file(annotations: Mapping[str, Any], path: Path) -> Path:
-    """The official annotations that the COCO annotations in `path` were made from.
+def official_records(annotations: Mapping[str, Any], path: Path) -> list[Record]:
+    """What the COCO annotations in `path` were made from: the official ones of each of its images, in their order.
 
     Raises:
-        DataError: they are not there.
+        DataError: they are not there, are malformed, or lack an image.
     """
     odgt = Path(os.path.normpath(path.parent / annotations["info"]["odgt"]))
     if not odgt.is_file():
         raise DataError(f"{odgt}: no such file, and CrowdHuman's metrics are computed from it: put it back.")
-    return odgt
+    records = {record["ID"]: record for record in load_odgt(odgt)}
+    names = [image["crowdhuman_id"] for image in annotations["images"]]
+    if missing := [name for name in names if name not in records]:
+        raise DataError(
+            f"{odgt}: it lacks {len(missing)} of the {len(names)} images of {path} (first: {missing[0]}); prepare them "
+            "again by `rgacli data crowdhuman`."
+        )
+    return [records[name] for name in names]
 
 
 def _unpack(root: Path, split: str, records: list[Record], folder: Path, progress: Progress | None) -> None:
@@ -152,30 +155,14 @@ def _read_sizes(
     folder: Path, records: list[Record], progress: Progress | None
 ) -> tuple[dict[str, tuple[int, int]], list[Problem]]:
     """Image ID -> (width, height) px, and the problem of each image that has none."""
+    found = in_threads(lambda record: image_size(folder, _file_name(record), decode=False), records, progress)
     sizes, problems = {}, []
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        found = pool.map(lambda record: _read_size(folder / _file_name(record)), records)
-        for done, (record, size) in enumerate(zip(records, found, strict=True), start=1):
-            if isinstance(size, Problem):
-                problems.append(size)
-            else:
-                sizes[record["ID"]] = size
-            if progress:
-                progress(done, len(records))
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the images still to do
+    for record, size in zip(records, found, strict=True):
+        if isinstance(size, Problem):
+            problems.append(size)
+        else:
+            sizes[record["ID"]] = size
     return sizes, problems
-
-
-def _read_size(path: Path) -> tuple[int, int] | Problem:
-    try:
-        with Image.open(path) as image:  # reads no more than the header
-            return upright_size(image)
-    except FileNotFoundError:
-        return Problem("error", "missing image", path.name, f"not in {path.parent}")
-    except Exception as error:  # Pillow's readers raise many types
-        return Problem("error", "unreadable image", path.name, str(error) or type(error).__name__)
 
 
 def _to_coco(records: list[Record], sizes: Mapping[str, tuple[int, int]], odgt: str) -> Annotations:

@@ -103,7 +103,7 @@ def find_splits(
     if missing and (splits or not found):
         raise DataError(
             f"{root}: no annotations of {' or '.join(missing)}: looked for annotations/{missing[0]}.json and "
-            f"annotations/instances_{missing[0]}<year>.json; name another file with --{missing[0]}-ann"
+            f"annotations/instances_{missing[0]}<year>.json; train and data check take another by --{missing[0]}-ann"
         )
     return found
 
@@ -119,7 +119,8 @@ def _find_split(root: Path, name: str, annotations: Path | None, images: Path | 
     if files:
         looked_for = _some_folders(root, image_folders(root, name, _tag(files[0])))
         raise DataError(
-            f"{root}: no images for {files[0].name}: looked for {looked_for}; name the folder with --{name}-images"
+            f"{root}: no images for {files[0].name}: looked for {looked_for}; train and data check take another by "
+            f"--{name}-images"
         )
     return None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from rgacli.data.annotations import is_box
 from rgacli.errors import DataError
 
 PERSON = "person"
@@ -65,14 +65,6 @@ def _parse(where: str, line: str) -> Record:
         if not isinstance(box.get("extra", {}), dict):
             raise DataError(f'{where}: gtboxes[{index}]: "extra" is not an object')
         for key in _BOXES:
-            if not _is_box(box.get(key)):
+            if not is_box(box.get(key)):
                 raise DataError(f'{where}: gtboxes[{index}]: "{key}" is not four finite numbers')
     return record
-
-
-def _is_box(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(number, (int, float)) and math.isfinite(number) for number in value)
-    )

@@ -1,7 +1,7 @@
 """COCO's AP, overall and on any subset of the images, with intervals: all from one matching pass per detector.
 
-Matching, accumulation and resampling are hotcoco's; this module names subsets, turns COCO's -1 into NaN, and widens
-the intervals (see `difference`).
+Matching, accumulation and resampling are hotcoco's; this module names subsets, numbers images and categories, turns
+COCO's -1 into NaN, and widens the intervals (see `difference`).
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Evaluation:
     ) -> None:
         """found: Detections that `truth` loaded. iou_type: "bbox" or "segm"."""
         self.gt_counts = counts
+        self._number = _numbered(counts)
         self._truth = truth
         self._iou_type = iou_type
         self._max_detections = max_detections
@@ -76,17 +77,20 @@ class Evaluation:
 
     def on(self, subsets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
         """Name -> metrics over these image ids alone; classes that have no object there do not count."""
-        results = self._matched.slice_by({name: list(images) for name, images in subsets.items()})
+        results = self._matched.slice_by({name: self._numbers(images) for name, images in subsets.items()})
         return {name: _metrics(results[name]) for name in subsets}
 
     def by_bin(self, bins: Iterable[GTBin]) -> dict[str, dict[str, float]]:
         """Bin label -> metrics over its images (paper, Fig. 2)."""
         return self.on(assign(self.gt_counts, bins))
 
+    def _numbers(self, images: Iterable[int]) -> list[int]:
+        return [self._number[image] for image in images]
+
     def _params(self, images: Iterable[int], sizes: int) -> hotcoco.Params:
         """COCO's, for its AP metrics on `images`: over the first `sizes` of (all, small, medium, large) objects."""
         params = hotcoco.Params(self._iou_type)
-        params.img_ids = list(images)
+        params.img_ids = self._numbers(images)
         params.cat_ids = self._truth.get_cat_ids()
         params.max_dets = [self._max_detections]
         params.area_rng, params.area_rng_lbl = params.area_rng[:sizes], params.area_rng_lbl[:sizes]
@@ -120,15 +124,17 @@ def evaluate(
         detections: As `rgacli.evaluation.results.load_results` returns them; may be empty.
         masks: Match masks, which annotations and detections must have, in place of boxes.
     """
-    truth = _ground_truth(annotations, masks)
-    boxes = [(d["image_id"], *d["bbox"], d["score"], d["category_id"]) for d in detections]
+    counts = gt_counts(annotations)
+    number_of, category_of = _numbered(counts), _numbered(entry["id"] for entry in annotations["categories"])
+    truth = _ground_truth(annotations, number_of, category_of, masks)
+    boxes = [(number_of[d["image_id"]], *d["bbox"], d["score"], category_of[d["category_id"]]) for d in detections]
     found = truth.load_res(
         np.array(boxes, dtype=np.float64).reshape(-1, 7),
         segmentation=[detection["segmentation"] for detection in detections] if masks else None,
     )
     return Evaluation(
         truth,
-        gt_counts(annotations),
+        counts,
         found,
         iou_type="segm" if masks else "bbox",
         max_detections=_MAX_DETECTIONS_CROWDHUMAN if is_crowdhuman(annotations) else _MAX_DETECTIONS,
@@ -187,14 +193,26 @@ def difference(
     return Difference(value, value - half, value + half)
 
 
-def _ground_truth(annotations: Mapping[str, Any], masks: bool) -> hotcoco.COCO:
-    """By columns, which spares the conversion of what is not read."""
-    objects, image_keys = annotations["annotations"], ("id", "width", "height") if masks else ("id",)
+def _numbered(ids: Iterable[int]) -> dict[int, int]:
+    """Id -> its rank. hotcoco takes no negative ids, and detections' as float64, which large ones do not fit in."""
+    return {key: number for number, key in enumerate(sorted(ids))}
+
+
+def _ground_truth(
+    annotations: Mapping[str, Any], number_of: Mapping[int, int], category_of: Mapping[int, int], masks: bool
+) -> hotcoco.COCO:
+    """By columns, which spares the conversion of what is not read; without objects of what is not listed."""
+    objects = [
+        entry
+        for entry in annotations["annotations"]
+        if entry["image_id"] in number_of and entry["category_id"] in category_of
+    ]
+    sizes = ("width", "height") if masks else ()
     return hotcoco.COCO.from_arrays(
-        [{key: int(image[key]) for key in image_keys} for image in annotations["images"]],
-        [{"id": category["id"], "name": category["name"]} for category in annotations["categories"]],
-        np.array([entry["image_id"] for entry in objects], dtype=np.int64),
-        np.array([entry["category_id"] for entry in objects], dtype=np.int64),
+        [{"id": number_of[image["id"]], **{key: int(image[key]) for key in sizes}} for image in annotations["images"]],
+        [{"id": category_of[entry["id"]], "name": entry["name"]} for entry in annotations["categories"]],
+        np.array([number_of[entry["image_id"]] for entry in objects], dtype=np.int64),
+        np.array([category_of[entry["category_id"]] for entry in objects], dtype=np.int64),
         np.array([entry["bbox"] for entry in objects], dtype=np.float64).reshape(-1, 4),
         area=np.array([entry["area"] for entry in objects], dtype=np.float64),
         iscrowd=np.array([int(bool(entry.get("iscrowd"))) for entry in objects], dtype=np.int64),

@@ -32,7 +32,7 @@ def evaluate(
 
     Args:
         annotations: The COCO dict that `rgacli.data.crowdhuman.prepare` made of the records.
-        records: As `rgacli.data.odgt.load_odgt` returns them.
+        records: As `rgacli.data.crowdhuman.official_records` returns them.
         detections: In COCO's results format.
 
     Returns:

@@ -25,6 +25,16 @@ def test_a_file_goes_before_a_bundled_config(tmp_path, monkeypatch):
     assert load_config("quickstart").model.type == "FasterRCNN"
 
 
+def test_a_config_that_names_types_by_class_reads_as_one_that_names_them_by_string(tmp_path):
+    heads = "from mmdet.models.roi_heads import StandardRoIHead, bbox_heads"
+    (tmp_path / "mine.py").write_text(
+        f"{heads}\nmodel = dict(roi_head=dict(type=StandardRoIHead, bbox_head=dict(type=bbox_heads.BBoxHead)))"
+    )
+    roi_head = load_config(str(tmp_path / "mine.py")).model.roi_head
+    assert roi_head.type == "mmdet.models.roi_heads.StandardRoIHead"
+    assert roi_head.bbox_head.type == "mmdet.models.roi_heads.bbox_heads.BBoxHead"
+
+
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [

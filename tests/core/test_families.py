@@ -114,7 +114,7 @@ def test_rga_multiplies_what_one_step_does_to_the_bbox_heads_and_to_nothing_else
 def test_what_cannot_have_parallel_heads_takes_rga_alone_and_refuses_ratios(name):
     cfg = families.family(name)
     kind = cfg.model.roi_head.type
-    with pytest.raises(UsageError, match="leave out --ratios and --sampling to train it with RGA alone"):
+    with pytest.raises(UsageError, match="leave out --prm, --ratios and --sampling to train it with RGA"):
         apply_method(cfg, ratios=parse_ratios("1:1,1:9"))
     apply_method(cfg)
     assert cfg.model.roi_head.type == kind

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 SHARED_DATA = Path(__file__).parents[3] / "shared/data"
+MALFORMED_BOXES = [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, None], [1, 2, "3", 4], [1, 2, float("nan"), 4]]
 
 
 def content(images=1, category_names=("cat", "dog"), box=(4, 4, 10, 10)):

@@ -13,7 +13,7 @@ from rgacli.data.annotations import (
     read_annotations,
 )
 from rgacli.errors import DataError
-from tests.data.coco_files import content
+from tests.data.coco_files import MALFORMED_BOXES, content
 
 
 @pytest.fixture
@@ -69,6 +69,19 @@ def test_a_field_of_the_wrong_type_is_named(saved):
     value = content()
     value["annotations"][0]["image_id"] = "1"
     with pytest.raises(DataError, match=r'annotations\[0\]: "image_id" is a string'):
+        load_annotations(saved(value))
+
+
+@pytest.mark.parametrize("box", MALFORMED_BOXES)
+def test_a_box_that_is_not_four_finite_numbers_is_refused(saved, box):
+    with pytest.raises(DataError, match=r'annotations\[0\]: "bbox" is \[.*\], not four finite numbers'):
+        load_annotations(saved(content(box=box)))
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400])
+def test_a_number_that_is_not_finite_is_refused(saved, number):
+    value = json.dumps(content()).replace('"area": 100.0', f'"area": {number}')
+    with pytest.raises(DataError, match=r'annotations\[0\]: "area" is '):
         load_annotations(saved(value))
 
 

@@ -1,9 +1,10 @@
 import pytest
 from mmengine.config import Config, ConfigDict
 
-from rgacli.data.binding import dataset_config, require_trainable, use_dataset
+from rgacli.data.annotations import load_annotations
+from rgacli.data.binding import dataset_config, require_classes, require_trainable, use_dataset, use_split
 from rgacli.data.layout import find_dataset
-from rgacli.errors import DataError
+from rgacli.errors import DataError, UsageError
 from rgacli.files import write_json
 
 
@@ -78,7 +79,49 @@ def test_what_counts_other_classes_stays(dataset):
     assert model.roi_head.semantic_head.num_classes == 183
 
 
+@pytest.mark.parametrize(
+    ("classes", "heads", "fits"),
+    [
+        (("cat", "dog"), 2, True),
+        (None, 3, True),  # all that the file has
+        (("cat", "dog", "cow"), 3, True),
+        (("cat", "dog", "cow"), 2, False),
+        (("cat", "dog", "yak"), 3, False),  # the file has two of them
+        (None, 80, False),
+        (None, None, True),  # a detector that tells no classes apart, such as an RPN
+    ],
+)
+def test_a_detector_is_run_only_on_as_many_classes_as_it_tells_apart(dataset, classes, heads, fits):
+    model = ConfigDict(rpn_head=head("RPNHead", 1), bbox_head=head(num_classes=heads) if heads else None)
+    metainfo = dict(classes=classes) if classes else None
+    config = ConfigDict(coco("val", metainfo=metainfo), data_root=str(dataset))
+    content = load_annotations(dataset / "annotations/val.json")
+    if fits:
+        require_classes(model, config, content)
+        return
+    with pytest.raises(DataError, match=rf"val\.json: it has \d of the config's classes, and .* tells {heads} apart"):
+        require_classes(model, config, content)
+    require_classes(ConfigDict(model, language_model=dict(type="BertModel")), config, content)
+
+
 # --- datasets behind wrappers
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("bind", [use_dataset, lambda cfg, dataset: require_trainable(cfg)])
+def test_a_config_without_a_dataloader_is_refused(dataset, split, bind):
+    cfg = bound(config(dict(bbox_head=head())), dataset)
+    cfg[f"{split}_dataloader"] = None
+    with pytest.raises(UsageError, match=f"has no {split}_dataloader: let it inherit one"):
+        bind(cfg, find_dataset(dataset))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_config_without_a_dataloader_is_not_evaluated_on_another_dataset(dataset, split):
+    cfg = config(dict(bbox_head=head()))
+    cfg.pop(f"{split}_dataloader")
+    with pytest.raises(UsageError, match=f"has no {split}_dataloader"):
+        use_split(cfg, "test", dataset)
 
 
 @pytest.mark.parametrize("wrapper", ["RepeatDataset", "ClassBalancedDataset", "MultiImageMixDataset"])
@@ -114,6 +157,15 @@ def test_masks_are_asked_for_only_where_they_are_trained_on(dataset, with_mask):
 
 
 def test_a_dataset_that_is_no_coco_file_is_replaced_whole(dataset):
-    voc = ConfigDict(type="VOCDataset", ann_file="VOC7/trainval.txt", data_prefix=dict(sub_data_root="VOC7/"))
-    found = dataset_config(bound(config(dict(bbox_head=head()), val=voc), dataset).val_dataloader)
-    assert found.data_prefix == dict(img=f"{dataset}/images/val/")
+    settings = dict(pipeline=[dict(type="LoadImageFromFile")], test_mode=True, filter_cfg=dict(min_size=32))
+    files = dict(ann_file="oidv6.csv", label_file="class-descriptions.csv", data_prefix=dict(img="OpenImages/"))
+    other = ConfigDict(type="OpenImagesDataset", **files, **settings)
+    found = dataset_config(bound(config(dict(bbox_head=head()), val=other), dataset).val_dataloader)
+    assert found == dict(
+        type="CocoDataset",
+        data_root="",
+        ann_file=str(dataset / "annotations/val.json"),
+        data_prefix=dict(img=f"{dataset}/images/val/"),
+        metainfo=dict(classes=("cat", "dog", "cow")),
+        **settings,
+    )

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from rgacli.data.annotations import load_with_objects
 from rgacli.data.check import CategoryCount, check_dataset, check_split, gt_count_histogram
 from rgacli.data.layout import find_splits
-from tests.data.coco_files import SHARED_DATA, content, write_split
-
-MALFORMED_BOXES = [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, None], [1, 2, "3", 4], [1, 2, float("nan"), 4]]
+from rgacli.errors import DataError
+from tests.data.coco_files import MALFORMED_BOXES, SHARED_DATA, content, write_split
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_good_split_has_no_problems_and_is_counted(checked):
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        *[(set_box(*box), ("error", "malformed box")) for box in MALFORMED_BOXES],
+        *[(set_box(*box), ("error", "malformed entry")) for box in MALFORMED_BOXES],
         (set_box(30, 20, -5, 5), ("error", "box of negative size")),
         (set_box(40, 0, 5, 5), ("error", "box outside the image")),
         (set_box(0, -9, 5, 5), ("error", "box outside the image")),
@@ -125,9 +125,11 @@ def test_the_size_of_an_image_is_that_after_its_exif_orientation(tmp_path):
     assert check_split(find_splits(tmp_path)["train"]).problems == []
 
 
-def test_a_validation_split_may_be_without_objects(tmp_path):
-    write_split(tmp_path, "annotations/val.json", value={**content(), "annotations": []})
-    assert check_split(find_splits(tmp_path)["val"]).problems == []
+def test_a_validation_split_without_objects_is_an_error_as_it_is_to_training(tmp_path):
+    path = write_split(tmp_path, "annotations/val.json", value={**content(), "annotations": []})
+    assert kinds(check_split(find_splits(tmp_path)["val"])) == [("error", "no objects")]
+    with pytest.raises(DataError, match="no objects in the val split"):
+        load_with_objects(path, "val")
 
 
 def test_splits_must_agree_on_their_categories(tmp_path):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from rgacli.data.annotations import gt_counts, is_crowdhuman, load_annotations
 from rgacli.data.check import check_dataset
-from rgacli.data.crowdhuman import odgt_file, prepare
+from rgacli.data.crowdhuman import official_records, prepare
 from rgacli.data.layout import find_splits
 from rgacli.data.odgt import load_odgt
 from rgacli.errors import DataError
@@ -59,9 +59,9 @@ def test_what_is_prepared_is_a_dataset_that_says_what_it_is(download):
     for name, split in splits.items():
         content = load_annotations(split.annotations)
         assert is_crowdhuman(content)
-        odgt = odgt_file(content, split.annotations)
-        assert odgt.samefile(download / f"annotation_{name}.odgt")
-        persons = [len(record["gtboxes"]) - 2 for record in load_odgt(odgt)]
+        records = official_records(content, split.annotations)
+        assert records == load_odgt(download / f"annotation_{name}.odgt")
+        persons = [len(record["gtboxes"]) - 2 for record in records]
         assert list(gt_counts(content).values()) == persons
 
 
@@ -83,9 +83,10 @@ def test_bodies_beyond_the_border_are_no_problem_and_those_wholly_outside_no_err
 
 
 def test_mmdets_own_dataset_class_reads_the_folder(download, monkeypatch):
-    from mmdet.datasets import CrowdHumanDataset
+    import rgacli.core  # noqa: F401  (first: it supplies what mmdet imports)
 
-    import rgacli.core  # noqa: F401  (supplies what mmdet imports)
+    # isort: split
+    from mmdet.datasets import CrowdHumanDataset
 
     prepare(download)
     monkeypatch.setattr("mmcv.imfrombytes", None)  # it would read images for want of id_hw_train.json
@@ -197,4 +198,16 @@ def test_without_its_odgt_file_the_dataset_says_what_is_wanted(download):
     path = download / "annotations/val.json"
     (download / "annotation_val.odgt").unlink()
     with pytest.raises(DataError, match=r"annotation_val\.odgt: no such file, and CrowdHuman's metrics"):
-        odgt_file(load_annotations(path), path)
+        official_records(load_annotations(path), path)
+
+
+def test_a_part_of_the_images_has_their_records_and_an_image_without_one_is_refused(download):
+    prepare(download)
+    path, odgt = download / "annotations/train.json", download / "annotation_train.odgt"
+    content, (first, *others) = load_annotations(path), load_odgt(odgt)
+    part = {**content, "images": content["images"][:0:-1]}
+    assert official_records(part, path) == others[::-1]
+    write_odgt(odgt, others)
+    assert official_records(part, path) == others[::-1]
+    with pytest.raises(DataError, match=rf"lacks 1 of the 3 images of .*train\.json \(first: {first['ID']}"):
+        official_records(content, path)

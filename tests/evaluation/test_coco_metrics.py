@@ -46,6 +46,32 @@ def test_real_sets_and_all_their_bins_agree_with_pycocotools(name):
         assert_same(metrics, pycocotools_metrics(annotations, detections, groups[label]))
 
 
+@pytest.mark.parametrize("offset", [2**53, 2**80, -1000])
+def test_ids_of_any_size_are_told_apart(offset):
+    annotations = random_annotations(4)
+    detections = noisy_detections(annotations, 4)
+    expected = evaluate(annotations, detections)
+    for entry in (*annotations["annotations"], *detections):
+        entry["image_id"], entry["category_id"] = offset + 3 * entry["image_id"], offset + 5 * entry["category_id"]
+    for image in annotations["images"]:
+        image["id"] = offset + 3 * image["id"]
+    for category in annotations["categories"]:
+        category["id"] = offset + 5 * category["id"]
+    found = evaluate(annotations, detections)
+    assert found.overall == pytest.approx(expected.overall, nan_ok=True)
+    assert found.by_bin(DEFAULT_BINS)["4-7"] == pytest.approx(expected.by_bin(DEFAULT_BINS)["4-7"], nan_ok=True)
+    assert interval(found, samples=5) == pytest.approx(interval(expected, samples=5))
+
+
+def test_objects_of_images_or_categories_that_are_not_listed_do_not_count():
+    annotations = random_annotations(4)
+    detections = noisy_detections(annotations, 4)
+    expected = evaluate(annotations, detections).overall
+    strays = [{**entry, key: 99} for entry in annotations["annotations"][:3] for key in ("image_id", "category_id")]
+    annotations["annotations"] += strays
+    assert evaluate(annotations, detections).overall == pytest.approx(expected, nan_ok=True)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_masks_agree_with_pycocotools(seed):
     annotations = random_annotations(seed, images=15)

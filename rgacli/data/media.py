@@ -1,0 +1,119 @@
+"""Images and videos to look at: finding them, reading videos, and writing both."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+
+from rgacli.errors import DataError, UsageError
+from rgacli.files import replacing
+
+IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+
+_MP4 = cv2.VideoWriter_fourcc(*"mp4v")
+
+
+def find_media(names: Sequence[str]) -> list[Path]:
+    """The files that the names of images, videos, folders and globs mean: each once, in their order.
+
+    A folder stands for the images in it, at any depth, sorted. A file that is named is taken whatever its suffix.
+
+    Raises:
+        UsageError: a name means nothing.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if _is_image(file))
+            if not files:
+                raise UsageError(f"{name}: no image in this folder ({', '.join(IMAGES)}).")
+        elif path.exists():
+            files = [path]
+        else:
+            files = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.isfile(match)]
+            if not files:
+                raise UsageError(f"{name}: no such file or folder, and no file that matches it as a pattern.")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def _is_image(path: Path) -> bool:
+    """By its suffix; not what systems and programs hide beside images, which often bears their suffix."""
+    return path.suffix.lower() in IMAGES and not path.name.startswith(".") and path.is_file()
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is taken for a video, by its suffix."""
+    return path.suffix.lower() in VIDEOS
+
+
+def count_frames(paths: Sequence[Path]) -> int:
+    """How many images the files hold, as far as videos tell."""
+    return sum(max(1, mmcv.VideoReader(str(path)).frame_cnt) if is_video(path) else 1 for path in paths)
+
+
+def open_video(path: Path) -> mmcv.VideoReader:
+    """A video: an iterable of frames (H, W, 3) uint8 BGR, with their rate `fps` and, as far as it tells, `frame_cnt`.
+
+    Raises:
+        DataError: it has no frame that can be read.
+    """
+    video = mmcv.VideoReader(str(path))
+    if not video.opened or video.read() is None:
+        raise DataError(f"{path}: not a video that OpenCV can read, or a damaged one.")
+    return video  # iterating begins at its first frame
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Atomically writes pixels (H, W, 3), uint8 BGR, in the format of the path's suffix."""
+    _, content = cv2.imencode(path.suffix, pixels)  # so that a full disk is an OSError, and no False
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.tobytes())
+
+
+@contextmanager
+def video_writer(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yields what takes a video's frames (H, W, 3), uint8 BGR, one after the other; all of one size.
+
+    The video is written atomically, as MP4. Where OpenCV cannot, the frames become images in a folder of the path's
+    name without its suffix: 000000.jpg, 000001.jpg, …
+
+    Args:
+        path: The video.
+        fps: Frames per second; not positive is taken for unknown, which is written as 25.
+    """
+    if not _writes_mp4():
+        numbers = itertools.count()
+        yield lambda frame: write_image(path.with_suffix("") / f"{next(numbers):06d}.jpg", frame)
+        return
+    writer = cv2.VideoWriter()
+
+    def write(frame: np.ndarray) -> None:
+        if not writer.isOpened():  # the first frame tells the size
+            writer.open(str(temporary), _MP4, fps if fps > 0 else 25.0, frame.shape[1::-1])
+        writer.write(frame)
+
+    with replacing(path) as temporary:
+        try:
+            yield write
+        finally:
+            writer.release()
+
+
+def _writes_mp4() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        writer = cv2.VideoWriter(str(Path(folder, "probe.mp4")), _MP4, 25.0, (64, 64))
+        opened = writer.isOpened()
+        writer.release()
+    return opened
