@@ -7,6 +7,9 @@ runs/<name>/
     detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
     figures/<split>/     each figure beside the CSV it was drawn from
     logs/                the text logs
+    predictions/<time>/  what `rgacli predict` found and drew
+
+A folder that `rgacli export` wrote (config.py and model.pth) is read as a run with that one checkpoint.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path
 from rgacli.errors import UsageError
 
 ROOT = Path("runs")
+EXPORTED = "model.pth"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Run:
         Raises:
             UsageError: there is none.
         """
-        found = self.all_checkpoints()
+        exported = self.path / EXPORTED
+        found = self.all_checkpoints() or [exported] * exported.is_file()
         if not found:
             raise UsageError(
                 f"run {self.path} has no checkpoint (looked for {self.checkpoints}/epoch_*.pth): it is still in its "
@@ -111,6 +116,18 @@ def find_run(name: str | None) -> Run:
             return Run(path)
     known = ", ".join(run.name for run in all_runs()[-5:]) or "none"
     raise UsageError(f"no run '{name}': neither {name}/config.py nor {ROOT / name}/config.py exists (latest: {known}).")
+
+
+def config_of(checkpoint: Path) -> Path:
+    """The config that a checkpoint lies with: that of its run, or of its export.
+
+    Raises:
+        UsageError: there is none.
+    """
+    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    if not (folder / "config.py").is_file():
+        raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
+    return folder / "config.py"
 
 
 def latest_run() -> Run:

@@ -145,3 +145,28 @@ def test_the_last_checkpoint_is_the_one_written_last(folder):
 def test_a_run_without_a_checkpoint_says_so():
     with pytest.raises(UsageError, match=r"runs/mine has no checkpoint \(looked for runs/mine/checkpoints"):
         runs.Run(begin("runs/mine")).last_checkpoint()
+
+
+# Exports
+
+
+def test_an_exported_folder_is_read_as_a_run_of_one_checkpoint(folder):
+    begin("runs/mine")
+    begin("runs/mine/export/fold")
+    weights = at(Path("runs/mine/export/fold/model.pth"), 0)
+    run = runs.find_run("runs/mine/export/fold")
+    assert (run.name, run.last_checkpoint()) == ("fold", weights)
+    assert [run.name for run in runs.all_runs()] == ["mine"]
+
+
+@pytest.mark.parametrize("place", ["runs/mine/checkpoints/epoch_1.pth", "runs/mine/model.pth"])
+def test_a_checkpoint_has_the_config_of_its_run_or_export(folder, place):
+    begin("runs/mine")
+    assert runs.config_of(at(Path(place), 0)) == Path("runs/mine/config.py")
+
+
+@pytest.mark.parametrize("place", ["alone.pth", "runs/mine/others/epoch_1.pth", "checkpoints/epoch_1.pth"])
+def test_a_checkpoint_that_lies_in_no_run_has_none(folder, place):
+    begin("runs/mine")
+    with pytest.raises(UsageError, match="lies in no run: name the config"):
+        runs.config_of(at(Path(place), 0))

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import rgacli
-from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, train
+from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, export, predict, train
 from rgacli.cli.launch import LaunchedCommand
 from rgacli.cli.output import TYPERS_OWN, messages
 from rgacli.errors import explain
@@ -60,10 +60,12 @@ def root(
 
 
 app.command("train", cls=LaunchedCommand)(train.train)
-app.command("eval")(eval.eval)
+app.command("eval", cls=LaunchedCommand)(eval.eval)
 app.command("ensemble")(ensemble.ensemble)
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(data.app, name="data")
+app.add_typer(export.app, name="export")
+app.command("predict")(predict.predict)
 app.command("configs")(configs.configs)
 app.command("doctor")(doctor.doctor)
 

@@ -90,12 +90,12 @@ def check(
     if folder is None:
         with _progress("drawing the embedded dataset") as progress:
             folder = embedded_dataset(progress=progress)
-    splits = find_splits(
-        folder,
-        splits=split,
-        annotations={"train": train_ann, "val": val_ann, "test": test_ann},
-        images={"train": train_images, "val": val_images, "test": test_images},
-    )
+    annotations = {"train": train_ann, "val": val_ann, "test": test_ann}
+    images = {"train": train_images, "val": val_images, "test": test_images}
+    for name in annotations:
+        if split and name not in split and (annotations[name] or images[name]):
+            raise UsageError(f"files of {name} are named, which --split leaves out: add --split {name}.")
+    splits = find_splits(folder, splits=split, annotations=annotations, images=images)
     with _progress("decoding") as progress:
         reports = check_dataset(splits, progress=progress)
 

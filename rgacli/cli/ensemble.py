@@ -2,65 +2,255 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import Enum
 from math import isnan
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgacli.cli.analyze import BinsOption
 from rgacli.cli.device import DeviceOption, use_device
-from rgacli.cli.output import print_json, print_table
-from rgacli.cli.target import (
-    CheckpointOption,
-    ConfigOption,
-    DataOption,
-    JsonOption,
-    RunArgument,
-    SplitOption,
-    find_target,
-)
+from rgacli.cli.ensemble_sources import AVERAGE, METHODS, Costs, Heads, Results, Source, find_source
+from rgacli.cli.output import print_json, print_table, say
+from rgacli.cli.target import DataOption, JsonOption, SplitName, SplitOption
 from rgacli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rgacli.analysis.ensembles import Row
+
+MethodChoice = Enum("MethodChoice", {method: method for method in METHODS})  # Typer takes no list of literals
+
+RunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's name or directory, whose heads are combined (default: the latest run); or several, which are "
+        "combined as separate detectors.",
+        show_default=False,
+    ),
+]
+MethodOption = Annotated[
+    list[MethodChoice] | None,
+    typer.Option(help="A way of combining. Repeatable. Default: all that can be had.", show_default=False),
+]
+ResultsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help="Combine COCO results files of any framework. Repeatable; needs --annotations.",
+        show_default=False,
+    ),
+]
+AnnotationsOption = Annotated[
+    Path | None, typer.Option(help="COCO annotations that --results were made for.", show_default=False)
+]
+CalibrateOption = Annotated[
+    SplitName | None,
+    typer.Option(
+        help="The split that dispatch is calibrated on. Default: val, or train where val is evaluated.",
+        show_default=False,
+    ),
+]
+CheckpointsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Weights to use in a run's place; needs --config. Repeatable. What is made of FILE.pth goes to "
+        "FILE.rgacli/.",
+        show_default=False,
+    ),
+]
+ConfigsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Config of each --checkpoint, in their order, or one of all: a bundled name, mmdet::… or a file.",
+        show_default=False,
+    ),
+]
+BootstrapOption = Annotated[int, typer.Option(min=2, help="Bootstrap samples of images behind each interval.")]
+TimedOption = Annotated[int, typer.Option(min=0, help="Images to time each method on; 0: none.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        help="Folder of the figure and its CSV. Default: RUN/figures/SPLIT; under ensembles/ for several runs or "
+        "--results.",
+        show_default=False,
+    ),
+]
 
 
 def ensemble(
-    run: RunArgument = None,
-    checkpoint: CheckpointOption = None,
-    config: ConfigOption = None,
+    runs: RunsArgument = None,
+    method: MethodOption = None,
+    results: ResultsOption = None,
+    annotations: AnnotationsOption = None,
+    bins: BinsOption = None,
+    calibrate: CalibrateOption = None,
+    checkpoint: CheckpointsOption = None,
+    config: ConfigsOption = None,
     data: DataOption = None,
     split: SplitOption = "test",
-    bootstrap: Annotated[int, typer.Option(min=2, help="Bootstrap samples of images behind each interval.")] = 200,
+    bootstrap: BootstrapOption = 200,
+    timed: TimedOption = 20,
+    out: OutOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """The heads of one detector side by side, and what their average ensemble gains over each.
+    """Which way of combining heads is best, on which images, and at what cost.
 
-    The average ensemble averages the heads' class logits before softmax and takes the boxes of the head with the
-    highest positive ratio (paper, Sec. 3.2). Gains come with 95 % bootstrap intervals over images.
+    average is the paper's (Sec. 3.2): logits before softmax, boxes of the head with the most positives. average-probs
+    averages probabilities; average-boxes decoded boxes, too. joint-nms mixes detections, then NMS. wbf is weighted
+    boxes fusion. dispatch weighs the heads by the number of objects that an image seems to have, calibrated on another
+    split. oracle takes the head that is best for the true number: the headroom, as it looks at the annotations.
+
+    Of several runs, the first one's RPN feeds the R-CNN modules of all for the averages. The detections of each method
+    are saved as COCO results beside the heads'.
     """
-    use_device(device)
-    target = find_target(run, checkpoint, config, data, split)
+    from rgacli.evaluation.gt_bins import default_bins, parse_bins
 
-    from rgacli.core.ensembling import ENSEMBLE
-    from rgacli.evaluation.coco_metrics import METRICS, difference, evaluate
-    from rgacli.evaluation.detect import variant_names
+    own_bins = None if bins is None else parse_bins(bins)
+    if results:
+        if runs or checkpoint or config or data or calibrate:
+            raise UsageError("--results stand alone: leave out runs, --checkpoint, --config, --data and --calibrate.")
+        if annotations is None:
+            raise UsageError("--results needs --annotations FILE, the COCO annotations they were made for.")
+        source: Source = Results(results, annotations)
+    elif annotations:
+        raise UsageError("--annotations goes with --results NAME=FILE; a run's dataset is named by --data.")
+    else:
+        use_device(device)
+        source = find_source(runs, checkpoint, config, data, split, calibrate)
 
-    names = variant_names(target.cfg)
-    if ENSEMBLE not in names:
-        raise UsageError(f"{target.name} has a single head ({', '.join(names.values())}): nothing to ensemble.")
-    annotations = target.annotations
-    evaluations = {variant: evaluate(annotations, found) for variant, found in target.detections().items()}
-    rows = []
-    for variant, evaluation in evaluations.items():
-        row = {"head": names[variant], **evaluation.overall}
-        if variant != ENSEMBLE:
-            gain = difference(evaluation, evaluations[ENSEMBLE], samples=bootstrap)
-            row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
-        rows.append(row)
+    from rgacli.analysis.ensembles import collect, plot
+    from rgacli.evaluation.coco_metrics import evaluate
+
+    shown_bins = own_bins or default_bins(source.annotations)
+    methods = source.choose([choice.value for choice in method or ()])
+    combined = source.averaged(methods, shown_bins)
+    combined |= source.fused(methods)
+    evaluations = {name: evaluate(source.annotations, found) for name, found in (source.singles | combined).items()}
+    chosen = None
+    if "oracle" in methods:
+        combined["oracle"], chosen = source.oracle(evaluations, shown_bins)
+        evaluations["oracle"] = evaluate(source.annotations, combined["oracle"])
+    _save(source, combined)
+    reference = AVERAGE if AVERAGE in combined else next(iter(source.singles))
+    order = [*source.singles, *(name for name in (AVERAGE, *methods) if name in combined)]
+    rows = collect(
+        {name: evaluations[name] for name in dict.fromkeys(order)}, shown_bins, reference, bootstrap=bootstrap
+    )
+    costs = source.costs(methods, timed)
+    figure = (out or source.figures) / "ensembles.png"
+    plot(rows, reference, figure)
+    say(f"figure: {figure}; data: {figure.with_suffix('.csv')}; detections in {source.detections_dir}")
+    on = source.ann_file if results else split
     if json:
-        print_json({"run": target.name, "split": split, "annotations": target.ann_file, "heads": rows})
-        return
+        print_json(_as_json(source, rows, costs, reference, chosen, on=on, figure=figure))
+    else:
+        _print(source, rows, costs, reference, chosen, on)
+
+
+def _save(source: Source, combined: dict[str, list[dict]]) -> None:
+    """Saves what no forward pass left on disk."""
+    from rgacli.evaluation.results import save_results
+
+    for name in ("joint-nms", "wbf", "dispatch", "oracle"):
+        if name in combined:
+            save_results(source.detections_dir / f"{name}.json", combined[name])
+
+
+def _as_json(
+    source: Source,
+    rows: Sequence[Row],
+    costs: Costs,
+    reference: str,
+    chosen: dict[str, str] | None,
+    *,
+    on: str,
+    figure: Path,
+) -> dict[str, Any]:
+    timing = costs.timing
+    entries = {}
     for row in rows:
-        if "gain" in row:
-            half = row["gain_high"] - row["gain"]  # NaN on a single image
-            row["gained"] = f"{row['gain']:+.3f}" + ("" if isnan(half) else f" ± {half:.3f}")
-    columns = {"head": "head", **{metric: metric for metric in METRICS}, "gained": "ensemble gains"}
-    print_table(f"{target.name} on {split}: what the average ensemble gains over each head (AP ± 95 %)", columns, rows)
+        entry = {**row._asdict(), "parameters": costs.parameters.get(row.name)}
+        entry["added_seconds"] = timing.added.get(row.name) if timing else None
+        entries[row.name] = entry
+    heads = []
+    for name in source.singles:
+        entry = {"head": name, **entries.pop(name)}
+        if name != reference:  # what the average gains over it
+            low, gain, high = (0.0 - entry[key] for key in ("difference_high", "difference", "difference_low"))
+            entry |= {"gain": gain, "gain_low": low, "gain_high": high}
+        heads.append(entry)
+    about = {"run": source.name, "split": on, "annotations": source.ann_file, "reference": reference}
+    about |= {"figure": str(figure), "detections": str(source.detections_dir)}
+    if timing:
+        about["timing"] = {"single_seconds": timing.single, "images": timing.images, "device": timing.device}
+    if isinstance(source, Heads) and source.calibration:
+        found = source.calibration
+        about["dispatch"] = {"calibrated_on": source.calibration_target.ann_file, **vars(found)}
+    if chosen:
+        about["oracle"] = {"uses_annotations": True, "chosen": chosen}
+    return {**about, "heads": heads, "methods": list(entries.values())}
+
+
+def _print(
+    source: Source, rows: Sequence[Row], costs: Costs, reference: str, chosen: dict[str, str] | None, on: str
+) -> None:
+    columns = {"name": "", "AP": "AP", "AP50": "AP50", "AP75": "AP75", **{label: label for label in rows[0].bins}}
+    print_table(
+        f"{source.name} on {on}: AP, and AP on images of so many objects",
+        columns,
+        [{**row._asdict(), **row.bins} for row in rows],
+    )
+    timing = costs.timing
+    costing = [
+        {
+            "name": row.name,
+            "gained": _signed(row),
+            "parameters": _millions(costs.parameters.get(row.name)),
+            "added": f"{1000 * timing.added[row.name]:+.1f}" if timing and row.name in timing.added else None,
+        }
+        for row in rows
+    ]
+    headings = {"name": "", "gained": "gain"}
+    headings |= {"parameters": "parameters"} if costs.parameters else {}
+    headings |= {"added": "added ms"} if timing else {}
+    print_table(f"what each gains over {reference} (AP ± 95 %), and costs", headings, costing)
+    if reference == AVERAGE:
+        gains = [
+            f"{0.0 - row.difference:+.3f}{_half(row)} over {row.name}" for row in rows if row.name in source.singles
+        ]
+        print(f"averaging gains {', '.join(gains)}")
+    if timing:
+        print(
+            f"time: median over {timing.images} images, on {timing.device}; a single one takes "
+            f"{1000 * timing.single:.1f} ms an image in all"
+        )
+    if isinstance(source, Heads) and source.calibration:
+        found = source.calibration
+        taken = ", ".join(
+            f"{label}: {'average' if name == 'ensemble' else name}" for label, name in found.variants.items()
+        )
+        print(
+            f"dispatch: calibrated on {source.calibration_target.ann_file}; detections of {found.threshold:g} or more "
+            f"count as objects (off by {found.count_error:.1f} an image); {taken}"
+        )
+    if chosen:
+        taken = ", ".join(f"{label}: {name}" for label, name in chosen.items())
+        print(f"oracle looks at the annotations that it is measured by, so it is no method but the headroom; {taken}")
+
+
+def _signed(row: Row) -> str | None:
+    return None if row.difference is None else f"{row.difference:+.3f}{_half(row)}"
+
+
+def _half(row: Row) -> str:
+    half = row.difference_high - row.difference
+    return "" if isnan(half) else f" ± {half:.3f}"  # NaN on a single image
+
+
+def _millions(parameters: int | None) -> str | None:
+    return None if parameters is None else f"{parameters / 1e6:.2f} M"

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from rgacli.cli.device import DeviceOption, use_device
+from rgacli.cli import launch
+from rgacli.cli.device import use_device
 from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.target import (
     TEST_DEV,
@@ -24,6 +25,7 @@ from rgacli.errors import UsageError
 
 
 def eval(
+    context: typer.Context,
     run: RunArgument = None,
     head: Annotated[
         str,
@@ -48,7 +50,12 @@ def eval(
             show_default=False,
         ),
     ] = None,
-    device: DeviceOption = "auto",
+    gpus: launch.GpusOption = 1,
+    nnodes: launch.NnodesOption = 1,
+    node_rank: launch.NodeRankOption = 0,
+    rdzv_endpoint: launch.RdzvEndpointOption = None,
+    launcher: launch.LauncherOption = "none",
+    device: launch.DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """COCO AP of a trained detector: of its ensemble, of one R-CNN head, or of all; of boxes and, if any, masks.
@@ -63,12 +70,24 @@ def eval(
     if split == TEST_DEV and not submit:
         raise UsageError("--split test-dev has no annotations here to evaluate on: write detections by --submit FILE.")
     use_device(device)
-    target = find_target(run, checkpoint, config, data, split)
+    if launch.run_in_processes(
+        context,
+        gpus=gpus,
+        nnodes=nnodes,
+        node_rank=node_rank,
+        rdzv_endpoint=rdzv_endpoint,
+        launcher=launcher,
+        device=device,
+    ):
+        return
 
+    from rgacli.core.distributed import together
     from rgacli.evaluation.detect import variant_names
 
-    names = variant_names(target.cfg)
-    shown = select_variants(head, names)
+    with together():
+        target = find_target(run, checkpoint, config, data, split)
+        names = variant_names(target.cfg)
+        shown = select_variants(head, names)
     about = {
         "run": target.name,
         "checkpoint": str(target.checkpoint),
@@ -104,10 +123,13 @@ def _rows(name: str, metrics: dict[str, float]) -> Iterator[dict[str, Any]]:
 
 def _submit(target: Target, variant: str, path: Path) -> dict[str, Any]:
     """Writes a variant's boxes for COCO's server: how many, on how many images."""
+    from mmengine.dist import is_main_process
+
     from rgacli.evaluation.results import KEYS, save_results
 
     detections = target.detections(measured=False)[variant]
-    save_results(path, [{key: detection[key] for key in KEYS} for detection in detections])
+    if is_main_process():
+        save_results(path, [{key: detection[key] for key in KEYS} for detection in detections])
     return {"images": len(target.images["images"]), "detections": len(detections)}
 
 
@@ -127,7 +149,7 @@ def select_variants(head: str, names: dict[str, str]) -> list[str]:
         return variants
     if head == "ensemble":
         return variants[-1:]  # of a single head, the ensemble is that head
-    if head.isdigit() and int(head) < len(heads):
+    if head.isdecimal() and int(head) < len(heads):
         return [heads[int(head)]]
     by_name = {name: variant for variant, name in names.items()}
     if head in by_name:

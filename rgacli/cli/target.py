@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,12 +63,23 @@ class Target:
         return self.home / "figures" / self.detections_dir.name
 
     @cached_property
-    def ann_file(self) -> str:
-        """The split's annotation file."""
-        from rgacli.data.binding import annotation_file, dataset_config
+    def dataset(self) -> Any:
+        """The split's dataset config."""
+        from rgacli.data.binding import dataset_config
         from rgacli.evaluation.detect import split_dataloader
 
-        return annotation_file(dataset_config(split_dataloader(self.cfg, self.split)))
+        return dataset_config(split_dataloader(self.cfg, self.split))
+
+    @cached_property
+    def ann_file(self) -> str:
+        """The split's annotation file.
+
+        Raises:
+            DataError: it is not there.
+        """
+        from rgacli.data.binding import existing_annotation_file
+
+        return existing_annotation_file(self.dataset)
 
     @cached_property
     def images(self) -> dict[str, Any]:
@@ -87,18 +99,23 @@ class Target:
 
         return load_with_objects(Path(self.ann_file), self.split)
 
-    def detect(self, *, measured: bool = True) -> dict[str, dict[str, float]]:
+    def detect(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, dict[str, float]]:
         """Runs the detector over the split, with a progress display: variant -> metrics, none unless measured.
 
+        Args:
+            measured: Whether its variants are measured, which needs annotations.
+            methods: Further variants of a detector with parallel heads.
+
         Raises:
-            DataError: as `annotations`, if measured.
+            DataError: as `annotations`, if measured; its classes are not the detector's.
         """
         from rgacli.cli.progress import live_progress
         from rgacli.cli.progress_hook import ProgressHook
+        from rgacli.data.binding import require_classes
         from rgacli.evaluation.detect import detect
 
-        if measured:
-            _ = self.annotations  # a split that cannot be measured on is refused before the work
+        # A split that cannot be measured on, or not of this detector's classes, is refused before the work.
+        require_classes(self.cfg.model, self.dataset, self.annotations if measured else self.images)
         with live_progress() as progress:
             return detect(
                 self.cfg,
@@ -108,21 +125,24 @@ class Target:
                 log_dir=self.home / "logs",
                 hooks=[ProgressHook(progress)],
                 measured=measured,
+                methods=methods,
             )
 
-    def detections(self, *, measured: bool = True) -> dict[str, list[dict]]:
+    def detections(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]]:
         """Variant -> detections: those on disk where they are of this checkpoint and split, else made now.
 
         Args:
             measured: They are wanted to be measured, which needs annotations.
+            methods: Further variants of a detector with parallel heads.
         """
-        from rgacli.evaluation.detect import saved_detections
+        from rgacli.evaluation.detect import saved_detections, variant_names
 
         content = self.annotations if measured else self.images
-        arguments = self.checkpoint, content, self.ann_file, self.detections_dir
+        variants = [*variant_names(self.cfg), *methods]
+        arguments = [(self.cfg, self.checkpoint)], content, self.ann_file, self.detections_dir, variants
         found = saved_detections(*arguments)
         if found is None:
-            self.detect(measured=measured)
+            self.detect(measured=measured, methods=methods)
             return saved_detections(*arguments)
         say(f"{self.name}: using the detections in {self.detections_dir}")
         return found

@@ -20,15 +20,21 @@ from torch import Tensor, nn
 
 from rgacli.core.checkpoints import load_weights
 from rgacli.core.configs import BUILD_ERRORS, cannot_build
+from rgacli.errors import UsageError
 
 POSITIVE_IOU = 0.5
 
 
-def build_detector(cfg: Config, checkpoint: Path | None = None) -> nn.Module:
-    """The config's detector on mmengine's device, in eval mode; freshly initialised without a checkpoint.
+def build_detector(cfg: Config, checkpoint: Path | None = None, device: str | None = None) -> nn.Module:
+    """The config's detector in eval mode; freshly initialised without a checkpoint.
+
+    Args:
+        cfg: Its config.
+        checkpoint: Its weights.
+        device: As torch names it; mmengine's choice (CUDA where there is one) without.
 
     Raises:
-        UsageError: the config makes no detector, or the checkpoint cannot be used.
+        UsageError: the config makes no detector, the checkpoint cannot be used, or there is no such device.
     """
     MMLogger.get_current_instance().setLevel("WARNING")  # else it lists how each weight was initialised
     init_default_scope(cfg.get("default_scope", "mmdet"))
@@ -43,7 +49,12 @@ def build_detector(cfg: Config, checkpoint: Path | None = None) -> nn.Module:
         load_weights(model, checkpoint)
     else:
         model.init_weights()
-    return model.to(get_device()).eval()
+    try:
+        return model.to(device or get_device()).eval()
+    except (RuntimeError, AssertionError) as error:  # AssertionError: of a torch without CUDA
+        if device is None or "out of memory" in str(error):
+            raise
+        raise UsageError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 @torch.no_grad()

@@ -100,7 +100,7 @@ def use_sync_bn(cfg: Config) -> None:
         UsageError: there is one process alone, or no GPU, which SyncBN needs.
     """
     if not torch.cuda.is_available():
-        raise UsageError("--sync-bn: SyncBN needs CUDA, and torch sees none.")
+        raise UsageError("--sync-bn: SyncBN needs a CUDA device, and torch sees none.")
     if get_world_size() == 1:
         raise UsageError("--sync-bn: it synchronises processes, and this job has one; give several by --gpus.")
     cfg.sync_bn = "torch"

@@ -11,21 +11,15 @@ from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox2roi, get_box_tensor
-from mmdet.utils import ConfigType, InstanceList
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import InstanceList
 from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from rgacli.core.drawing import Draws, draw, ground_truth_flags, union_of_draws
-from rgacli.core.parallel_heads import (
-    HeadOutput,
-    ParallelHeads,
-    class_scores,
-    no_detections,
-    rows_of,
-    split_by_image,
-)
+from rgacli.core.parallel_heads import ParallelHeads, rows_of
+from rgacli.core.variants import HeadOutput, Stage, through_stages
 
 
 @MODELS.register_module()
@@ -43,7 +37,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
 
     Args:
         bbox_head: One config for all stages, or a list of one per stage, each for all K heads or a list of K.
-        ratios, sampling, keep_heads: As for ParallelHeads.
+        ratios, sampling, keep_heads, methods: As for ParallelHeads.
         **kwargs: As for CascadeRoIHead.
     """
 
@@ -114,36 +108,6 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
                 metas,
             )
 
-    def predict_variants(
-        self,
-        x: tuple[Tensor, ...],
-        batch_img_metas: list[dict],
-        rpn_results_list: InstanceList,
-        rcnn_test_cfg: ConfigType,
-        rescale: bool,
-        variants: Sequence[str],
-    ) -> dict[str, InstanceList]:
-        """As ParallelHeads': where variants look at the same boxes, features are cropped and heads run once."""
-        proposals = [result.bboxes for result in rpn_results_list]
-        rois, counts = bbox2roi(proposals), [len(boxes) for boxes in proposals]
-        if not len(rois):
-            head = self._refiner(-1)
-            return {v: no_detections(head, batch_img_metas, rcnn_test_cfg, rois.device) for v in variants}
-        found = {}
-        for variant, (last_rois, logits, bbox_pred) in self._through_stages(
-            x, rois, counts, batch_img_metas, variants
-        ).items():
-            head = self.bbox_head[-1][self._box_head_of(variant)]
-            found[variant] = head.predict_by_feat(
-                rois=last_rois.split(counts),
-                cls_scores=logits.split(counts),
-                bbox_preds=split_by_image(head, bbox_pred, counts),
-                batch_img_metas=batch_img_metas,
-                rcnn_test_cfg=rcnn_test_cfg,
-                rescale=rescale,
-            )
-        return found
-
     def forward(
         self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
     ) -> tuple[Any, ...]:
@@ -151,65 +115,21 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         proposals = [result.bboxes for result in rpn_results_list]
         metas, counts = [sample.metainfo for sample in batch_data_samples], [len(boxes) for boxes in proposals]
         last = self.variants[-1]
-        rois, *outputs = self._through_stages(x, bbox2roi(proposals), counts, metas, [last])[last]
+        passed = through_stages(self.stages(x), {last: self._combination(last)}, bbox2roi(proposals), counts, metas)
+        rois, logits, bbox_preds = passed[last]
+        outputs = [logits, *bbox_preds.values()]
         if self.with_mask:
             outputs += [self._mask_forward(stage, x, rois)["mask_preds"] for stage in range(self.num_stages)]
         return tuple(outputs)
 
-    def _through_stages(
-        self,
-        x: tuple[Tensor, ...],
-        rois: Tensor,
-        counts: list[int],
-        metas: list[dict],
-        variants: Sequence[str],
-    ) -> dict[str, tuple[Tensor, Tensor, Any]]:
-        """Variant -> its boxes at the last stage (N, 5), its logits averaged over stages, its last box regression."""
-        boxes = dict.fromkeys(variants, rois)
-        logits: dict[str, list[Tensor]] = {variant: [] for variant in variants}
-        for stage in range(self.num_stages):
-            outputs = self._stage_outputs(stage, x, boxes)
-            for variant, (cls_score, _) in outputs.items():
-                logits[variant].append(cls_score)
-            if stage < self.num_stages - 1:
-                boxes = self._refined(stage, boxes, outputs, counts, metas)
-        return {
-            variant: (boxes[variant], sum(logits[variant]) / float(self.num_stages), outputs[variant][1])
-            for variant in variants
-        }
+    def stages(self, x: Sequence[Tensor]) -> list[Stage]:
+        """As ParallelHeads'."""
 
-    def _stage_outputs(self, stage: int, x: tuple[Tensor, ...], boxes: dict[str, Tensor]) -> dict[str, HeadOutput]:
-        """Each variant's logits and box regression on its own boxes."""
-        by_boxes: dict[int, list[str]] = {}
-        for variant, rois in boxes.items():
-            by_boxes.setdefault(id(rois), []).append(variant)
-        outputs = {}
-        for sharing in by_boxes.values():
-            features = self._roi_features(stage, x, boxes[sharing[0]])
-            needed = sorted({k for variant in sharing for k in self._heads_behind(variant)})
-            by_head = {k: self.bbox_head[stage][k](features) for k in needed}
-            outputs.update({variant: self._variant_output(variant, by_head) for variant in sharing})
-        return {variant: outputs[variant] for variant in boxes}
+        def outputs(rois: Tensor, heads: Sequence[int], *, stage: int) -> dict[int, HeadOutput]:
+            features = self._roi_features(stage, x, rois)
+            return {k: self.bbox_head[stage][k](features) for k in heads}
 
-    def _refined(
-        self,
-        stage: int,
-        boxes: dict[str, Tensor],
-        outputs: dict[str, HeadOutput],
-        counts: list[int],
-        metas: list[dict],
-    ) -> dict[str, Tensor]:
-        """The boxes that each variant takes to the next stage: one tensor where they are the same."""
-        refined: dict[tuple, Tensor] = {}
-        keys = {}
-        for variant, rois in boxes.items():
-            index = self._box_head_of(variant)
-            head = self.bbox_head[stage][index]
-            # A class-agnostic regressor does not ask which class the logits say.
-            keys[variant] = (id(rois), index, None if head.reg_class_agnostic else variant)
-            if keys[variant] not in refined:
-                refined[keys[variant]] = _regress(head, rois, *outputs[variant], counts, metas)
-        return {variant: refined[key] for variant, key in keys.items()}
+        return [Stage(heads, partial(outputs, stage=stage)) for stage, heads in enumerate(self.bbox_head)]
 
     def _refiner(self, stage: int) -> nn.Module:
         """The head of a stage whose boxes the ensemble takes."""
@@ -226,16 +146,3 @@ def _per_stage(config: Any, stages: int, what: str) -> list[Any]:
     if len(configs) != stages:
         raise ValueError(f"{len(configs)} {what} for {stages} stages")
     return configs
-
-
-def _regress(
-    head: nn.Module, rois: Tensor, cls_score: Tensor, bbox_pred: Any, counts: list[int], metas: list[dict]
-) -> Tensor:
-    """Boxes (N, 5) as the head refines them, of the class that the logits say where it regresses by class."""
-    labels = class_scores(head, cls_score)[:, :-1].argmax(dim=1)
-    images = zip(rois.split(counts), labels.split(counts), split_by_image(head, bbox_pred, counts), metas, strict=True)
-    boxes = [
-        torch.cat([own[:, :1], get_box_tensor(head.regress_by_class(own[:, 1:], label, deltas, meta))], dim=1)
-        for own, label, deltas, meta in images
-    ]
-    return torch.cat(boxes)

@@ -7,9 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from mmdet.models.task_modules import SamplingResult
-from mmdet.models.utils import empty_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import SampleList
 from mmdet.structures.bbox import scale_boxes
@@ -19,13 +17,11 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
 from rgacli.core.drawing import HeadContext
-from rgacli.core.ensembling import ENSEMBLE, average_ensemble
+from rgacli.core.ensembling import ENSEMBLE, Combination, alone, combination
 from rgacli.core.probes import draw_statistics
 from rgacli.core.ratios import box_head_index, head_names, parse_ratios, slug
 from rgacli.core.sampling import sampler_configs
-
-HeadOutput = tuple[Tensor, Any]
-"""Class logits (N, C+1) and box regression, (N, 4·C) or (N, 4) or whatever the bbox head's class makes of it."""
+from rgacli.core.variants import HeadOutput, Stage, class_scores, detect_variants
 
 
 class ParallelHeads:
@@ -35,6 +31,8 @@ class ParallelHeads:
         ratios: Positive:negative, one per head, such as ["1:1", "1:9"] (the paper's choice).
         sampling: "soft" (the paper's) or "hard" (its Appendix A).
         keep_heads: Also leave each head's own detections in `data_sample.head_instances`, by the slug of its ratio.
+        methods: With `keep_heads`, leave there what these other ways of combining the heads find, too; names that
+            `ensembling.combination` knows.
         **kwargs: The RoI head's. Every head samples by the config's own sampler, but for its `pos_fraction`.
     """
 
@@ -43,6 +41,7 @@ class ParallelHeads:
         ratios: Sequence[str] = ("1:1", "1:9"),
         sampling: str = "soft",
         keep_heads: bool = False,
+        methods: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         self.ratios = parse_ratios(list(ratios))
@@ -50,6 +49,7 @@ class ParallelHeads:
         self.box_head = box_head_index(self.ratios)
         self.sampling = sampling
         self.keep_heads = keep_heads
+        self.methods = tuple(methods)
         super().__init__(**kwargs)
 
     @property
@@ -59,6 +59,9 @@ class ParallelHeads:
         return (*heads, ENSEMBLE) if len(heads) > 1 else heads
 
     @abstractmethod
+    def stages(self, x: Sequence[Tensor]) -> list[Stage]:
+        """The heads of every stage, and how they see RoIs on the feature maps `x`, each (B, C, H, W)."""
+
     def predict_variants(
         self,
         x: tuple[Tensor, ...],
@@ -72,7 +75,12 @@ class ParallelHeads:
 
         Returns:
             Variant -> per image `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,).
+
+        Raises:
+            UsageError: there is no such variant.
         """
+        combinations = {variant: self._combination(variant) for variant in variants}
+        return detect_variants(self.stages(x), combinations, rpn_results_list, batch_img_metas, rcnn_test_cfg, rescale)
 
     def predict(
         self,
@@ -86,17 +94,20 @@ class ParallelHeads:
         With `keep_heads`, every variant's boxes are left in the data samples.
         """
         metas = [sample.metainfo for sample in batch_data_samples]
-        *heads, last = self.variants if self.keep_heads else self.variants[-1:]
+        *heads, last = self.variants
+        others = (*heads, *self.methods) if self.keep_heads else ()
         # mmdet's mask branch wants boxes in the input image's pixels, and rescales them itself.
         rescale_boxes = rescale and not self.with_mask
-        found = self.predict_variants(x, metas, rpn_results_list, self.test_cfg, rescale_boxes, (*heads, last))
+        found = self.predict_variants(x, metas, rpn_results_list, self.test_cfg, rescale_boxes, (*others, last))
         if self.with_mask:
             found[last] = self.predict_mask(x, metas, found[last], rescale=rescale)
-            for head in heads if rescale else ():
-                _to_original_pixels(found[head], metas)
+            for variant in others if rescale else ():
+                _to_original_pixels(found[variant], metas)
         if self.keep_heads:
             for i, sample in enumerate(batch_data_samples):
-                sample.head_instances = _boxes_by_variant({variant: found[variant][i] for variant in (*heads, last)})
+                sample.head_instances = _boxes_by_variant(
+                    {variant: found[variant][i] for variant in (*self.variants, *self.methods)}
+                )
         return found[last]
 
     def predict_bbox(
@@ -155,48 +166,11 @@ class ParallelHeads:
         entries = {**result["loss_bbox"], **draw_statistics(class_scores(head, cls_score), labels, draws)}
         return {f"{slug(self.head_names[index])}.{key}": value for key, value in entries.items()}, labels
 
-    def _variant_output(self, variant: str, outputs: dict[int, HeadOutput]) -> HeadOutput:
-        """A head's own output, or the average ensemble's."""
-        if variant == ENSEMBLE:
-            return average_ensemble(*zip(*(outputs[k] for k in range(len(self.ratios))), strict=True), self.box_head)
-        return outputs[self.variants.index(variant)]
-
-    def _heads_behind(self, variant: str) -> Sequence[int]:
-        """The heads that a variant's logits come from."""
-        return range(len(self.ratios)) if variant == ENSEMBLE else (self.variants.index(variant),)
-
-    def _box_head_of(self, variant: str) -> int:
-        """The head that a variant's boxes come from."""
-        return self.box_head if variant == ENSEMBLE else self.variants.index(variant)
-
-
-def no_detections(
-    head: nn.Module, batch_img_metas: list[dict], rcnn_test_cfg: ConfigType, device: torch.device
-) -> InstanceList:
-    """What images without any proposal yield, as mmdet's own RoI heads have it."""
-    return empty_instances(
-        batch_img_metas,
-        device,
-        task_type="bbox",
-        box_type=head.predict_box_type,
-        num_classes=head.num_classes,
-        score_per_cls=rcnn_test_cfg is None,
-    )
-
-
-def split_by_image(head: nn.Module, bbox_pred: Any, counts: Sequence[int]) -> Sequence[Any]:
-    """A head's box regression, per image: a tensor's rows, or what the head's class has in its place."""
-    if bbox_pred is None:  # a head that only classifies
-        return (None,) * len(counts)
-    return bbox_pred.split(counts) if isinstance(bbox_pred, Tensor) else head.bbox_pred_split(bbox_pred, counts)
-
-
-def class_scores(head: nn.Module, cls_score: Tensor) -> Tensor:
-    """(N, C+1), background last, in the order of their probabilities: a classifier's logits as they are.
-
-    But for one whose loss has an activation and channels of its own (Seesaw loss: (N, C+2)), its probabilities.
-    """
-    return head.loss_cls.get_activation(cls_score) if head.custom_activation else cls_score
+    def _combination(self, variant: str) -> Combination:
+        """How a variant comes from the heads."""
+        if variant != ENSEMBLE and variant in self.variants:
+            return alone(self.variants.index(variant))
+        return combination(variant, [ratio.positive_fraction for ratio in self.ratios], self.box_head)
 
 
 def rows_of(bbox_pred: Any, index: Tensor) -> Any:

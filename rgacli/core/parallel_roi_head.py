@@ -8,12 +8,12 @@ from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
 from rgacli.core.drawing import draw, union_of_draws
-from rgacli.core.parallel_heads import ParallelHeads, no_detections, split_by_image
+from rgacli.core.parallel_heads import ParallelHeads
+from rgacli.core.variants import HeadOutput, Stage, through_stages
 
 
 @MODELS.register_module()
@@ -27,7 +27,7 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
 
     Args:
         bbox_head: One config for all heads, or a list of K.
-        ratios, sampling, keep_heads: As for ParallelHeads.
+        ratios, sampling, keep_heads, methods: As for ParallelHeads.
         **kwargs: As for StandardRoIHead.
     """
 
@@ -64,45 +64,21 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
             losses.update(self.mask_loss(x, draws[self.box_head], own, gts)["loss_mask"])
         return losses
 
-    def predict_variants(
-        self,
-        x: tuple[Tensor, ...],
-        batch_img_metas: list[dict],
-        rpn_results_list: InstanceList,
-        rcnn_test_cfg: ConfigType,
-        rescale: bool,
-        variants: Sequence[str],
-    ) -> dict[str, InstanceList]:
-        """As ParallelHeads': the heads score the same RoI features."""
-        proposals = [result.bboxes for result in rpn_results_list]
-        counts = [len(boxes) for boxes in proposals]
-        rois = bbox2roi(proposals)
-        if not len(rois):
-            head = self.bbox_head[self.box_head]
-            return {v: no_detections(head, batch_img_metas, rcnn_test_cfg, rois.device) for v in variants}
-        features = self._roi_features(x, rois)
-        needed = sorted({k for variant in variants for k in self._heads_behind(variant)})
-        outputs = {k: self.bbox_head[k](features) for k in needed}
-        found = {}
-        for variant in variants:
-            head = self.bbox_head[self._box_head_of(variant)]
-            cls_score, bbox_pred = self._variant_output(variant, outputs)
-            found[variant] = head.predict_by_feat(
-                rois=rois.split(counts),
-                cls_scores=cls_score.split(counts),
-                bbox_preds=split_by_image(head, bbox_pred, counts),
-                batch_img_metas=batch_img_metas,
-                rcnn_test_cfg=rcnn_test_cfg,
-                rescale=rescale,
-            )
-        return found
+    def stages(self, x: Sequence[Tensor]) -> list[Stage]:
+        """As ParallelHeads': one stage, whose heads score the same RoI features."""
+
+        def outputs(rois: Tensor, heads: Sequence[int]) -> dict[int, HeadOutput]:
+            features = self._roi_features(x, rois)
+            return {k: self.bbox_head[k](features) for k in heads}
+
+        return [Stage(self.bbox_head, outputs)]
 
     def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
         """The ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
-        features = self._roi_features(x, rois)
-        outputs = {k: head(features) for k, head in enumerate(self.bbox_head)}
-        cls_score, bbox_pred = self._variant_output(self.variants[-1], outputs)
-        return dict(cls_score=cls_score, bbox_pred=bbox_pred, bbox_feats=features)
+        last = self.variants[-1]
+        passed = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
+        (bbox_pred,) = passed.bbox_preds.values()
+        return dict(cls_score=passed.logits, bbox_pred=bbox_pred)
 
     def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """RoI features (N, C, 7, 7) of rois (N, 5)."""

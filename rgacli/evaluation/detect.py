@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
+from torch import nn
 
+from rgacli.core.detections import variant_names
 from rgacli.core.detector import build_detector
-from rgacli.core.ensembling import ENSEMBLE
-from rgacli.core.ratios import names_by_slug
+from rgacli.core.joint_detector import JointDetector
 from rgacli.core.recipe import parallel_ratios
 from rgacli.core.training import QuietRunner, quiet_stdout
 from rgacli.data.binding import annotation_file, dataset_config
 from rgacli.data.layout import SPLITS
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results
-from rgacli.evaluation.variants_metric import WHOLE, evaluator
+from rgacli.evaluation.variants_metric import evaluator
 from rgacli.files import write_json
 
 _SOURCE = "source.json"
+
+Member = tuple[Config, Path]
+"""A detector: its config and its weights."""
+_READING = ("LoadImageFromFile", "LoadAnnotations", "PackDetInputs")
+_PREPROCESSOR_DEFAULTS = dict(mean=None, std=None, pad_size_divisor=1, pad_value=0, bgr_to_rgb=False, rgb_to_bgr=False)
 
 
 def split_dataloader(cfg: Config, split: str) -> Any:
@@ -55,8 +63,9 @@ def detect(
     log_dir: Path,
     hooks: Sequence[Hook] = (),
     measured: bool = True,
+    methods: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Runs a detector over a split, once.
+    """Runs a detector over a split, once; in a job of several processes each takes its share of the images.
 
     Args:
         cfg: The detector's config.
@@ -66,6 +75,7 @@ def detect(
         log_dir: Where mmengine's text log goes.
         hooks: Such as a progress display.
         measured: False leaves the detections unmeasured, as on images without annotations.
+        methods: Of a detector with parallel heads, other ways of combining them that are wanted as variants, too.
 
     Returns:
         Variant (slug of a head, "ensemble") -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
@@ -74,61 +84,146 @@ def detect(
     Raises:
         UsageError: the split or the checkpoint cannot be used.
     """
+    variants = [*variant_names(cfg), *methods]
+    with quiet_stdout():
+        model = variants_detector(cfg, checkpoint, methods)  # refuses a bad checkpoint before anything is written
+    return _detect(model, [(cfg, checkpoint)], split, out_dir, variants, log_dir, hooks, measured)
+
+
+def detect_jointly(
+    members: Mapping[str, Member],
+    split: str,
+    out_dir: Path,
+    *,
+    log_dir: Path,
+    hooks: Sequence[Hook] = (),
+    methods: Sequence[str] = (),
+) -> dict[str, dict[str, float]]:
+    """As `detect`, of separate detectors on common proposals; variants are the average ensemble and `methods`.
+
+    Args:
+        members: Name -> config and weights; the first one's config says where the split is.
+
+    Raises:
+        UsageError: as `joint_detector`.
+    """
+    with quiet_stdout():
+        model = joint_detector(members, methods)
+    together = list(members.values())
+    return _detect(model, together, split, out_dir, list(model.variants), log_dir, hooks, measured=True)
+
+
+def variants_detector(cfg: Config, checkpoint: Path, methods: Sequence[str] = ()) -> nn.Module:
+    """The config's detector with its weights, which leaves all its variants in the data samples."""
     cfg = copy.deepcopy(cfg)
     if parallel_ratios(cfg):
-        cfg.model.roi_head.keep_heads = True
+        cfg.model.roi_head.update(keep_heads=True, methods=list(methods))
+    return build_detector(cfg, checkpoint)
+
+
+def joint_detector(members: Mapping[str, Member], methods: Sequence[str] = ()) -> JointDetector:
+    """Separate detectors as one.
+
+    Raises:
+        UsageError: they differ in what they do to an image, or as JointDetector's.
+    """
+    (first, (cfg, _)), *others = members.items()
+    for name, (other, _) in others:
+        if _preprocessing(other) != _preprocessing(cfg):
+            raise UsageError(
+                f"{name} prepares images in another way than {first} (test pipeline or data_preprocessor), so they "
+                "have no common proposals; --method joint-nms and wbf need nothing in common."
+            )
+    return JointDetector({name: build_detector(*member) for name, member in members.items()}, methods)
+
+
+def _preprocessing(cfg: Config) -> tuple[Any, Any]:
+    """What happens to a test image before the backbone; how it is read from disk is no part of it."""
+    steps = [step for step in dataset_config(cfg.test_dataloader).pipeline if step.type not in _READING]
+    given = cfg.model.get("data_preprocessor") or {}
+    return steps, {key: given.get(key, default) for key, default in _PREPROCESSOR_DEFAULTS.items()}
+
+
+def _detect(
+    model: nn.Module,
+    members: Sequence[Member],
+    split: str,
+    out_dir: Path,
+    variants: Sequence[str],
+    log_dir: Path,
+    hooks: Sequence[Hook],
+    measured: bool,
+) -> dict[str, dict[str, float]]:
+    cfg, _ = members[0]
     loader = split_dataloader(cfg, split)
     annotations = annotation_file(dataset_config(loader))
     metric = evaluator(annotations) if measured else dict(type="VariantsMetric", ann_file=annotations)
     with quiet_stdout():
         runner = QuietRunner(
-            model=build_detector(cfg, checkpoint),  # refuses a bad checkpoint before anything is written
+            model=model,
             work_dir=str(log_dir),
             test_dataloader=loader,
             test_cfg=dict(type="TestLoop"),
             test_evaluator=dict(metric, out_dir=str(out_dir)),
             default_scope=cfg.get("default_scope", "mmdet"),
             env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
+            launcher="pytorch" if is_distributed() else "none",  # whoever launched it: by now the process has joined
             experiment_name=f"detect_{time.time_ns()}",  # mmengine has one log per name: runs may not share theirs
         )
         for hook in hooks:
             runner.register_hook(hook)
+        if is_main_process():
+            (out_dir / _SOURCE).unlink(missing_ok=True)  # until all that lies there is of one pass
         values = runner.test()
-    metrics = metrics_by_variant(values, list(variant_names(cfg)))
-    write_json(out_dir / _SOURCE, {**_source(checkpoint, annotations), "metrics": metrics})
+    metrics = metrics_by_variant(values, variants)
+    if is_main_process():
+        write_json(out_dir / _SOURCE, {**_source(members, annotations), "metrics": metrics})
+    barrier()  # what lies there is whole for every rank
     return metrics
 
 
-def saved_detections(checkpoint: Path, annotations: dict, ann_file: str, out_dir: Path) -> dict[str, list[dict]] | None:
-    """What `detect` left in `out_dir`: variant -> detections.
+def saved_detections(
+    members: Sequence[Member], annotations: dict, ann_file: str, out_dir: Path, variants: Sequence[str]
+) -> dict[str, list[dict]] | None:
+    """What `detect` or `detect_jointly` left in `out_dir`: variant -> detections, of those named.
 
-    None if that is not whole, or not of this checkpoint on these annotations.
+    None if that is not whole, or not of these detectors on these annotations.
     """
     try:
         source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
         metrics = source.pop("metrics")
-        if source != _source(checkpoint, ann_file):
+        if source != _source(members, ann_file) or not metrics.keys() >= set(variants):
             return None
-        return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in metrics}
+        return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in variants}
     except (FileNotFoundError, ValueError, LookupError, DataError):
         return None
 
 
-def _source(checkpoint: Path, ann_file: str) -> dict[str, Any]:
-    """What detections depend on: the weights and the split's annotations, by place, size and time."""
-    files = {"checkpoint": Path(checkpoint), "annotations": Path(ann_file)}
-    return {
-        what: {"path": str(path.resolve()), "size": path.stat().st_size, "modified": path.stat().st_mtime_ns}
-        for what, path in files.items()
-    }
+def saved_metrics(member: Member, ann_file: str, out_dir: Path) -> dict[str, dict[str, float]]:
+    """What `detect` measured and left in `out_dir`, as it returned it; empty if not of this detector and split."""
+    try:
+        source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
+        metrics = source.pop("metrics")
+        return metrics if source == _source([member], ann_file) else {}
+    except (FileNotFoundError, ValueError, LookupError):
+        return {}
 
 
-def variant_names(cfg: Config) -> dict[str, str]:
-    """Variant (as files are named) -> what it is called ("1to9" -> "1:9")."""
-    heads = names_by_slug(parallel_ratios(cfg))
-    if not heads:
-        return {WHOLE: WHOLE}
-    return {**heads, ENSEMBLE: ENSEMBLE} if len(heads) > 1 else heads
+def _source(members: Sequence[Member], ann_file: str) -> dict[str, Any]:
+    """What detections depend on: configs, weights and the split's annotations."""
+    detectors = [{"config": _digest(cfg), "checkpoint": _state(checkpoint)} for cfg, checkpoint in members]
+    return {"detectors": detectors, "annotations": _state(Path(ann_file))}
+
+
+def _digest(cfg: Config) -> str:
+    """Of what a config says of the detector and of the images it is given."""
+    said = [cfg.model, *(cfg.get(f"{split}_dataloader") for split in SPLITS)]
+    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """Of a file: its place, size and time."""
+    return {"path": str(path.resolve()), "size": path.stat().st_size, "modified": path.stat().st_mtime_ns}
 
 
 def metrics_by_variant(metrics: dict[str, float], variants: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -10,6 +10,10 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
+import numpy as np
+from pycocotools import mask as rle
+
+from rgacli.data.annotations import is_box, is_finite
 from rgacli.errors import DataError
 from rgacli.files import write_json
 
@@ -55,12 +59,12 @@ def load_results(source: Path | str | list[dict[str, Any]], annotations: Mapping
             f"give the annotations they were made for ({_sample(known)}).",
         )
     refuse(
-        [f"image {entry['image_id']}" for entry in detections if not _is_box(entry["bbox"])],
+        [f"image {entry['image_id']}" for entry in detections if not _is_proper_box(entry["bbox"])],
         "have a bbox that is not four finite numbers with width and height >= 0",
         "write boxes as [x, y, width, height] in pixels.",
     )
     refuse(
-        [f"image {entry['image_id']}" for entry in detections if not _is_finite(entry["score"])],
+        [f"image {entry['image_id']}" for entry in detections if not is_finite(entry["score"])],
         "have a score that is not a finite number",
         "look for NaN or infinity in the detector's output.",
     )
@@ -70,6 +74,32 @@ def load_results(source: Path | str | list[dict[str, Any]], annotations: Mapping
 def save_results(path: Path | str, detections: Sequence[Mapping[str, Any]]) -> None:
     """Atomically writes detections as a COCO results file."""
     write_json(path, detections)
+
+
+def coco_results(image_id: int, found: Mapping[str, Any], category_of: Sequence[int]) -> list[dict[str, Any]]:
+    """One image's detections in COCO's results format.
+
+    Args:
+        image_id: Of the image.
+        found: `bboxes` (D, 4) xyxy, `scores` (D,), `labels` (D,), and `masks` where there are any: D run lengths.
+        category_of: Label -> category id.
+    """
+    boxes = found["bboxes"].astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]  # xyxy -> xywh
+    columns = zip(boxes.tolist(), found["scores"].tolist(), found["labels"].tolist(), strict=True)
+    results = [
+        {"image_id": image_id, "category_id": category_of[label], "bbox": box, "score": score}
+        for box, score, label in columns
+    ]
+    for result, mask in zip(results, found.get("masks", ()), strict="masks" in found):
+        result["segmentation"] = mask
+    return results
+
+
+def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
+    """Run lengths, as COCO's results have them, of masks (D, H, W)."""
+    encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    return [{**mask, "counts": mask["counts"].decode("ascii")} for mask in encoded]
 
 
 def _read(path: Path) -> Any:
@@ -89,13 +119,8 @@ def _is_one_of(value: Any, known: Collection[int]) -> bool:
     return isinstance(value, Real) and value in known  # a number first: JSON may hold lists, which do not hash
 
 
-def _is_box(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_is_finite, value)) and min(value[2:]) >= 0
-
-
-def _is_finite(value: Any) -> bool:
-    # By a bound that float32 holds too: math.isfinite overflows on JSON's unlimited whole numbers.
-    return isinstance(value, Real) and abs(value) < 1e30
+def _is_proper_box(value: Any) -> bool:
+    return is_box(value) and min(value[2:]) >= 0
 
 
 def _sample(known: Iterable[int]) -> str:

@@ -7,24 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from pycocotools import mask as rle
-from torch import Tensor
 
-from rgacli.core.ensembling import ENSEMBLE
+from rgacli.core.detections import detections_by_variant
 from rgacli.core.recipe import add_imports, parallel_ratios
 from rgacli.data.annotations import Annotations, has_masks, is_crowdhuman, load_annotations
 from rgacli.data.binding import annotation_file, dataset_config
-from rgacli.data.crowdhuman import odgt_file
-from rgacli.data.odgt import Record, load_odgt
+from rgacli.data.crowdhuman import official_records
+from rgacli.data.odgt import Record
 from rgacli.evaluation import coco_metrics, crowdhuman_metrics
-from rgacli.evaluation.results import save_results
-
-WHOLE = "detector"
-"""The only variant of a detector without parallel heads."""
+from rgacli.evaluation.results import coco_results, encode_masks, save_results
 
 _MASK_METRICS = ("AP", "AP50", "AP75")
 
@@ -51,13 +45,10 @@ class VariantsMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keeps the detections of one batch."""
         for sample in data_samples:
-            predicted = sample["pred_instances"]
-            found = {
-                name: {key: instances[key].cpu().numpy() for key in ("bboxes", "scores", "labels")}
-                for name, instances in (sample.get("head_instances") or {WHOLE: predicted}).items()
-            }
-            if "masks" in predicted:  # they follow the boxes of the ensemble, or of the only head
-                found[ENSEMBLE if ENSEMBLE in found else next(iter(found))]["masks"] = _encode(predicted["masks"])
+            found: dict[str, dict[str, Any]] = detections_by_variant(sample)
+            for instances in found.values():
+                if "masks" in instances:
+                    instances["masks"] = encode_masks(instances["masks"])  # far smaller, as all images are kept
             self.results.append((sample["img_id"], found))
 
     def compute_metrics(self, results: list[tuple[int, dict[str, dict]]]) -> dict[str, float]:
@@ -68,7 +59,7 @@ class VariantsMetric(BaseMetric):
             detections = [
                 detection
                 for image_id, found in results
-                for detection in _coco_results(image_id, found[name], category_of)
+                for detection in coco_results(image_id, found[name], category_of)
             ]
             if self.out_dir:
                 save_results(self.out_dir / f"{name}.json", detections)
@@ -127,19 +118,19 @@ class VariantsCrowdHumanMetric(VariantsMetric):
     @cached_property
     def _records(self) -> list[Record]:
         """The official annotations, read once."""
-        return load_odgt(odgt_file(self.annotations, self.ann_file))
+        return official_records(self.annotations, self.ann_file)
 
 
 def evaluator(ann_file: str) -> dict[str, str]:
     """The config of what measures a split: CrowdHuman's metrics where its annotations are of CrowdHuman, else COCO's.
 
     Raises:
-        DataError: the annotations cannot be read, or CrowdHuman's official ones are not there.
+        DataError: the annotations cannot be read, or CrowdHuman's official ones are not there or do not fit them.
     """
     annotations = load_annotations(Path(ann_file))
     if not is_crowdhuman(annotations):
         return dict(type="VariantsCocoMetric", ann_file=ann_file)
-    odgt_file(annotations, Path(ann_file))  # refuses what cannot be measured before the work
+    official_records(annotations, Path(ann_file))  # refuses what cannot be measured before the work
     return dict(type="VariantsCrowdHumanMetric", ann_file=ann_file)
 
 
@@ -156,23 +147,3 @@ def evaluate_variants(cfg: Config) -> None:
     if parallel_ratios(cfg):
         cfg.model.roi_head.keep_heads = True
     add_imports(cfg, "rgacli.evaluation.variants_metric")
-
-
-def _encode(masks: Tensor | np.ndarray) -> list[dict[str, Any]]:
-    """Run lengths, as COCO's results have them, of masks (N, H, W)."""
-    pixels = masks.cpu().numpy() if isinstance(masks, Tensor) else masks
-    encoded = rle.encode(np.asfortranarray(pixels.transpose(1, 2, 0), dtype=np.uint8))
-    return [{**mask, "counts": mask["counts"].decode("ascii")} for mask in encoded]
-
-
-def _coco_results(image_id: int, found: dict[str, Any], category_of: list[int]) -> list[dict]:
-    boxes = found["bboxes"].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]  # xyxy -> xywh
-    columns = zip(boxes.tolist(), found["scores"].tolist(), found["labels"].tolist(), strict=True)
-    results = [
-        {"image_id": image_id, "category_id": category_of[label], "bbox": box, "score": score}
-        for box, score, label in columns
-    ]
-    for result, mask in zip(results, found.get("masks", ()), strict="masks" in found):
-        result["segmentation"] = mask
-    return results

@@ -93,4 +93,4 @@ def near_misses(monkeypatch, dataset) -> None:
             for entry in objects[image_id]
         ]
 
-    monkeypatch.setattr(variants_metric, "_coco_results", off_by_pixels)
+    monkeypatch.setattr(variants_metric, "coco_results", off_by_pixels)

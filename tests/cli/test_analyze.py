@@ -127,6 +127,15 @@ def test_several_runs_stand_side_by_side_and_leave_their_own_figures_alone(folde
     assert not (other / "figures").exists()
 
 
+def test_runs_on_one_dataset_by_two_paths_are_compared(folder, detected, dataset):
+    (folder / "link").symlink_to(dataset)
+    other = shutil.copytree(detected, folder / "runs/other")
+    config = other / "config.py"
+    config.write_text(config.read_text().replace(str(dataset), str(folder / "link")))
+    result = invoke("analyze", "gt-bins", "base", "other", "--bootstrap", 0)
+    assert result.exit_code == 0, result.stderr
+
+
 def test_runs_of_one_name_are_told_apart_by_their_paths(folder, detected):
     shutil.copytree(detected, folder / "elsewhere/base")
     rows = json.loads(invoke("analyze", "gt-bins", "base", "elsewhere/base", "--json").stdout)["rows"]

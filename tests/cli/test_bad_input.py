@@ -48,6 +48,8 @@ def write_datasets(dataset: Path) -> None:
     spoil(Path("data/no_size"), dataset, "train", images=[{"id": 1, "file_name": "000001.jpg"}])
     for split in ("train", "val", "test"):
         spoil(Path(f"data/no_{split}_objects"), dataset, split, annotations=[])
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3], "area": 6}
+    spoil(Path("data/bad_box"), dataset, "train", annotations=[box])
     shutil.copytree(dataset, "data/no_image")
     Path("data/no_image/images/val/000003.jpg").unlink()
     shutil.copytree(dataset, "data/renamed")
@@ -74,7 +76,7 @@ def write_checkpoints(good: Path) -> None:
     torch.save(content, "lacking.pth")
 
 
-def write_runs(run: Path) -> None:
+def write_runs(run: Path, dataset: Path) -> None:
     def copy(name: str) -> Path:
         return Path(shutil.copytree(run, Path("runs") / name))
 
@@ -82,6 +84,9 @@ def write_runs(run: Path) -> None:
     (copy("broken_config") / "config.py").write_text("model = dict(")
     (copy("damaged") / "checkpoints/epoch_9.pth").write_text("no checkpoint")
     shutil.copy("evil.pth", copy("evil") / "checkpoints/epoch_9.pth")
+    for name, data in {"moved": "gone", "edited": "data/other_categories"}.items():
+        config = copy(name) / "config.py"
+        config.write_text(config.read_text().replace(str(dataset), data))
 
 
 def write_results() -> None:
@@ -108,7 +113,7 @@ def mess(tmp_path_factory, trained, dataset, quick_configs) -> Path:
         shutil.copytree(trained.run, f"runs/{RUN}")
         write_datasets(dataset)
         write_checkpoints(trained.run / "checkpoints/epoch_3.pth")
-        write_runs(trained.run)
+        write_runs(trained.run, dataset)
         write_results()
         for name, text in CONFIGS.items():
             Path(name).write_text(text)
@@ -150,6 +155,7 @@ CASES = {
     "dataset: no categories": (train_on("no_categories"), "lists no categories"),
     "dataset: categories differ": (train_on("other_categories"), "its categories are not those of train"),
     "dataset: no image size": (train_on("no_size"), 'images[0]: no "width"; `rgacli data check`'),
+    "dataset: malformed box": (train_on("bad_box"), 'annotations[0]: "bbox" is [1, 2, 3], not four finite numbers'),
     "dataset: no objects to train on": (train_on("no_train_objects"), "no objects in the train split"),
     "dataset: no objects to validate on": (train_on("no_val_objects"), "no objects in the val split"),
     "dataset: no objects to test on": (train_on("no_test_objects"), "no objects in the test split"),
@@ -159,6 +165,12 @@ CASES = {
     "dataset: not where the config has it": (
         ("train", "faster-rcnn_r50_fpn_rga-prm_1x_coco"),
         "instances_train2017.json: no such annotation file; name the dataset's folder by --data",
+    ),
+    "eval: another folder": (("eval", RUN, "--data", "runs"), "train and data check take another by --train-ann"),
+    "eval: dataset gone": (("eval", "moved"), "test.json: no such annotation file; name the dataset"),
+    "eval: a category gone": (
+        ("eval", "edited", "--split", "val"),
+        "val.json: it has 9 of the config's classes, and the detector tells 10 apart: name the dataset",
     ),
     "eval: no folder": (("eval", RUN, "--data", "gone"), "gone: no such folder"),
     "eval: no objects": (("eval", RUN, "--data", "data/no_test_objects"), "no objects in the test split"),
@@ -173,6 +185,10 @@ CASES = {
     "config: raises": (("train", "raises.py"), "raises.py cannot be read: ZeroDivisionError"),
     "config: not Python": (("train", "notes.txt"), "notes.txt is not a .py, .json or .yaml file"),
     "config: base missing": (("train", "no_base.py"), "no_base.py: no such file: "),
+    "config: no dataloader": (
+        ("train", "no_loader.py", "--data", "data/good", "--no-rga", "--no-prm"),
+        "the config has no train_dataloader: let it inherit one (`_base_`)",
+    ),
     "config: no detector": (("train", "no_model.py"), "no_model.py has no `model`: it is no mmdet detector config"),
     "config: one stage": (
         ("train", "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"),
@@ -180,7 +196,7 @@ CASES = {
     ),
     "config: no parallel heads": (
         ("train", "mmdet::dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py", "--ratios", "1:1,1:9"),
-        "this config's RoI head is DynamicRoIHead; leave out --ratios and --sampling to train it with RGA alone",
+        "this config's RoI head is DynamicRoIHead; leave out --prm, --ratios and --sampling to train",
     ),
     "config: contradiction": (("train", "--no-rga", "--lambda0", 7), "--no-rga contradicts --lambda0"),
     "config: mmdet has none such": (("train", "mmdet::gone.py"), "mmdet::gone.py: there is no such file in"),
@@ -221,6 +237,7 @@ CASES = {
     "resume: with more": (resume("--set", "a=1", "--val-ann", "x"), "leave out --val-ann, --set"),
     "ratio: no negatives": (train("--ratios", "1:0"), "'1:0' leaves a head without negatives"),
     "ratio: no positives": (train("--ratios", "1:1,0:1"), "'0:1' leaves a head without positives"),
+    "ratio: too few positives": (train("--ratios", "1:1,1:99"), "it draws 64 RoIs an image"),
     "ratio: junk": (train("--ratios", "junk"), "'junk' is not of the form POSITIVES:NEGATIVES, such as 1:9"),
     "ratio: empty": (train("--ratios", ""), "is not of the form POSITIVES:NEGATIVES"),
     "ratio: trailing comma": (train("--ratios", "1:1,"), "is not of the form POSITIVES:NEGATIVES"),
@@ -254,7 +271,17 @@ CASES = {
     "results: no annotations": (results("x=good.json", annotations=None), "--results needs --annotations FILE"),
     "results: annotations missing": (results("x=good.json", annotations="gone.json"), "gone.json: no such annotation"),
     "results: annotations of another kind": (results("x=good.json", annotations="good.json"), "not COCO annotations"),
+    "results: annotations with a malformed box": (
+        results("x=good.json", annotations="data/bad_box/annotations/train.json"),
+        'annotations[0]: "bbox" is [1, 2, 3], not four finite numbers; `rgacli data check` lists every problem',
+    ),
     "results: with a run": ((*results("x=good.json"), RUN), "--results stand alone"),
+    "results: with a split": ((*results("x=good.json"), "--split", "val"), "--results stand alone"),
+    "results: with a device": ((*results("x=good.json"), "--device", "cpu"), "--results stand alone"),
+    "check: files of a split left out": (
+        ("data", "check", "data/good", "--split", "val", "--train-images", "x"),
+        "files of train are named, which --split leaves out: add --split train",
+    ),
     "results: annotations alone": (("analyze", "gt-bins", "--annotations", "good.json"), "goes with --results"),
     "head: unknown": (("eval", RUN, "--head", "1:7"), "--head 1:7: this detector has 1:1, 1:9"),
 }
@@ -283,7 +310,7 @@ def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, argumen
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--amp", "--device=cuda"])
+@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda"])
 def test_what_needs_a_gpu_says_so_where_there_is_none(mess, monkeypatch, option):
     import torch
 

@@ -104,7 +104,9 @@ def test_proposals_are_binned_for_crowds_too(run):
 def test_the_ensembles_gain_is_that_of_cocos_ap(run):
     result = invoke("ensemble", "--json", "--bootstrap", 2)
     assert result.exit_code == 0, result.stderr
-    assert [row["head"] for row in json.loads(result.stdout)["heads"]] == HEADS
+    shown = json.loads(result.stdout)
+    assert [row["head"] for row in shown["heads"]] == HEADS[:2]
+    assert {label for row in shown["methods"] for label in row["bins"]} == set(CROWD_BINS[1:])
 
 
 def test_without_the_official_annotations_eval_says_what_is_missing(run, prepared):
@@ -114,6 +116,16 @@ def test_without_the_official_annotations_eval_says_what_is_missing(run, prepare
     assert result.exit_code == 2
     line = error_line(result.stderr)
     assert "/copy/annotation_val.odgt: no such file, and CrowdHuman's metrics are computed from it" in line
+    assert not (run / "detections").exists()
+
+
+def test_official_annotations_of_other_images_are_refused_before_the_work(run, prepared):
+    shutil.copytree(prepared, "copy")
+    odgt = run.parents[1] / "copy/annotation_val.odgt"
+    odgt.write_text(odgt.read_text().partition("\n")[2])
+    result = invoke("eval", "--data", "copy")
+    assert result.exit_code == 2
+    assert "annotation_val.odgt: it lacks 1 of the 3 images of" in error_line(result.stderr)
     assert not (run / "detections").exists()
 
 

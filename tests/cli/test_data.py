@@ -68,7 +68,7 @@ def test_check_json_is_json_alone_and_has_every_problem(tmp_path):
     assert result.exit_code == 2
     found = json.loads(result.stdout)
     assert found["ok"] is False
-    boxes = [problem for problem in found["splits"]["train"]["problems"] if problem["kind"] == "malformed box"]
+    boxes = [problem for problem in found["splits"]["train"]["problems"] if problem["kind"] == "malformed entry"]
     assert len(boxes) == SHOWN + 5
     assert set(boxes[0]) == {"severity", "kind", "where", "what"}
 

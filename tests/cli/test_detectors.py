@@ -47,6 +47,12 @@ def test_a_cascade_with_masks_trains_and_is_measured(folder, masked_dataset):
     bins = invoke("analyze", "gt-bins", "other", "--json", "--bins", "1-3,4+")
     assert bins.exit_code == 0, bins.stderr
     assert {row["name"] for row in json.loads(bins.stdout)["rows"]} == {"1:1", "1:9", "ensemble"}
+    combined = invoke("ensemble", "other", "--json", "--bootstrap", 2, "--timed", 1)
+    assert combined.exit_code == 0, combined.stderr
+    methods = json.loads(combined.stdout)["methods"]
+    assert [row["name"] for row in methods if row["added_seconds"] is None] == ["oracle"]
+    boxes = json.loads((folder / "runs/other/detections/test/joint-nms.json").read_text())
+    assert all(set(detection) == {"image_id", "category_id", "bbox", "score"} for detection in boxes)
 
 
 def test_masks_are_refused_of_a_dataset_without_any(folder, dataset):

@@ -10,6 +10,7 @@ from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import METRICS
 from tests.cli.commands import RUN, call, error_line, invoke, snapshot
 
+BINS = ("analyze", "gt-bins", "--bootstrap", 0)
 NAMES = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}
 
 
@@ -86,7 +87,7 @@ def test_a_head_is_chosen_by_ratio_or_index(head, variants):
     assert select_variants(head, NAMES) == variants
 
 
-@pytest.mark.parametrize("head", ["1:7", "2", "-1", "", "1to9"])
+@pytest.mark.parametrize("head", ["1:7", "2", "-1", "", "1to9", "²"])
 def test_an_unknown_head_is_answered_by_those_there_are(head):
     with pytest.raises(UsageError, match=r"this detector has 1:1, 1:9 \(or their index 0 to 1\)"):
         select_variants(head, NAMES)
@@ -128,29 +129,38 @@ def test_the_latest_run_is_taken_where_none_is_named(folder, run):
     assert json.loads(invoke("eval", run, "--json").stdout)["run"] == RUN
 
 
-def test_the_ensemble_gains_what_its_ap_exceeds_each_heads_by(folder, run, near_misses):
-    heads = json.loads(invoke("ensemble", "--json").stdout)["heads"]
-    assert [row["head"] for row in heads] == list(NAMES.values())
-    ensemble = heads[-1]
-    assert "gain" not in ensemble
-    for row in heads[:-1]:
-        assert row["gain"] == pytest.approx(ensemble["AP"] - row["AP"], abs=1e-9)
-        assert row["gain_low"] < row["gain"] < row["gain_high"]
-
-
-def test_the_ensembles_table_fits_eighty_columns_in_one_line_per_head(folder, run, near_misses):
-    result = invoke("ensemble")
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    assert sum(line.startswith("│") for line in result.stdout.splitlines()) == len(NAMES)
-    assert "±" in result.stdout
-
-
 def test_detections_are_made_once_and_anew_when_damaged(folder, run):
-    assert "using the detections" not in invoke("ensemble").stderr
-    assert "using the detections in runs/base/detections/test" in invoke("ensemble").stderr
+    assert "using the detections" not in invoke(*BINS).stderr
+    assert "using the detections in runs/base/detections/test" in invoke(*BINS).stderr
     (run / "detections/test/1to9.json").write_text("[")
-    again = invoke("ensemble")
+    again = invoke(*BINS)
     assert (again.exit_code, "using the detections" in again.stderr) == (0, False)
+
+
+def test_detections_are_made_anew_where_the_config_is_another(folder, run):
+    shutil.copy(run / "checkpoints/epoch_3.pth", "mine.pth")
+    text = (run / "config.py").read_text()
+    (folder / "low.py").write_text(text)
+    (folder / "high.py").write_text(text + "\nmodel['test_cfg']['rcnn']['score_thr'] = 1.0")
+
+    def found(config):
+        result = invoke(*BINS, "--checkpoint", "mine.pth", "--config", config)
+        content = json.loads((folder / "mine.rgacli/detections/test/ensemble.json").read_text())
+        return len(content), "using the detections" in result.stderr
+
+    (many, _), again, other = found("low.py"), found("low.py"), found("high.py")
+    assert many > 0
+    assert (again, other) == ((many, True), (0, False))
+
+
+def test_an_evaluation_cut_short_leaves_nothing_that_passes_for_its_detections(folder, run, monkeypatch):
+    from rgacli.evaluation.variants_metric import VariantsMetric
+
+    invoke("eval")
+    with monkeypatch.context() as patch:
+        patch.setattr(VariantsMetric, "compute_metrics", None)
+        assert invoke("eval").exit_code == 1
+    assert "using the detections" not in invoke(*BINS).stderr
 
 
 @pytest.fixture
@@ -203,7 +213,7 @@ def test_what_was_detected_before_is_submitted_and_the_other_way_round(folder, r
     assert "using the detections" in invoke("eval", "--submit", "results.json").stderr
     shutil.rmtree(run / "detections")
     invoke("eval", "--submit", "results.json")
-    assert "using the detections" in invoke("ensemble").stderr
+    assert "using the detections" in invoke(*BINS).stderr
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch, variable):
 
 
 def test_batch_statistics_over_processes_need_gpus():
-    with pytest.raises(UsageError, match="SyncBN needs CUDA"):
+    with pytest.raises(UsageError, match="SyncBN needs a CUDA device"):
         use_sync_bn(Config())
 
 

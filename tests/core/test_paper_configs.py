@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS, init_default_scope
 
 from rgacli.catalogue import read_catalogue
 from rgacli.core import configs
+from rgacli.core.ratios import head_names, parse_ratios
 from rgacli.core.recipe import apply_method, describe_method
 
 CATALOGUE = {entry.name: entry for entry in read_catalogue()}
@@ -207,10 +208,11 @@ def test_a_config_builds_at_its_full_size_with_a_head_per_ratio(name):
 def test_what_the_catalogue_says_is_what_is_trained(name):
     entry, cfg = CATALOGUE[name], copy.deepcopy(load_config(name))
     apply_method(cfg)
-    heads = f"{len(entry.ratios)} R-CNN head{'s' * (len(entry.ratios) > 1)} at {', '.join(entry.ratios)}"
     if entry.plain:
         assert describe_method(cfg).endswith(" as the config has it, no PRM, no RGA")
     else:
+        names = ", ".join(head_names(parse_ratios(list(entry.ratios))))
+        heads = f"{len(entry.ratios)} R-CNN head{'s' * (len(entry.ratios) > 1)} at {names}"
         assert describe_method(cfg) == f"{heads} ({entry.sampling} sampling), λ0 {entry.lambda0:g} ({entry.anneal})"
 
 

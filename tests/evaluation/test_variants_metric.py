@@ -8,6 +8,7 @@ from rgacli.errors import DataError
 from rgacli.evaluation.coco_metrics import METRICS
 from rgacli.evaluation.variants_metric import VariantsCocoMetric, VariantsMetric, evaluator
 from rgacli.files import write_json
+from tests.data.crowdhuman_files import write_odgt
 
 SQUARE = [8.0, 8.0, 16.0, 16.0]  # xyxy, of a mask that fills it
 MASK_METRICS = ("mask_AP", "mask_AP50", "mask_AP75")
@@ -108,9 +109,10 @@ def test_without_measuring_annotations_are_not_needed(ann_file, tmp_path):
 
 def test_the_dataset_decides_by_what_it_is_measured(ann_file):
     assert evaluator(str(ann_file)) == dict(type="VariantsCocoMetric", ann_file=str(ann_file))
-    info = {"dataset": "crowdhuman", "odgt": "a.odgt"}
-    write_json(ann_file, {"info": info, **json.loads(ann_file.read_text())})
+    content = json.loads(ann_file.read_text())
+    images = [{**image, "crowdhuman_id": str(image["id"])} for image in content["images"]]
+    write_json(ann_file, {**content, "images": images, "info": {"dataset": "crowdhuman", "odgt": "a.odgt"}})
     with pytest.raises(DataError, match=r"a\.odgt: no such file"):
         evaluator(str(ann_file))
-    (ann_file.parent / "a.odgt").touch()
+    write_odgt(ann_file.parent / "a.odgt", [{"ID": image["crowdhuman_id"], "gtboxes": []} for image in images])
     assert evaluator(str(ann_file)) == dict(type="VariantsCrowdHumanMetric", ann_file=str(ann_file))

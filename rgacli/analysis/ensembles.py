@@ -1,0 +1,98 @@
+"""Ways of combining heads or detectors, side by side: AP, AP per ground-truth-count bin, and what is gained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rgacli.analysis import figures
+from rgacli.errors import UsageError
+from rgacli.evaluation.coco_metrics import Evaluation, difference
+from rgacli.evaluation.gt_bins import GTBin
+
+
+class Row(NamedTuple):
+    """A head, a detector, or a way of combining them.
+
+    Metrics lie in [0, 1], NaN where there are no objects. `difference` is AP less that of the reference, with its
+    95 % bootstrap interval; None for the reference itself.
+    """
+
+    name: str
+    AP: float
+    AP50: float
+    AP75: float
+    bins: dict[str, float]  # label -> AP on its images
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+
+
+def collect(
+    evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin], reference: str, *, bootstrap: int = 200, seed: int = 0
+) -> list[Row]:
+    """One row per evaluation.
+
+    Args:
+        evaluations: Name -> detections evaluated, all on the same annotations.
+        bins: Bins that do not overlap.
+        reference: The name that the others are compared with.
+        bootstrap: Samples of images behind the intervals.
+        seed: Of the resampling.
+    """
+    rows = []
+    for name, evaluation in evaluations.items():
+        gain = (None, None, None)
+        if name != reference:
+            gain = difference(evaluations[reference], evaluation, samples=bootstrap, seed=seed)
+        metrics = (evaluation.overall[key] for key in ("AP", "AP50", "AP75"))
+        by_bin = {label: found["AP"] for label, found in evaluation.by_bin(bins).items()}
+        rows.append(Row(name, *metrics, by_bin, *gain))
+    return rows
+
+
+def plot(rows: Sequence[Row], reference: str, path: Path | str) -> None:
+    """Draws the differences to the reference with their intervals, and beside them AP on all images and on each bin.
+
+    Bins without objects are left out.
+
+    Args:
+        rows: As `collect` returns them.
+        reference: A dashed line shows its AP.
+        path: The PNG; the rows are saved as CSV beside it.
+
+    Raises:
+        UsageError: no image has objects.
+    """
+    if all(math.isnan(row.AP) for row in rows):
+        raise UsageError("nothing to draw: no image has objects.")
+    panels = {"all images": {row.name: row.AP for row in rows}}
+    for label in rows[0].bins:
+        panels[f"{label} objects"] = {row.name: row.bins[label] for row in rows}
+    panels = {title: values for title, values in panels.items() if not all(map(math.isnan, values.values()))}
+    height = 1.0 + 0.3 * len(rows)
+    figure, [axes] = figures.canvas(1, 1 + len(panels), panel=(2.6, height), sharey=True)
+    gained, *others = axes
+    gained.axvline(0, color="0.4", linewidth=1, linestyle="--")
+    for place, row in enumerate(rows):
+        if row.difference is not None:
+            gained.hlines(place, 100 * row.difference_low, 100 * row.difference_high, color=figures.PALETTE[0])
+            gained.plot(100 * row.difference, place, "o", color=figures.PALETTE[0])
+    gained.set_yticks(range(len(rows)), [row.name for row in rows], parse_math=False)  # a name may hold a "$"
+    gained.invert_yaxis()
+    gained.set_xlabel(f"AP less that of {reference} (points)\n95 % interval", parse_math=False)
+    for axis, (title, values) in zip(others, panels.items(), strict=True):
+        axis.plot([100 * value for value in values.values()], range(len(rows)), "o", color=figures.PALETTE[1])
+        axis.axvline(100 * values[reference], color="0.4", linewidth=1, linestyle="--")
+        axis.set_title(title, fontsize="medium")
+        axis.set_xlabel("AP (%)")
+    figures.save(figure, path, [flat(row) for row in rows])
+
+
+def flat(row: Row) -> dict[str, str | float | None]:
+    """A row of the CSV: bins have columns of their own, "AP 1-3"."""
+    values = row._asdict()
+    bins = values.pop("bins")
+    return {**values, **{f"AP {label}": value for label, value in bins.items()}}

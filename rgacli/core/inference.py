@@ -1,0 +1,149 @@
+"""A trained detector that takes images: what `rgacli.load` returns and `rgacli predict` runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
+
+from rgacli.core.detections import Detections, Prediction, detections_by_variant, variant_names
+from rgacli.core.detector import build_detector
+from rgacli.core.recipe import parallel_ratios
+from rgacli.errors import DataError, UsageError
+
+ImageSource = np.ndarray | str | Path
+"""Pixels (H, W, 3) of uint8 in OpenCV's order, which is BGR; or an image file."""
+
+
+class Detector:
+    """A trained detector. Images go through the config's own test pipeline.
+
+    Args:
+        cfg: The detector's config, with a `test_dataloader` that says how images are prepared.
+        checkpoint: Its weights.
+        device: As torch names them ("cpu", "cuda:1"); "auto" is mmengine's choice, CUDA where there is one.
+
+    Attributes:
+        names: Variant as files are named -> head as it is called: {"1to1": "1:1", …, "ensemble": "ensemble"}.
+        classes: Class names, by label.
+
+    Raises:
+        UsageError: the config or the checkpoint cannot be used, or there is no such device.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: Path, device: str = "auto") -> None:
+        cfg = copy.deepcopy(cfg)
+        if parallel_ratios(cfg):
+            cfg.model.roi_head.keep_heads = True
+        self.names = variant_names(cfg)
+        dataset = _dataset(cfg)
+        self.model = build_detector(cfg, checkpoint, None if device == "auto" else device)
+        self.classes = tuple(DATASETS.build({**dataset, "lazy_init": True}).metainfo["classes"])
+        loading, *steps = dataset.pipeline
+        self._load = TRANSFORMS.build({**loading, "to_float32": False})
+        self._prepare = Compose([{**loading, "type": "mmdet.LoadImageFromNDArray"}, *steps])
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The keys of a prediction, in their order."""
+        return tuple(self.names.values())
+
+    def read(self, path: str | Path) -> np.ndarray:
+        """An image file's pixels as evaluation loads them: (H, W, 3) uint8 BGR, turned as its EXIF data say.
+
+        Raises:
+            DataError: it is no image that can be read.
+        """
+        try:
+            return self._load({"img_path": str(path)})["img"]
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        except Exception as error:  # OpenCV's own, mmcv's assertion: the file is empty, damaged or of another kind
+            raise DataError(f"{path}: not an image, or a damaged one.") from error
+
+    @overload
+    def __call__(self, images: ImageSource, batch_size: int = ...) -> Prediction: ...
+
+    @overload
+    def __call__(self, images: Sequence[ImageSource], batch_size: int = ...) -> list[Prediction]: ...
+
+    def __call__(
+        self, images: ImageSource | Sequence[ImageSource], batch_size: int = 4
+    ) -> Prediction | list[Prediction]:
+        """What every head and the ensemble find, in one forward pass.
+
+        Args:
+            images: One image, or several.
+            batch_size: How many go through the detector at once, at most: images are batched with those of their own
+                input size, so that none is padded for another's sake and what is found does not depend on the batch.
+
+        Returns:
+            A prediction for one image, a list of them for several.
+
+        Raises:
+            DataError: a file cannot be read, or an array is no image.
+        """
+        if isinstance(images, (np.ndarray, str, Path)):
+            return self([images], batch_size)[0]
+        found: list[Prediction] = []
+        for start in range(0, len(images), batch_size):
+            found += self._predict([self._packed(image) for image in images[start : start + batch_size]])
+        return found
+
+    def _packed(self, image: ImageSource) -> dict[str, Any]:
+        """An image through the test pipeline."""
+        pixels = _checked(image) if isinstance(image, np.ndarray) else self.read(image)
+        return self._prepare({"img": pixels, "img_id": 0})
+
+    @torch.no_grad()
+    def _predict(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
+        def size(index: int) -> tuple[int, ...]:
+            return tuple(packed[index]["inputs"].shape)
+
+        found: dict[int, Prediction] = {}
+        for _, group in groupby(sorted(range(len(packed)), key=size), key=size):
+            indices = list(group)
+            batch = {key: [packed[index][key] for index in indices] for key in ("inputs", "data_samples")}
+            for index, sample in zip(indices, self.model.test_step(batch), strict=True):
+                found[index] = self._prediction(sample.to_dict())
+        return [found[index] for index in range(len(packed))]
+
+    def _prediction(self, sample: dict[str, Any]) -> Prediction:
+        found = detections_by_variant(sample)  # in no order
+        prediction = {}
+        for variant, name in self.names.items():
+            arrays = found[variant]
+            prediction[name] = Detections(
+                boxes=arrays["bboxes"],
+                scores=arrays["scores"],
+                labels=arrays["labels"],
+                classes=self.classes,
+                masks=arrays.get("masks"),
+            )
+        return prediction
+
+
+def _dataset(cfg: Config) -> Any:
+    """The dataset inside the test dataloader's wrappers: it has the pipeline and the class names."""
+    if not cfg.get("test_dataloader"):
+        raise UsageError("the config has no test_dataloader, which says how images are prepared.")
+    dataset = cfg.test_dataloader.dataset
+    while "pipeline" not in dataset:
+        dataset = dataset.dataset if "dataset" in dataset else dataset.datasets[0]
+    return dataset
+
+
+def _checked(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise DataError(
+            f"an image is an array (height, width, 3) of uint8, BGR; this one is {pixels.shape} of {pixels.dtype}."
+        )
+    return np.ascontiguousarray(pixels)
