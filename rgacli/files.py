@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -16,8 +17,15 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on a clean exit it is renamed to `path`, else removed.
 
     The suffix of `path` is kept, since writers such as matplotlib choose a format by it.
+
+    Raises:
+        FileExistsError: `path` is there and is no file: a folder, or a device such as /dev/stdout.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)

@@ -35,6 +35,26 @@ def test_the_temporary_file_lies_beside_the_target_and_has_its_suffix(tmp_path):
         assert temporary.name != "figure.png"
 
 
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far/target")
+    for text in ("old", "new"):
+        write_text(tmp_path / "link", text)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "far/target").read_text() == text
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_not_replaced(tmp_path, make):
+    path = tmp_path / "x"
+    make(path)
+    kind = stat.S_IFMT(path.stat().st_mode)
+    with pytest.raises(FileExistsError, match="it is no file"):
+        write_text(path, "new")
+    assert stat.S_IFMT(path.stat().st_mode) == kind
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path, error):
     path = tmp_path / "x.txt"

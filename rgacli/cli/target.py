@@ -85,19 +85,21 @@ class Target:
     def images(self) -> dict[str, Any]:
         """The split's images and categories; annotations may be lacking."""
         from rgacli.data.annotations import load_annotations
+        from rgacli.data.binding import classes_of
 
-        return load_annotations(Path(self.ann_file), labelled=False)
+        return load_annotations(Path(self.ann_file), labelled=False, classes=classes_of(self.dataset))
 
     @cached_property
     def annotations(self) -> dict[str, Any]:
-        """The split's ground truth, read once.
+        """The split's ground truth of the detector's classes, read once.
 
         Raises:
             DataError: it is malformed or has no objects.
         """
         from rgacli.data.annotations import load_with_objects
+        from rgacli.data.binding import classes_of
 
-        return load_with_objects(Path(self.ann_file), self.split)
+        return load_with_objects(Path(self.ann_file), self.split, classes_of(self.dataset))
 
     def detect(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, dict[str, float]]:
         """Runs the detector over the split, with a progress display: variant -> metrics, none unless measured.

@@ -53,7 +53,9 @@ class QuietRunner(Runner):
             unused = self.cfg.get("find_unused_parameters", False)
             own = dict(type="MMDistributedDataParallel", broadcast_buffers=False, find_unused_parameters=unused)
             model_wrapper_cfg = dict(model_wrapper_cfg or own, device_ids=None)
-        return super().wrap_model(model_wrapper_cfg, model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")  # mmengine names it
+            return super().wrap_model(model_wrapper_cfg, model)
 
     def build_evaluator(self, evaluator: Any) -> Evaluator:
         """As Runner's. Ranks send their results to rank 0 and write no files to the working folder for it to read."""

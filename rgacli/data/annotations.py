@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from reprlib import repr as short
@@ -25,13 +25,14 @@ Annotations = dict[str, Any]
 """A COCO annotation file's content: lists of objects under "images", "annotations" and "categories"."""
 
 
-def load_annotations(path: Path, *, labelled: bool = True) -> Annotations:
+def load_annotations(path: Path, *, labelled: bool = True, classes: Collection[str] | None = None) -> Annotations:
     """Reads an annotation file that training and evaluation can rely on.
 
     Args:
         path: The file.
         labelled: False lets one do that lists images and categories alone, such as COCO's
             image_info_test-dev2017.json; its annotations are then an empty list.
+        classes: Leave out the categories of other names, and their objects; None: all are wanted.
 
     Raises:
         DataError: As `read_annotations`, and if any entry lacks a field or has one of the wrong type.
@@ -39,7 +40,7 @@ def load_annotations(path: Path, *, labelled: bool = True) -> Annotations:
     content = read_annotations(path, labelled=labelled)
     for section, index, what in malformed_entries(content):
         raise DataError(f"{path}: {section}[{index}]: {what}; `rgacli data check` lists every problem")
-    return content
+    return content if classes is None else _only(content, classes)
 
 
 def read_annotations(path: Path, *, labelled: bool = True) -> Annotations:
@@ -95,6 +96,13 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, _NUMBER) and abs(value) < 1e30
 
 
+def _only(content: Annotations, classes: Collection[str]) -> Annotations:
+    categories = [category for category in content["categories"] if category["name"] in classes]
+    kept = {category["id"] for category in categories}
+    annotations = [annotation for annotation in content["annotations"] if annotation["category_id"] in kept]
+    return {**content, "categories": categories, "annotations": annotations}
+
+
 def gt_counts(content: Annotations) -> dict[int, int]:
     """Ground-truth boxes of each image, without crowds: image id -> count, 0 included.
 
@@ -118,17 +126,18 @@ def has_masks(content: Mapping[str, Any]) -> bool:
     return all(entry.get("segmentation") for entry in content["annotations"])
 
 
-def load_with_objects(path: Path, split: str) -> Annotations:
+def load_with_objects(path: Path, split: str, classes: Collection[str] | None = None) -> Annotations:
     """As `load_annotations`, for what is to be trained or measured on.
 
     Args:
         path: The annotation file.
         split: What the error calls it.
+        classes: As for `load_annotations`.
 
     Raises:
         DataError: As `load_annotations`, or if no image has a non-crowd object.
     """
-    content = load_annotations(path)
+    content = load_annotations(path, classes=classes)
     if not any(gt_counts(content).values()):
         raise DataError(f"{path}: no objects in the {split} split, so there is nothing to learn or to measure on.")
     return content

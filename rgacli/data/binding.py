@@ -60,13 +60,15 @@ def require_trainable(cfg: Any) -> None:
 
     Raises:
         UsageError: the config has no dataloader for a split.
-        DataError: annotations malformed, a split without objects, images missing, or masks that are trained on.
+        DataError: annotations malformed or of other classes than the detector's, a split without objects, images
+            missing, or masks that are trained on.
     """
     for split in SPLITS:
         loader = _loader(cfg, split)
         config = dataset_config(loader)
         path, folder = existing_annotation_file(config), image_folder(config)
-        content = load_with_objects(Path(path), split)
+        content = load_with_objects(Path(path), split, classes_of(config))
+        require_classes(cfg.model, config, content)
         if split == "train" and _loads_masks(loader):
             _require_masks(content, path)
         missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
@@ -83,17 +85,15 @@ def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
     Args:
         model: The detector's config.
         dataset: The config of what it is to be run on.
-        content: Its annotations.
+        content: The dataset's annotations, of the config's classes alone.
 
     Raises:
         DataError: the detector tells more or fewer classes apart than the dataset has.
     """
-    wanted = (dataset.get("metainfo") or {}).get("classes")
-    found = [name for name in category_names(content).values() if wanted is None or name in wanted]
-    number = _num_classes(model)
-    if number not in (None, len(found)) and not model.get("language_model"):  # whose classes are named in words
+    found, number = len(content["categories"]), _num_classes(model)
+    if number not in (None, found) and not model.get("language_model"):  # whose classes are named in words
         raise DataError(
-            f"{annotation_file(dataset)}: it has {len(found)} of the config's classes, and the detector tells {number} "
+            f"{annotation_file(dataset)}: it has {found} of the config's classes, and the detector tells {number} "
             "apart: name the dataset that it was trained for by --data, or another config."
         )
 
@@ -108,6 +108,11 @@ def dataset_config(loader: Any) -> Any:
     if "ann_file" not in config or not str(config.ann_file).endswith(".json"):
         raise UsageError(f"dataset {config.type} is not in COCO's format; name a COCO-style dataset by --data.")
     return config
+
+
+def classes_of(dataset: Any) -> tuple[str, ...] | None:
+    """The classes that a dataset config names; None where it names none, and mmdet's own of the dataset hold."""
+    return (dataset.get("metainfo") or {}).get("classes")
 
 
 def annotation_file(dataset: Any) -> str:
@@ -135,7 +140,7 @@ def image_folder(dataset: Any) -> str:
 
 def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
     """Raises a DataError unless the config was trained on these classes, as far as it tells."""
-    trained_on = tuple((dataset_config(_loader(cfg, "train")).get("metainfo") or {}).get("classes", classes))
+    trained_on = tuple(classes_of(dataset_config(_loader(cfg, "train"))) or classes)
     if classes != trained_on:
         raise DataError(
             f"{where}: its classes ({_some(classes)}) are not those trained on ({_some(trained_on)}), in order."

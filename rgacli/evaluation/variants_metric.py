@@ -53,7 +53,8 @@ class VariantsMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[int, dict[str, dict]]]) -> dict[str, float]:
         """ "<variant>/<metric>" -> its value, over all images of the split."""
-        category_of = self._category_ids()
+        # Label -> category id, as mmdet's CocoDataset numbers them: in the annotation file's order.
+        category_of = [category["id"] for category in self.annotations["categories"]]
         metrics = {}
         for name in results[0][1] if results else ():
             detections = [
@@ -76,18 +77,10 @@ class VariantsMetric(BaseMetric):
         """
         return {}
 
-    def _category_ids(self) -> list[int]:
-        """Label -> category id, as mmdet's CocoDataset numbers them: in the annotation file's order."""
-        return [
-            category["id"]
-            for category in self.annotations["categories"]
-            if category["name"] in self.dataset_meta["classes"]
-        ]
-
     @cached_property
     def annotations(self) -> Annotations:
-        """The split's annotations, read once."""
-        return load_annotations(self.ann_file, labelled=False)
+        """The split's annotations of the dataset's classes, read once."""
+        return load_annotations(self.ann_file, labelled=False, classes=self.dataset_meta["classes"])
 
 
 @METRICS.register_module()

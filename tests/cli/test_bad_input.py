@@ -250,6 +250,10 @@ CASES = {
     "batch size: none": (train("--batch-size", "0"), "--batch-size 0: it must be at least 1"),
     "set: no assignment": (train("--set", "junk"), "--set junk is not of the form KEY=VALUE"),
     "set: unknown key": (train("--set", "nonsense=1"), "--set nonsense: the config has no such key"),
+    "set: another number of classes": (
+        train("--set", "model.roi_head.bbox_head.num_classes=9"),
+        "train.json: it has 10 of the config's classes, and the detector tells 9 apart",
+    ),
     "set: unknown parent": (train("--set", "mdel.type=1"), "the config has no 'mdel' to set 'type' in"),
     "set: unknown argument": (train("--set", "model.backbone.dpth=1"), "unexpected keyword argument 'dpth'"),
     "set: unknown part": (train("--set", "model.type=Nonsense"), "KeyError: Nonsense is not in the mmdet::model"),

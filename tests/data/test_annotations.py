@@ -10,6 +10,7 @@ from rgacli.data.annotations import (
     gt_counts,
     has_masks,
     load_annotations,
+    load_with_objects,
     read_annotations,
 )
 from rgacli.errors import DataError
@@ -115,6 +116,18 @@ def test_a_list_of_images_will_do_where_no_objects_are_wanted(saved):
         load_annotations(path)
     with pytest.raises(DataError, match='it has no "categories"'):
         load_annotations(saved({"images": value["images"]}), labelled=False)
+
+
+def test_other_classes_are_left_out_with_their_objects(saved):
+    value = content(images=3)
+    value["annotations"][1]["category_id"] = 2
+    path = saved(value)
+    found = load_annotations(path, classes=["dog", "cow"])
+    assert found == {**value, "categories": value["categories"][1:], "annotations": value["annotations"][1:2]}
+    assert list(gt_counts(found).values()) == [0, 1, 0]
+    assert load_with_objects(path, "val", ["dog"])["annotations"] == value["annotations"][1:2]
+    with pytest.raises(DataError, match="no objects in the val split"):
+        load_with_objects(path, "val", ["cow"])
 
 
 def test_masks_are_there_if_every_object_has_one():

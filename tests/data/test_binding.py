@@ -2,7 +2,14 @@ import pytest
 from mmengine.config import Config, ConfigDict
 
 from rgacli.data.annotations import load_annotations
-from rgacli.data.binding import dataset_config, require_classes, require_trainable, use_dataset, use_split
+from rgacli.data.binding import (
+    classes_of,
+    dataset_config,
+    require_classes,
+    require_trainable,
+    use_dataset,
+    use_split,
+)
 from rgacli.data.layout import find_dataset
 from rgacli.errors import DataError, UsageError
 from rgacli.files import write_json
@@ -95,7 +102,7 @@ def test_a_detector_is_run_only_on_as_many_classes_as_it_tells_apart(dataset, cl
     model = ConfigDict(rpn_head=head("RPNHead", 1), bbox_head=head(num_classes=heads) if heads else None)
     metainfo = dict(classes=classes) if classes else None
     config = ConfigDict(coco("val", metainfo=metainfo), data_root=str(dataset))
-    content = load_annotations(dataset / "annotations/val.json")
+    content = load_annotations(dataset / "annotations/val.json", classes=classes_of(config))
     if fits:
         require_classes(model, config, content)
         return

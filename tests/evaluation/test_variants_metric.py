@@ -86,6 +86,14 @@ def test_a_detector_without_heads_of_ours_has_its_prediction_measured_masks_incl
     assert found["coco/detector/mask_AP"] == pytest.approx(1)
 
 
+def test_objects_of_classes_that_the_dataset_leaves_out_are_not_missed(ann_file):
+    content = json.loads(ann_file.read_text())
+    (square,) = content["annotations"]
+    write_json(ann_file, {**content, "annotations": [square, {**square, "id": 2, "category_id": 3}]})
+    found = evaluated(VariantsCocoMetric(str(ann_file)), pred_instances=instances())
+    assert found["coco/detector/AP"] == pytest.approx(1)
+
+
 def test_no_masks_found_is_a_mask_ap_of_zero(ann_file):
     nothing = {key: value[:0] for key, value in instances(mask=mask()).items()}
     assert evaluated(VariantsCocoMetric(str(ann_file)), pred_instances=nothing)["coco/detector/mask_AP"] == 0
