@@ -453,13 +453,12 @@ def _nms(cfg: Config) -> tuple[float, int | None]:
 def _require_same_classes(configs: Mapping[str, Config]) -> None:
     from mmdet.registry import DATASETS
 
-    from rgacli.data.binding import dataset_config
+    from rgacli.data.binding import classes_of, dataset_config
 
     known = {}
     for name, cfg in configs.items():
         dataset = dataset_config(cfg.train_dataloader)
-        own = (dataset.get("metainfo") or {}).get("classes")
-        known[name] = tuple(own or DATASETS.get(dataset.type).METAINFO["classes"])
+        known[name] = tuple(classes_of(dataset) or DATASETS.get(dataset.type).METAINFO["classes"])
     (first, classes), *others = known.items()
     for name, found in others:
         if found != classes:

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
+
+from rgacli.core.distributed import bare
 
 ANNEAL_MODES = ("linear", "none")
 
@@ -47,8 +48,7 @@ def rcnn_parameters(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: the model has no RoI head with bbox heads (a one-stage detector).
     """
-    model = model.module if is_model_wrapper(model) else model
-    bbox_head = getattr(getattr(model, "roi_head", None), "bbox_head", None)
+    bbox_head = getattr(getattr(bare(model), "roi_head", None), "bbox_head", None)
     if bbox_head is None:
         raise ValueError("RGA scales the gradients of R-CNN modules, and this model has none (no roi_head.bbox_head)")
     return [parameter for parameter in bbox_head.parameters() if parameter.requires_grad]

@@ -8,11 +8,11 @@ from typing import Any
 from mmengine.dist import all_reduce_params, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
+from rgacli.core.distributed import bare
 from rgacli.errors import RunFailed
 from rgacli.files import replacing
 
@@ -81,7 +81,7 @@ class RunCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Puts accumulated gradients back."""
         saved = checkpoint.get("gradients", {})
-        for name, parameter in _bare(runner.model).named_parameters():
+        for name, parameter in bare(runner.model).named_parameters():
             if name in saved:
                 parameter.grad = saved[name].to(parameter)
 
@@ -100,11 +100,7 @@ def _accumulated_gradients(runner: Runner) -> dict[str, Tensor]:
     """Parameter -> gradient, the mean over all processes, if the last iteration was not followed by a step."""
     if runner.optim_wrapper.should_update():
         return {}
-    named = _bare(runner.model).named_parameters()
+    named = bare(runner.model).named_parameters()
     gradients = {name: parameter.grad.clone() for name, parameter in named if parameter.grad is not None}
     all_reduce_params(list(gradients.values()), op="mean")
     return {name: gradient.cpu() for name, gradient in gradients.items()}
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

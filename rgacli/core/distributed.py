@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_gather_object, all_reduce, broadcast_object_list, get_world_size, init_dist
+from mmengine.model import is_model_wrapper
 from mmengine.utils.dl_utils import set_multi_processing
+from torch import nn
 
 from rgacli.errors import UsageError, explain
 
@@ -45,6 +47,11 @@ def leave() -> None:
     """Ends the process group, where there is one."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The model itself, where DistributedDataParallel or its like is wrapped around it."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def highest(value: int) -> int:

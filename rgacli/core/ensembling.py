@@ -36,24 +36,11 @@ class Combination:
     box_heads: tuple[int, ...]
 
 
-def average_ensemble(
-    cls_logits: Sequence[Tensor], bbox_preds: Sequence[Tensor], box_head: int
-) -> tuple[Tensor, Tensor]:
-    """The paper's average ensemble (Sec. 3.2): logits averaged before softmax, boxes of one head.
-
-    Args:
-        cls_logits: K tensors (N, C+1), one per head, on the same N proposals.
-        bbox_preds: K tensors (N, 4·C), or (N, 4) where the heads regress class-agnostically.
-        box_head: Index of the head trained with the highest positive fraction.
-
-    Returns:
-        Logits (N, C+1) and box regression, shaped as the heads'.
-    """
-    return mean_logits(torch.stack(list(cls_logits))), bbox_preds[box_head]
-
-
 def mean_logits(cls_logits: Tensor) -> Tensor:
-    """(K, N, C+1) -> (N, C+1): the geometric mean of the heads' probabilities, but for its scale."""
+    """(K, N, C+1) -> (N, C+1): the paper's average, before softmax (Sec. 3.2).
+
+    It is the geometric mean of the heads' probabilities, but for its scale.
+    """
     return cls_logits.mean(dim=0)
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 from mmengine.dist import barrier, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 
 from rgacli.core.checkpoints import misfits, state_dict
-from rgacli.core.distributed import first_report, highest
+from rgacli.core.distributed import bare, first_report, highest
 from rgacli.core.probes import truncate_metrics
 from rgacli.errors import RunFailed
 
@@ -113,8 +112,7 @@ class MisfitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compares names and shapes."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        found = "; it ".join(misfits(model, state_dict(checkpoint)))
+        found = "; it ".join(misfits(bare(runner.model), state_dict(checkpoint)))
         if found:
             runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
 

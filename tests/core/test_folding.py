@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from rgacli.core.ensembling import average_ensemble
+from rgacli.core.ensembling import ENSEMBLE, combination
 from rgacli.core.folding import fold_bbox_heads, folded_width
 from rgacli.errors import UsageError
 from tests.core import tiny
@@ -43,7 +43,9 @@ def folded(heads, box_head, **settings):
 
 def assert_ensembles(head, heads, box_head):
     features = torch.randn(7, 4, 3, 3, generator=torch.Generator().manual_seed(1))
-    logits, boxes = average_ensemble(*zip(*(single(features) for single in heads), strict=True), box_head)
+    outputs = [single(features) for single in heads]
+    ensemble = combination(ENSEMBLE, [0.5] * len(heads), box_head)
+    logits, boxes = ensemble.merge(torch.stack([output[0] for output in outputs])), outputs[box_head][1]
     found_logits, found_boxes = head(features)
     torch.testing.assert_close(found_logits, logits, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found_boxes, boxes, rtol=1e-5, atol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox2roi, scale_boxes
 
-from rgacli.core.ensembling import average_ensemble
+from rgacli.core.ensembling import ENSEMBLE, combination
 from tests.core import tiny
 from tests.core.by_hand import assert_detected, classification_losses, detected_by_sabl, hardest, mask_loss_by_hand
 from tests.core.roi_heads import (
@@ -326,10 +326,11 @@ def test_rga_scales_every_bbox_head_and_nothing_else(name):
 
 
 def test_logits_are_averaged_and_boxes_taken_from_one_head():
-    logits, boxes = torch.randn(3, 5, 4), torch.randn(3, 5, 12)
-    cls, bbox = average_ensemble(list(logits), list(boxes), box_head=1)
-    torch.testing.assert_close(cls, (logits[0] + logits[1] + logits[2]) / 3)
-    assert torch.equal(bbox, boxes[1])
+    logits = torch.randn(3, 5, 4)
+    ensemble = combination(ENSEMBLE, [0.1, 0.5, 0.25], box_head=1)
+    assert ensemble.heads == (0, 1, 2)
+    torch.testing.assert_close(ensemble.merge(logits), (logits[0] + logits[1] + logits[2]) / 3)
+    assert ensemble.box_heads == (1,)
 
 
 @pytest.mark.parametrize("keep_heads", [False, True])
