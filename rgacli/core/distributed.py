@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,8 +45,11 @@ def join(launcher: str) -> None:
 
 
 def leave() -> None:
-    """Ends the process group, where there is one."""
+    """Ends the process group and its threads, where there is one."""
     if torch.distributed.is_initialized():
+        # A runner is in reference cycles, and its DistributedDataParallel keeps the group's threads alive. One that
+        # needs the interpreter while it shuts down aborts the process.
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 

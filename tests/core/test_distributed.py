@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,8 +75,9 @@ def as_one_of_two(dataset, folder):
         run(tiny.training_config(dataset, folder / "spoilt"), folder / "spoilt", At(2, spoil, before=True))
     except RunFailed as error:
         found["not finite"] = [str(error), error.shared]
-    (folder / f"{rank}.json").write_text(json.dumps(found))
     leave()
+    found["threads"] = [thread.read_text().strip() for thread in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,12 @@ def test_a_loss_that_is_not_finite_on_one_rank_stops_all_and_names_it(job):
         assert "image ids" in message
         assert shared
     assert not (folder / "spoilt/checkpoints").exists()
+
+
+def test_who_leaves_keeps_no_thread_of_the_job(job):
+    """Runs of this process are in reference cycles; a thread of theirs can abort the process where it ends."""
+    for found in job[1]:
+        assert not [name for name in found["threads"] if "gloo" in name]
 
 
 def test_alone_there_is_nothing_to_agree_on():
