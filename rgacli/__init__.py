@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rgacli.core.inference import Detector
+    from rgacli.core.inference import ImageDetector
 
 __version__ = "0.1.0"
 
 
 def load(
     run_or_checkpoint: str | Path | None = None, config: str | Path | None = None, device: str = "auto"
-) -> Detector:
+) -> ImageDetector:
     """A trained detector, to be called on images.
 
     >>> detector = rgacli.load("bccd-prm")                 # or runs/bccd-prm, or its checkpoints/epoch_24.pth
@@ -30,14 +30,14 @@ def load(
     [9, 10, 10]
 
     Args:
-        run_or_checkpoint: A run's name or folder, a folder that `rgacli export` wrote, or a checkpoint; the latest
-            run without.
+        run_or_checkpoint: A run's name or folder, a folder or an ONNX file that `rgacli export` wrote, or a
+            checkpoint; the latest run without.
         config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies
             in its run or its export.
         device: As torch names it ("cpu", "cuda:1"); "auto" takes CUDA where there is one.
 
     Returns:
-        The detector: a callable, see `rgacli.core.inference.Detector`.
+        The detector: a callable, see `rgacli.core.inference.ImageDetector`.
 
     Raises:
         rgacli.errors.UsageError: there is no such run, checkpoint, config or device, or they do not fit each other.
@@ -48,6 +48,10 @@ def load(
     from rgacli.errors import UsageError
 
     path = Path(run_or_checkpoint or "")
+    if config is None and path.suffix == ".onnx":
+        from rgacli.core.onnx_detector import OnnxDetector
+
+        return OnnxDetector(path, device)
     if config is None and not path.is_file():
         run = runs.find_run(None if run_or_checkpoint is None else str(run_or_checkpoint))
         return Detector(load_config(str(run.config)), run.last_checkpoint(), device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,17 +12,33 @@ import typer
 import rgacli
 from rgacli.cli.eval import select_variants
 from rgacli.cli.output import print_json, say
+from rgacli.cli.progress import Meter, live_progress
 from rgacli.cli.target import CheckpointOption, ConfigOption, JsonOption, RunArgument, find_target
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from rgacli.cli.target import Target
+    from rgacli.core.agreement import Agreement
+    from rgacli.core.inference import ImageDetector
 
 app = typer.Typer(
-    help="Hand a trained detector on as a stock mmdet model, which takes none of rgacli to run.", no_args_is_help=True
+    help="Hand a trained detector on: as a stock mmdet model or an ONNX file, which take none of rgacli to run.",
+    no_args_is_help=True,
 )
 
-OutOption = Annotated[
+_TOLERANCE = dict(boxes=0.01, scores=1e-3)
+"""Pixels, and score, by which rounding may part detections; it stays far below."""
+
+CheckOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="IMAGES",
+        help="Compare the detections of what was written with the run's own on so many of the test split's images: "
+        "the command fails where they differ by more than rounding does.",
+    ),
+]
+FolderOption = Annotated[
     Path | None,
     typer.Option(
         file_okay=False, help="Folder to write into. Default: RUN/export/fold or RUN/export/HEAD.", show_default=False
@@ -34,7 +51,8 @@ def fold(
     run: RunArgument = None,
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
-    out: OutOption = None,
+    out: FolderOption = None,
+    check: CheckOption = 8,
     json: JsonOption = False,
 ) -> None:
     """Fold all heads into one that detects as their average ensemble does, exactly (to rounding).
@@ -42,7 +60,8 @@ def fold(
     K heads of fully connected layers become one head K times as wide, at every stage of a cascade. Heads with
     convolutions or norms do not fold.
     """
-    _export(find_target(run, checkpoint, config, None, "test"), None, out, json)
+    target = find_target(run, checkpoint, config, None, "test")
+    _export_stock(target, _part(target, "ensemble"), out, check, json)
 
 
 @app.command()
@@ -51,52 +70,184 @@ def head(
     run: RunArgument = None,
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
-    out: OutOption = None,
+    out: FolderOption = None,
+    check: CheckOption = 8,
     json: JsonOption = False,
 ) -> None:
     """Take one head alone, as a stock detector of the size of the baseline."""
-    from rgacli.evaluation.detect import variant_names
-
     target = find_target(run, checkpoint, config, None, "test")
-    names = variant_names(target.cfg)
-    chosen = select_variants(which, names)
-    if which in ("all", "ensemble"):
+    part = _part(target, which)
+    if part.parallel and part.head is None:
         raise UsageError(f"--head {which}: this exports one head; `rgacli export fold` exports the ensemble.")
-    _export(target, list(names).index(chosen[0]), out, json)
+    _export_stock(target, part, out, check, json)
 
 
-def _export(target: Target, head: int | None, out: Path | None, json: bool) -> None:
-    from rgacli.core.ratios import slug
-    from rgacli.core.recipe import describe_method, parallel_ratios
+@app.command()
+def onnx(
+    run: RunArgument = None,
+    checkpoint: CheckpointOption = None,
+    config: ConfigOption = None,
+    which: Annotated[
+        str,
+        typer.Option("--head", help="'ensemble': all heads, folded into one; or a head's ratio (1:9) or its index."),
+    ] = "ensemble",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            metavar="FILE",
+            help="File to write. Default: RUN/export/fold.onnx or RUN/export/HEAD.onnx.",
+            show_default=False,
+        ),
+    ] = None,
+    check: CheckOption = 8,
+    json: JsonOption = False,
+) -> None:
+    """Write an ONNX file that takes an image of any size and gives detections after NMS.
+
+    Of Faster and Cascade R-CNN, with parallel heads or plain; a mask head stays behind. `rgacli predict` and
+    rgacli.load take the file. Needs the packages onnx and onnxruntime (rgacli[onnx]).
+    """
+    target = find_target(run, checkpoint, config, None, "test")
+
+    from rgacli.core.detector import build_detector
+    from rgacli.core.inference import inference_dataset
+    from rgacli.core.onnx_detector import OnnxDetector
+    from rgacli.core.onnx_export import export_onnx
+    from rgacli.core.stock_export import stock_detector
+
+    part = _part(target, which)
+    path = out or target.home / "export" / f"{part.file_name}.onnx"
+    if part.parallel:
+        model = stock_detector(target.cfg, target.checkpoint, part.head).build()
+    else:
+        model = build_detector(target.cfg, target.checkpoint, "cpu")
+    provenance = _provenance(target, part)
+    pipeline = inference_dataset(target.cfg).pipeline
+    export_onnx(model, path, classes=_classes(target), pipeline=pipeline, provenance=provenance)
+    masks = "; its mask head stays behind" if model.roi_head.with_mask else ""
+    say(f"{target.name}: {part}{masks}: {path}")
+    agreed = _check(target, part, OnnxDetector(path, "cpu"), check) if check else None
+    if json:
+        print_json({"onnx": str(path), "provenance": provenance, "check": agreed and asdict(agreed)})
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What of a detector is exported.
+
+    Attributes:
+        variant: As files are named: "1to9", "ensemble".
+        name: As a prediction's key: "1:9", "ensemble".
+        head: The index of the head that is taken alone; None is the detector as a whole.
+        parallel: Whether the detector has parallel heads.
+    """
+
+    variant: str
+    name: str
+    head: int | None
+    parallel: bool
+
+    @property
+    def file_name(self) -> str:
+        """What it is called on disk."""
+        return "fold" if self.parallel and self.head is None else self.variant
+
+    def __str__(self) -> str:
+        return "all heads folded into one" if self.name == "ensemble" else self.name
+
+
+def _part(target: Target, which: str) -> _Part:
+    """What --head means.
+
+    Raises:
+        UsageError: there is no such head, or it is 'all'.
+    """
+    from rgacli.core.detections import variant_names
+    from rgacli.core.recipe import parallel_ratios
+
+    names = variant_names(target.cfg)
+    if which == "all":
+        raise UsageError("--head all: an export is of one head, or of their ensemble.")
+    (variant,) = select_variants(which, names)
+    parallel = bool(parallel_ratios(target.cfg))
+    whole = which == "ensemble" or not parallel
+    return _Part(variant, names[variant], None if whole else list(names).index(variant), parallel)
+
+
+def _export_stock(target: Target, part: _Part, out: Path | None, check: int, json: bool) -> None:
+    from rgacli.core.configs import load_config
+    from rgacli.core.inference import Detector
     from rgacli.core.stock_export import CHECKPOINT, CONFIG, export_stock
-    from rgacli.data.annotations import category_names
-    from rgacli.evaluation.detect import saved_metrics, variant_names
 
-    ratios = parallel_ratios(target.cfg)
-    names = list(variant_names(target.cfg))
-    variant = names[-1 if head is None else head]
-    folder = out or target.home / "export" / ("fold" if head is None else slug(variant))
-    metrics = saved_metrics((target.cfg, target.checkpoint), target.ann_file, target.detections_dir)
-    provenance: dict[str, Any] = {
-        "rgacli": rgacli.__version__,
-        "run": target.name,
-        "checkpoint": target.checkpoint.name,
-        "trained": describe_method(target.cfg),
-        "ratios": [str(ratio) for ratio in ratios],
-        "exported": variant,
-        "metrics": {name: value for name, value in metrics.get(variant, {}).items() if not isnan(value)},
-    }
-    classes = tuple(category_names(target.images).values())
+    folder = out or target.home / "export" / part.file_name
+    provenance = _provenance(target, part)
     export_stock(
         target.cfg,
         target.checkpoint,
         folder,
-        head=head,
-        classes=classes,
+        head=part.head,
+        classes=_classes(target),
         ann_file=target.ann_file,
         provenance=provenance,
     )
-    say(f"{target.name}: {'all heads folded into one' if head is None else variant}; in stock mmdet:")
-    say(f'  init_detector("{folder / CONFIG}", "{folder / CHECKPOINT}")')
+    config, checkpoint = folder / CONFIG, folder / CHECKPOINT
+    say(f"{target.name}: {part}; in stock mmdet:")
+    say(f'  init_detector("{config}", "{checkpoint}")')
+    agreed = _check(target, part, Detector(load_config(str(config)), checkpoint, "cpu"), check) if check else None
     if json:
-        print_json({"config": str(folder / CONFIG), "checkpoint": str(folder / CHECKPOINT), "provenance": provenance})
+        files = {"config": str(config), "checkpoint": str(checkpoint)}
+        print_json({**files, "provenance": provenance, "check": agreed and asdict(agreed)})
+
+
+def _check(target: Target, part: _Part, exported: ImageDetector, limit: int) -> Agreement | None:
+    """Compares what was exported with what it was made from, on images of the test split.
+
+    Returns:
+        None where none of the images is there.
+
+    Raises:
+        RunFailed: they differ.
+    """
+    from rgacli.core.agreement import Agreement, agreement
+    from rgacli.core.inference import Detector
+    from rgacli.data.binding import image_folder
+
+    folder = Path(image_folder(target.dataset))
+    paths = [path for image in target.images["images"] if (path := folder / image["file_name"]).is_file()][:limit]
+    if not paths:
+        say(f"{target.name}: not checked, for none of the test split's images is in {folder}")
+        return None
+    own, agreed = Detector(target.cfg, target.checkpoint, "cpu"), Agreement()
+    with live_progress() as progress:
+        meter = Meter(progress, "checking", len(paths))
+        for number, path in enumerate(paths, start=1):
+            agreed += agreement([exported(path)[exported.heads[-1]]], [own(path)[part.name]])
+            meter.update(number)
+    if not agreed.within(**_TOLERANCE):
+        raise RunFailed(f"{target.name}: what was exported does not detect what {part.name} does: {agreed}.")
+    say(f"{target.name}: checked against {part.name}: {agreed}")
+    return agreed
+
+
+def _provenance(target: Target, part: _Part) -> dict[str, Any]:
+    from rgacli.core.recipe import annealing_config, describe_method, parallel_ratios
+    from rgacli.evaluation.detect import saved_metrics
+
+    metrics = saved_metrics((target.cfg, target.checkpoint), target.ann_file, target.detections_dir)
+    return {
+        "rgacli": rgacli.__version__,
+        "run": target.name,
+        "checkpoint": target.checkpoint.name,
+        "trained": describe_method(target.cfg),
+        "ratios": [str(ratio) for ratio in parallel_ratios(target.cfg)],
+        "lambda0": annealing_config(target.cfg).get("lambda0", 1.0),  # 1 is no RGA
+        "exported": part.name,
+        "metrics": {name: value for name, value in metrics.get(part.variant, {}).items() if not isnan(value)},
+    }
+
+
+def _classes(target: Target) -> tuple[str, ...]:
+    from rgacli.data.annotations import category_names
+
+    return tuple(category_names(target.images).values())

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rgacli.cli.device import DeviceOption, use_device
+from rgacli.cli.device import Device, DeviceOption, use_device
 from rgacli.cli.eval import select_variants
 from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.progress import Meter, live_progress
-from rgacli.cli.target import CheckpointOption, ConfigOption, JsonOption, find_target
+from rgacli.cli.target import ConfigOption, JsonOption, find_target
 from rgacli.errors import DataError, RunFailed, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from mmengine.config import Config
 
     from rgacli.core.detections import Prediction
-    from rgacli.core.inference import Detector
+    from rgacli.core.inference import ImageDetector
     from rgacli.evaluation.predictions import Predictions
 
     Draw = Callable[[np.ndarray, Prediction], np.ndarray]
@@ -43,7 +44,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    checkpoint: CheckpointOption = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to use in a run's place, which need --config unless they lie in their run or export; or an "
+            "ONNX file by `rgacli export onnx`. What is made of FILE.pth goes to FILE.rgacli/.",
+            show_default=False,
+        ),
+    ] = None,
     config: ConfigOption = None,
     out: Annotated[
         Path | None,
@@ -78,18 +86,17 @@ def predict(
     be read is skipped and named; the exit code is then 1, or 2 if nothing could be read.
     """
     use_device(device)
-    target = find_target(run, checkpoint, config, None, "test")
+    source = _find(run, checkpoint, config)
 
     from rgacli.analysis.pictures import annotate, side_by_side
-    from rgacli.core.inference import Detector
     from rgacli.data.media import find_media
 
     paths = find_media(inputs)
-    detector = Detector(target.cfg, target.checkpoint)
+    detector = source.load(device)
     variants = {detector.names[variant]: variant for variant in select_variants(head, detector.names)}
     if panels and len(detector.heads) == 1:
-        raise UsageError(f"--side-by-side: {target.name} has a single head ({detector.heads[0]}).")
-    out = out or target.home / "predictions" / time.strftime("%Y%m%d_%H%M%S")
+        raise UsageError(f"--side-by-side: {source.name} has a single head ({detector.heads[0]}).")
+    out = out or source.home / "predictions" / time.strftime("%Y%m%d_%H%M%S")
     folders = {name: out / variant if head == "all" else out for name, variant in variants.items()}
 
     def draw(name: str) -> Draw:
@@ -106,8 +113,8 @@ def predict(
     if json:
         print_json(
             {
-                "run": target.name,
-                "checkpoint": str(target.checkpoint),
+                "run": source.name,
+                "checkpoint": str(source.weights),
                 "out": str(out),
                 "images": count,
                 "skipped": [str(path) for path in skipped],
@@ -121,14 +128,38 @@ def predict(
             if any(name in part for part in counts.values())
         ]
         columns = {"class": "class", **{part: part for part in folders}}
-        print_table(f"{target.name}: objects found on {count} images, score at least {score:g}", columns, rows)
-    say(f"{target.name}: {target.checkpoint.name}; pictures and predictions.json in {out}")
+        print_table(f"{source.name}: objects found on {count} images, score at least {score:g}", columns, rows)
+    say(f"{source.name}: {source.weights.name}; pictures and predictions.json in {out}")
     if skipped:
         raise RunFailed(f"{len(skipped)} of {len(paths)} inputs could not be read and were skipped.")
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A detector that is not loaded yet: a run's or a checkpoint, or an ONNX file, which has no config."""
+
+    name: str
+    weights: Path
+    home: Path
+    cfg: Config | None = None
+
+    def load(self, device: Device) -> ImageDetector:
+        from rgacli.core.inference import Detector
+        from rgacli.core.onnx_detector import OnnxDetector
+
+        return Detector(self.cfg, self.weights) if self.cfg else OnnxDetector(self.weights, device)
+
+
+def _find(run: str | None, checkpoint: Path | None, config: str | None) -> _Source:
+    """What the options name."""
+    if checkpoint and checkpoint.suffix == ".onnx" and not (run or config):
+        return _Source(checkpoint.stem, checkpoint, checkpoint.with_suffix(".rgacli"))
+    target = find_target(run, checkpoint, config, None, "test")
+    return _Source(target.name, target.checkpoint, target.home, target.cfg)
+
+
 def _predict(
-    detector: Detector,
+    detector: ImageDetector,
     paths: Sequence[Path],
     heads: Sequence[str],
     drawings: Mapping[Path, Draw],
@@ -180,7 +211,7 @@ class _Frame:
     fps: float | None = None
 
 
-def _frames(detector: Detector, paths: Sequence[Path], skipped: list[Path]) -> Iterator[_Frame]:
+def _frames(detector: ImageDetector, paths: Sequence[Path], skipped: list[Path]) -> Iterator[_Frame]:
     """All that can be read, in order; what cannot is told of and joins `skipped`."""
     from rgacli.data.media import is_video, open_video
 

@@ -27,7 +27,8 @@ RunArgument = Annotated[
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(
-        help="Weights to use in a run's place; needs --config. What is made of FILE.pth goes to FILE.rgacli/.",
+        help="Weights to use in a run's place; needs --config unless they lie in their run or export. What is made "
+        "of FILE.pth goes to FILE.rgacli/.",
         show_default=False,
     ),
 ]
@@ -156,10 +157,10 @@ def find_target(run: str | None, checkpoint: Path | None, config: str | None, da
     Raises:
         UsageError: they name nothing usable, or contradict each other.
     """
-    if (config is None) != (checkpoint is None):
-        raise UsageError("--checkpoint and --config go together: weights are read by the config they were trained by.")
+    if config and checkpoint is None:
+        raise UsageError("--config says what a --checkpoint was trained by: give that as well.")
     if checkpoint and run:
-        raise UsageError("give a RUN or --checkpoint with --config, not both.")
+        raise UsageError("give a RUN or --checkpoint, not both.")
     home = runs.find_run(run) if checkpoint is None else None
 
     from rgacli.core.configs import load_config
@@ -171,7 +172,7 @@ def find_target(run: str | None, checkpoint: Path | None, config: str | None, da
     else:
         if not checkpoint.is_file():
             raise UsageError(f"checkpoint {checkpoint} does not exist.")
-        cfg, weights, name = load_config(config), checkpoint, checkpoint.stem
+        cfg, weights, name = load_config(config or str(runs.config_of(checkpoint))), checkpoint, checkpoint.stem
         folder = checkpoint.with_suffix(".rgacli")  # its own: checkpoints of many models may lie in one folder
     if split == TEST_DEV:
         trained_on = Path(annotation_file(dataset_config(cfg.test_dataloader))).parent.parent

@@ -1,9 +1,10 @@
-"""A trained detector that takes images: what `rgacli.load` returns and `rgacli predict` runs."""
+"""Trained detectors that take images: what `rgacli.load` returns and `rgacli predict` runs."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, overload
@@ -23,31 +24,18 @@ ImageSource = np.ndarray | str | Path
 """Pixels (H, W, 3) of uint8 in OpenCV's order, which is BGR; or an image file."""
 
 
-class Detector:
-    """A trained detector. Images go through the config's own test pipeline.
+class ImageDetector(ABC):
+    """A trained detector, whatever runs it: a callable on images.
 
     Args:
-        cfg: The detector's config, with a `test_dataloader` that says how images are prepared.
-        checkpoint: Its weights.
-        device: As torch names them ("cpu", "cuda:1"); "auto" is mmengine's choice, CUDA where there is one.
-
-    Attributes:
         names: Variant as files are named -> head as it is called: {"1to1": "1:1", …, "ensemble": "ensemble"}.
         classes: Class names, by label.
-
-    Raises:
-        UsageError: the config or the checkpoint cannot be used, or there is no such device.
+        pipeline: Configs of mmdet's transforms, from an image file to the detector's input.
     """
 
-    def __init__(self, cfg: Config, checkpoint: Path, device: str = "auto") -> None:
-        cfg = copy.deepcopy(cfg)
-        if parallel_ratios(cfg):
-            cfg.model.roi_head.keep_heads = True
-        self.names = variant_names(cfg)
-        dataset = _dataset(cfg)
-        self.model = build_detector(cfg, checkpoint, None if device == "auto" else device)
-        self.classes = tuple(DATASETS.build({**dataset, "lazy_init": True}).metainfo["classes"])
-        loading, *steps = dataset.pipeline
+    def __init__(self, names: Mapping[str, str], classes: Sequence[str], pipeline: Sequence[Mapping[str, Any]]) -> None:
+        self.names, self.classes = dict(names), tuple(classes)
+        loading, *steps = pipeline
         self._load = TRANSFORMS.build({**loading, "to_float32": False})
         self._prepare = Compose([{**loading, "type": "mmdet.LoadImageFromNDArray"}, *steps])
 
@@ -95,16 +83,41 @@ class Detector:
             return self([images], batch_size)[0]
         found: list[Prediction] = []
         for start in range(0, len(images), batch_size):
-            found += self._predict([self._packed(image) for image in images[start : start + batch_size]])
+            found += self._detect([self._packed(image) for image in images[start : start + batch_size]])
         return found
 
     def _packed(self, image: ImageSource) -> dict[str, Any]:
-        """An image through the test pipeline."""
+        """An image through the pipeline: `inputs` (3, H, W) uint8 and a data sample."""
         pixels = _checked(image) if isinstance(image, np.ndarray) else self.read(image)
         return self._prepare({"img": pixels, "img_id": 0})
 
+    @abstractmethod
+    def _detect(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
+        """What is found on prepared images, each by itself."""
+
+
+class Detector(ImageDetector):
+    """A detector with a config and a checkpoint. Images go through the config's own test pipeline.
+
+    Args:
+        cfg: The detector's config, with a `test_dataloader` that says how images are prepared.
+        checkpoint: Its weights.
+        device: As torch names them ("cpu", "cuda:1"); "auto" is mmengine's choice, CUDA where there is one.
+
+    Raises:
+        UsageError: the config or the checkpoint cannot be used, or there is no such device.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: Path, device: str = "auto") -> None:
+        cfg = copy.deepcopy(cfg)
+        if parallel_ratios(cfg):
+            cfg.model.roi_head.keep_heads = True
+        dataset = inference_dataset(cfg)
+        self.model = build_detector(cfg, checkpoint, None if device == "auto" else device)
+        super().__init__(variant_names(cfg), _class_names(dataset), dataset.pipeline)
+
     @torch.no_grad()
-    def _predict(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
+    def _detect(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
         def size(index: int) -> tuple[int, ...]:
             return tuple(packed[index]["inputs"].shape)
 
@@ -131,7 +144,12 @@ class Detector:
         return prediction
 
 
-def _dataset(cfg: Config) -> Any:
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    """The classes of a dataset config, by label: its own, or those that mmdet gives its type."""
+    return tuple(DATASETS.build({**dataset, "lazy_init": True}).metainfo["classes"])
+
+
+def inference_dataset(cfg: Config) -> Any:
     """The dataset inside the test dataloader's wrappers: it has the pipeline and the class names."""
     if not cfg.get("test_dataloader"):
         raise UsageError("the config has no test_dataloader, which says how images are prepared.")

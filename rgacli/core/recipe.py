@@ -58,8 +58,7 @@ def apply_method(
             raise UsageError(f"{obstacle}; leave out --prm, --ratios and --sampling to train it with RGA alone.")
         wants_prm = False
     hooks = cfg.get("custom_hooks") or []
-    own = next((hook for hook in hooks if hook.type == _HOOK), {})
-    annealing = [_annealing(own, lambda0, anneal)] if wants_rga else []
+    annealing = [_annealing(annealing_config(cfg), lambda0, anneal)] if wants_rga else []
     if wants_prm:
         _set_parallel(model, ratios, sampling)
     elif prm is False:
@@ -89,6 +88,11 @@ def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
     return _flat((cfg.model.get("roi_head") or {}).get("bbox_head") or [])
 
 
+def annealing_config(cfg: Config) -> dict[str, Any]:
+    """The config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
+    return next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
+
+
 def describe_method(cfg: Config) -> str:
     """What a config trains, in a line: "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"."""
     ratios = parallel_ratios(cfg)
@@ -98,8 +102,8 @@ def describe_method(cfg: Config) -> str:
         heads = f"{len(ratios)} R-CNN head{'s' * (len(ratios) > 1)} at {names} ({sampling} sampling)"
     else:
         heads = f"{_plain((cfg.model.get('roi_head') or cfg.model).type)} as the config has it, no PRM"
-    hook = next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), None)
-    return heads + (f", λ0 {hook.lambda0:g} ({hook.anneal})" if hook else ", no RGA")
+    hook = annealing_config(cfg)
+    return heads + (f", λ0 {hook['lambda0']:g} ({hook['anneal']})" if hook else ", no RGA")
 
 
 def add_imports(cfg: Config, *modules: str) -> None:

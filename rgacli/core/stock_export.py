@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
+from torch import Tensor, nn
 
 from rgacli.core.detector import build_detector
 from rgacli.core.folding import fold_bbox_heads, folded_width
@@ -49,10 +50,45 @@ def export_stock(
     Raises:
         UsageError: the detector has no parallel heads, or they do not fold.
     """
+    stock = stock_detector(cfg, checkpoint, head)
+    written = Config({key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg})
+    masks = bool(stock.model.roi_head.get("mask_head"))
+    written.test_evaluator = dict(type="CocoMetric", ann_file=ann_file, metric=["bbox"] + ["segm"] * masks)
+    written.visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
+    written.model = stock.model
+    written.provenance = dict(provenance)
+    meta = dict(dataset_meta=dict(classes=tuple(classes)), provenance=dict(provenance))
+    write_text(out_dir / CONFIG, written.pretty_text)
+    with replacing(out_dir / CHECKPOINT) as temporary:
+        torch.save(dict(state_dict=stock.weights, meta=meta), temporary)
+
+
+class StockDetector(NamedTuple):
+    """A detector of mmdet's own classes: its model's config and its weights, which fit each other."""
+
+    model: ConfigDict
+    weights: dict[str, Tensor]
+
+    def build(self) -> nn.Module:
+        """The detector, in eval mode on the CPU."""
+        model = MODELS.build(copy.deepcopy(self.model))
+        model.load_state_dict(self.weights)  # strictly: nothing missing, nothing left
+        return model.eval()
+
+
+def stock_detector(cfg: Config, checkpoint: Path, head: int | None = None) -> StockDetector:
+    """A detector of mmdet's own classes that detects what ours does.
+
+    Args:
+        cfg, checkpoint, head: As for `export_stock`.
+
+    Raises:
+        UsageError: as `export_stock`.
+    """
     ratios = parallel_ratios(cfg)
     if not ratios:
         raise UsageError(f"{cfg.model.type} has no parallel heads: it is a stock detector already.")
-    model = build_detector(cfg, checkpoint).cpu()
+    model = build_detector(cfg, checkpoint, "cpu")
     cascade = isinstance(model.roi_head, CascadeRoIHead)
     stages = list(model.roi_head.bbox_head) if cascade else [model.roi_head.bbox_head]
     chosen = box_head_index(ratios) if head is None else head
@@ -61,18 +97,10 @@ def export_stock(
         own = fold_bbox_heads(heads, chosen) if head is None else heads[chosen].state_dict()
         prefix = f"{_BBOX_HEAD}{stage}." if cascade else _BBOX_HEAD
         weights |= {prefix + name: value for name, value in own.items()}
-
-    stock = Config({key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg})
-    stock.test_evaluator = dict(type="CocoMetric", ann_file=ann_file, metric=["bbox"] + ["segm"] * model.with_mask)
-    stock.visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
     widths = [folded_width(heads) if head is None else None for heads in stages]
-    stock.model = _stock_model(cfg.model, chosen, widths)
-    stock.provenance = dict(provenance)
-    MODELS.build(copy.deepcopy(stock.model)).load_state_dict(weights)  # strictly: nothing missing, nothing left
-    meta = dict(dataset_meta=dict(classes=tuple(classes)), provenance=dict(provenance))
-    write_text(out_dir / CONFIG, stock.pretty_text)
-    with replacing(out_dir / CHECKPOINT) as temporary:
-        torch.save(dict(state_dict=weights, meta=meta), temporary)
+    stock = StockDetector(_stock_model(cfg.model, chosen, widths), weights)
+    stock.build()  # fails here rather than where it is loaded
+    return stock
 
 
 def _stock_model(model: ConfigDict, chosen: int, widths: Sequence[int | None]) -> ConfigDict:

@@ -71,6 +71,16 @@ def run(folder, trained) -> Path:
 
 
 @pytest.fixture
+def finding(run) -> Path:
+    """The same, which reports whatever it finds, however unsure of it."""
+    config = run / "config.py"
+    text = config.read_text()
+    assert text.count("score_thr=0.05") == 1
+    config.write_text(text.replace("score_thr=0.05", "score_thr=0.0"))
+    return run
+
+
+@pytest.fixture
 def near_misses(monkeypatch, dataset) -> None:
     """Has detectors find each object of the test split a few pixels off, at a random score: AP between 0 and 1."""
     import numpy as np

@@ -1,8 +1,11 @@
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+import rgacli
 from rgacli.core.checkpoints import read_checkpoint
 from tests.cli.commands import error_line, invoke
 
@@ -43,16 +46,81 @@ def test_the_files_stand_on_their_own_and_tell_where_they_come_from(run):
     assert meta["dataset_meta"]["classes"][0] == "disc"
 
 
+# --- ONNX
+
+
+def predicted(*arguments):
+    """The detections that `rgacli predict` leaves."""
+    result = invoke("predict", *arguments, "--score", 0, "--out", "found")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(Path("found/predictions.json").read_text())["annotations"]
+
+
+@pytest.mark.parametrize(("which", "file"), [("ensemble", "fold.onnx"), ("1:9", "1to9.onnx"), ("0", "1to1.onnx")])
+def test_an_onnx_file_predicts_as_its_run_does(finding, dataset, which, file):
+    images = dataset / "images/test"
+    result = invoke("export", "onnx", "base", "--head", which, "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["onnx"] == f"runs/base/export/{file}"
+    assert told["check"]["images"] == 4
+    assert told["check"]["detections"] > 5
+    expected = predicted(images, "--run", "base", "--head", which)
+    found = predicted(images, "--checkpoint", told["onnx"])
+    assert len(found) == len(expected) > 5
+    of_classes, expected_of_classes = (
+        Counter((e["image_id"], e["category_id"]) for e in own) for own in (found, expected)
+    )
+    assert of_classes == expected_of_classes
+    assert rgacli.load(told["onnx"], device="cpu").heads == ("detector",)
+
+
+def test_a_detector_without_parallel_heads_is_exported_as_it_is(finding):
+    assert invoke("export", "fold", "base").exit_code == 0
+    result = invoke("export", "onnx", "runs/base/export/fold", "--out", "mine.onnx", "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["onnx"] == "mine.onnx"
+    assert told["check"]["detections"] > 5
+    assert told["provenance"]["exported"] == "detector"
+
+
+@pytest.mark.parametrize("command", ["fold", "onnx"])
+def test_a_check_that_fails_fails_the_command(finding, command, monkeypatch):
+    from rgacli.core.agreement import Agreement
+
+    monkeypatch.setattr(Agreement, "__add__", lambda self, other: Agreement(1, 1, boxes=0.5))
+    result = invoke("export", command, "base")
+    assert result.exit_code == 1
+    assert "what was exported does not detect what ensemble does: 1 image" in error_line(result.stderr)
+    assert invoke("export", command, "base", "--check", 0).exit_code == 0
+
+
+def test_without_images_there_is_no_check(run, monkeypatch):
+    monkeypatch.setattr("rgacli.data.binding.image_folder", lambda dataset: "gone")
+    result = invoke("export", "fold", "base", "--json")
+    assert result.exit_code == 0
+    assert "not checked, for none of the test split's images is in" in result.stderr
+    assert json.loads(result.stdout)["check"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (("onnx", "base", "--head", "all"), "of one head, or of their ensemble"),
+        (("onnx", "base", "--head", "1:5"), "--head 1:5: this detector has 1:1, 1:9"),
         (("head", "base", "--head", "ensemble"), "`rgacli export fold` exports the ensemble"),
-        (("head", "base", "--head", "all"), "this exports one head"),
+        (("head", "base", "--head", "all"), "of one head, or of their ensemble"),
         (("head", "base", "--head", "1:5"), "--head 1:5: this detector has 1:1, 1:9"),
+        (
+            ("head", "runs/base/stock", "--head", "0"),
+            "FasterRCNN has no parallel heads: it is a stock detector already",
+        ),
         (("fold", "gone"), "no run 'gone'"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_line(run, arguments, complaint):
+    assert invoke("export", "fold", "base", "--out", "runs/base/stock", "--check", 0).exit_code == 0
     result = invoke("export", *arguments)
     assert result.exit_code == 2
     assert complaint in error_line(result.stderr)

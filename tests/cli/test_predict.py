@@ -15,12 +15,8 @@ HEADS = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}
 
 
 @pytest.fixture
-def images(run, dataset):
-    """The folder of the test split's images, beside a run that finds something on them, however unsure of it."""
-    config = run / "config.py"
-    text = config.read_text()
-    assert text.count("score_thr=0.05") == 1
-    config.write_text(text.replace("score_thr=0.05", "score_thr=0.0"))
+def images(finding, dataset):
+    """The folder of the test split's images, beside a run that finds something on them."""
     return Path(shutil.copytree(dataset / "images/test", "photos"))
 
 
@@ -197,7 +193,7 @@ def test_nothing_readable_is_an_error_that_leaves_nothing(images):
         (("photos", "--run", "gone"), "no run 'gone'"),
         (("photos", "--head", "1:5"), "--head 1:5: this detector has 1:1, 1:9"),
         (("photos", "--out", "photos"), "would overwrite photos/000001.jpg"),
-        (("photos", "--checkpoint", "gone.pth"), "--checkpoint and --config go together"),
+        (("photos", "--checkpoint", "gone.pth"), "checkpoint gone.pth does not exist"),
         (("photos", "--run", "runs/base/export/fold", "--side-by-side"), "fold has a single head (detector)"),
     ],
 )

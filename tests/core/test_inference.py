@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from PIL import ExifTags, Image
 
 from rgacli.core.detections import Detections
@@ -13,27 +12,13 @@ from rgacli.core.recipe import apply_method
 from rgacli.data.binding import use_dataset
 from rgacli.data.layout import find_dataset
 from rgacli.errors import DataError, UsageError
-from tests.core import families, tiny
-
-
-def pixels(height=48, width=64, seed=0):
-    """Random blocks of colour: uint8 BGR."""
-    small = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
-    return small.repeat(8, axis=0).repeat(8, axis=1)
-
-
-def save(model, path):
-    """A checkpoint of the config's model with random weights under which it finds something."""
-    torch.save({"state_dict": tiny.scramble(tiny.build(model)).state_dict()}, path)
-    return path
+from tests.core import families, inferring, tiny
+from tests.core.inferring import pixels, save
 
 
 @pytest.fixture(scope="module")
 def cfg(finished_run):
-    """The finished run's config, without the threshold below which nothing is found."""
-    cfg = Config.fromfile(finished_run / "config.py")
-    cfg.model.test_cfg.rcnn.score_thr = 0.0
-    return cfg
+    return inferring.config(finished_run)
 
 
 @pytest.fixture(scope="module")
