@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rgacli.cli.output import print_json, print_table, say
+from rgacli.cli.progress import counted
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
     from rgacli.data.check import Problem, SplitReport
     from rgacli.data.crowdhuman import Report
     from rgacli.data.layout import Split
-    from rgacli.data.progress import Progress
 
 SHOWN = 20  # lines of a kind; --json has them all
 
@@ -46,7 +45,7 @@ def synth(
     from rgacli.data.synthetic import write_dataset
 
     sizes = {"train": train, "val": val, "test": test}
-    with _progress("drawing") as progress:
+    with counted("drawing") as progress:
         write_dataset(
             folder, sizes=sizes, image_size=_parse_size(size), seed=seed, max_objects=max_objects, progress=progress
         )
@@ -88,7 +87,7 @@ def check(
     from rgacli.data.synthetic import embedded_dataset
 
     if folder is None:
-        with _progress("drawing the embedded dataset") as progress:
+        with counted("drawing the embedded dataset") as progress:
             folder = embedded_dataset(progress=progress)
     annotations = {"train": train_ann, "val": val_ann, "test": test_ann}
     images = {"train": train_images, "val": val_images, "test": test_images}
@@ -96,7 +95,7 @@ def check(
         if split and name not in split and (annotations[name] or images[name]):
             raise UsageError(f"files of {name} are named, which --split leaves out: add --split {name}.")
     splits = find_splits(folder, splits=split, annotations=annotations, images=images)
-    with _progress("decoding") as progress:
+    with counted("decoding") as progress:
         reports = check_dataset(splits, progress=progress)
 
     severities = Counter(problem.severity for report in reports.values() for problem in report.problems)
@@ -139,7 +138,7 @@ def crowdhuman(
     """
     from rgacli.data.crowdhuman import prepare
 
-    with _progress("preparing") as progress:
+    with counted("preparing") as progress:
         reports = prepare(folder, splits=split, progress=progress)
     problems = sum(len(report.problems) for report in reports.values())
     if as_json:
@@ -171,25 +170,6 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise UsageError(f"--size {text}: not a width and a height, such as 160x128")
     return int(match[1]), int(match[2])
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Progress]:
-    """Shows how many of some images are done, a split at a time or all at once."""
-    from rgacli.cli.progress import Meter, live_progress
-
-    with live_progress() as live:
-        meter = None
-
-        def show(done: int, total: int) -> None:
-            nonlocal meter
-            meter = meter or Meter(live, title, total)
-            meter.update(done)
-            if done == total:
-                meter.close()
-                meter = None  # the next split has its own
-
-        yield show
 
 
 def _as_json(

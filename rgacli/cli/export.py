@@ -12,7 +12,7 @@ import typer
 import rgacli
 from rgacli.cli.eval import select_variants
 from rgacli.cli.output import print_json, say
-from rgacli.cli.progress import Meter, live_progress
+from rgacli.cli.progress import counted
 from rgacli.cli.target import CheckpointOption, ConfigOption, JsonOption, RunArgument, find_target
 from rgacli.errors import RunFailed, UsageError
 
@@ -219,11 +219,10 @@ def _check(target: Target, part: _Part, exported: ImageDetector, limit: int) -> 
         say(f"{target.name}: not checked, for none of the test split's images is in {folder}")
         return None
     own, agreed = Detector(target.cfg, target.checkpoint, "cpu"), Agreement()
-    with live_progress() as progress:
-        meter = Meter(progress, "checking", len(paths))
+    with counted("checking") as progress:
         for number, path in enumerate(paths, start=1):
             agreed += agreement([exported(path)[exported.heads[-1]]], [own(path)[part.name]])
-            meter.update(number)
+            progress(number, len(paths))
     if not agreed.within(**_TOLERANCE):
         raise RunFailed(f"{target.name}: what was exported does not detect what {part.name} does: {agreed}.")
     say(f"{target.name}: checked against {part.name}: {agreed}")

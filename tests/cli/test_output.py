@@ -72,11 +72,26 @@ def test_without_a_terminal_a_line_comes_now_and_then_and_at_the_end(capsys, clo
     assert lines[0] == "work  5/30  0.50/s  ETA 0:00:50  note 5"
 
 
-def test_a_resumed_jobs_rate_is_that_of_what_it_did_itself(capsys, clock):
+def test_a_rate_is_that_since_the_first_update(capsys, clock):
+    """Not that of a resumed job's earlier part, nor of warming up."""
     meter = Meter(None, "work", 100)
-    clock.now += 10
-    meter.update(91)
-    assert capsys.readouterr().err == "work  91/100  0.10/s  ETA 0:01:30\n"
+    for done in (88, 90):
+        clock.now += 10
+        meter.update(done)
+    assert capsys.readouterr().err == "work  88/100\nwork  90/100  0.20/s  ETA 0:00:50\n"
+
+
+def test_one_update_tells_no_rate(capsys, clock):
+    Meter(None, "work", 4).update(4)
+    assert capsys.readouterr().err == "work  4/4\n"
+
+
+def test_a_job_that_outgrows_its_total_has_no_time_left(capsys, clock):
+    meter = Meter(None, "work", 2)
+    for done in (2, 3):
+        clock.now += 10
+        meter.update(done)
+    assert capsys.readouterr().err.splitlines()[1] == "work  3/2  0.10/s  ETA 0:00:00"
 
 
 def test_choosing_the_cpu_hides_the_gpus(monkeypatch):
