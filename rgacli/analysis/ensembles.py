@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rgacli.analysis import figures
+from rgacli.data.progress import Progress
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin
@@ -31,7 +32,13 @@ class Row(NamedTuple):
 
 
 def collect(
-    evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin], reference: str, *, bootstrap: int = 200, seed: int = 0
+    evaluations: Mapping[str, Evaluation],
+    bins: Sequence[GTBin],
+    reference: str,
+    *,
+    bootstrap: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[Row]:
     """One row per evaluation.
 
@@ -41,6 +48,7 @@ def collect(
         reference: The name that the others are compared with.
         bootstrap: Samples of images behind the intervals.
         seed: Of the resampling.
+        progress: Told of each row.
     """
     rows = []
     for name, evaluation in evaluations.items():
@@ -50,10 +58,12 @@ def collect(
         metrics = (evaluation.overall[key] for key in ("AP", "AP50", "AP75"))
         by_bin = {label: found["AP"] for label, found in evaluation.by_bin(bins).items()}
         rows.append(Row(name, *metrics, by_bin, *gain))
+        if progress:
+            progress(len(rows), len(evaluations))
     return rows
 
 
-def plot(rows: Sequence[Row], reference: str, path: Path | str) -> None:
+def plot(rows: Sequence[Row], reference: str, images: Mapping[str, int], path: Path | str) -> None:
     """Draws the differences to the reference with their intervals, and beside them AP on all images and on each bin.
 
     Bins without objects are left out.
@@ -61,6 +71,7 @@ def plot(rows: Sequence[Row], reference: str, path: Path | str) -> None:
     Args:
         rows: As `collect` returns them.
         reference: A dashed line shows its AP.
+        images: Bin label -> number of its images, for the titles.
         path: The PNG; the rows are saved as CSV beside it.
 
     Raises:
@@ -70,7 +81,8 @@ def plot(rows: Sequence[Row], reference: str, path: Path | str) -> None:
         raise UsageError("nothing to draw: no image has objects.")
     panels = {"all images": {row.name: row.AP for row in rows}}
     for label in rows[0].bins:
-        panels[f"{label} objects"] = {row.name: row.bins[label] for row in rows}
+        count = f"({images[label]} {'image' if images[label] == 1 else 'images'})"
+        panels[f"{label} objects\n{count}"] = {row.name: row.bins[label] for row in rows}
     panels = {title: values for title, values in panels.items() if not all(map(math.isnan, values.values()))}
     height = 1.0 + 0.3 * len(rows)
     figure, [axes] = figures.canvas(1, 1 + len(panels), panel=(2.6, height), sharey=True)
@@ -80,9 +92,10 @@ def plot(rows: Sequence[Row], reference: str, path: Path | str) -> None:
         if row.difference is not None:
             gained.hlines(place, 100 * row.difference_low, 100 * row.difference_high, color=figures.PALETTE[0])
             gained.plot(100 * row.difference, place, "o", color=figures.PALETTE[0])
-    gained.set_yticks(range(len(rows)), [row.name for row in rows], parse_math=False)  # a name may hold a "$"
+    names = [figures.abbreviated(row.name) for row in rows]
+    gained.set_yticks(range(len(rows)), names, parse_math=False)  # a name may hold a "$"
     gained.invert_yaxis()
-    gained.set_xlabel(f"AP less that of {reference} (points)\n95 % interval", parse_math=False)
+    gained.set_xlabel(f"AP less that of {figures.abbreviated(reference)} (points)\n95 % interval", parse_math=False)
     for axis, (title, values) in zip(others, panels.items(), strict=True):
         axis.plot([100 * value for value in values.values()], range(len(rows)), "o", color=figures.PALETTE[1])
         axis.axvline(100 * values[reference], color="0.4", linewidth=1, linestyle="--")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,26 @@ def canvas(rows: int, columns: int, *, panel: tuple[float, float], **options: An
         axis.grid(axis="y", color="0.9", linewidth=0.8)
         axis.set_axisbelow(True)
     return figure, axes
+
+
+def abbreviated(name: str) -> str:
+    """A name as an axis has room for; the CSV has it whole."""
+    return name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}"
+
+
+def require_place(path: Path) -> None:
+    """Sees to it that a figure can be saved at `path`, before long work that would be lost without; makes nothing.
+
+    Raises:
+        OSError: it cannot.
+    """
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, "it is no folder", str(folder))
+    if path.is_dir():
+        raise FileExistsError(errno.EEXIST, "it is a folder", str(path))
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) -> None:

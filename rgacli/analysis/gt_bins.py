@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rgacli.analysis import figures
+from rgacli.data.progress import Progress
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate, interval
 from rgacli.evaluation.gt_bins import GTBin, assign
@@ -45,6 +46,7 @@ def collect(
     *,
     bootstrap: int = 200,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[Row]:
     """Evaluates every set of detections on all images and on every bin.
 
@@ -55,12 +57,13 @@ def collect(
         bins: Bins that do not overlap.
         bootstrap: Samples behind AP's 95 % interval (`coco_metrics.interval`); fewer than 2 leave the intervals NaN.
         seed: Of the resampling.
+        progress: Told of each set of detections.
 
     Returns:
         Per name a row for "all" images, then one per bin; objects are non-crowd boxes.
     """
     rows = []
-    for name, detections in results.items():
+    for done, (name, detections) in enumerate(results.items(), start=1):
         evaluation = evaluate(annotations, detections)
         counts = evaluation.gt_counts
         groups = {ALL: list(counts), **assign(counts, bins)}
@@ -71,6 +74,8 @@ def collect(
             rows.append(
                 Row(name, label, len(images), sum(counts[image] for image in images), ap, ap50, ap75, low, high)
             )
+        if progress:
+            progress(done, len(results))
     return rows
 
 
@@ -107,7 +112,7 @@ def plot(rows: Sequence[Row], path: Path | str) -> None:
     if len(runs) > 1:
         for run, color in _colored(runs):
             if run:
-                axes[0, 0].plot([], [], color=color, linewidth=3, label=run)
+                axes[0, 0].plot([], [], color=color, linewidth=3, label=figures.abbreviated(run))
         for text in figure.legend(loc="outside upper center", ncols=columns, frameon=False).get_texts():
             text.set_parse_math(False)
     figures.save(figure, path, [row._asdict() for row in drawn])
@@ -138,7 +143,8 @@ def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Seque
     subset = "all images" if label == ALL else "1 object" if label == "1" else f"{label} objects"
     axis.set_title(f"{subset}\n({images} {'image' if images == 1 else 'images'})", fontsize="medium")
     axis.set_xlim(-0.5, len(heads) - 0.5)
-    axis.set_xticks(range(len(heads)), heads, parse_math=False)  # users' names may hold a "$", which starts a formula
+    names = [figures.abbreviated(head) for head in heads]
+    axis.set_xticks(range(len(heads)), names, parse_math=False)  # users' names may hold a "$", which starts a formula
     axis.tick_params(axis="x", labelsize="small")
     if max(map(len, heads)) > len(ENSEMBLE):
         axis.tick_params(axis="x", rotation=35)

@@ -12,6 +12,7 @@ import typer
 
 from rgacli.cli.device import DeviceOption, use_device
 from rgacli.cli.output import print_json, print_table, say
+from rgacli.cli.progress import Meter, counted, live_progress
 from rgacli.cli.target import (
     CheckpointOption,
     ConfigOption,
@@ -42,7 +43,8 @@ OutOption = Annotated[
     Path | None,
     typer.Option(
         file_okay=False,
-        help="Folder of the figure and its CSV. Default: RUN/figures/SPLIT; figures/ for several runs or --results.",
+        help="Folder of the figure and its CSV. Default: RUN/figures/SPLIT; figures/SPLIT for several runs, figures/ "
+        "for --results.",
         show_default=False,
     ),
 ]
@@ -85,18 +87,21 @@ def gt_bins(
             raise UsageError(
                 "--results stand alone: leave out runs, --checkpoint, --config, --data, --split and --device."
             )
-        truth, detections, figures = *_read_results(results, annotations), Path("figures")
+        truth, detections, figures = *read_results(results, annotations), Path("figures")
     elif annotations:
         raise UsageError("--annotations goes with --results NAME=FILE; a run's dataset is named by --data.")
     else:
         use_device(device)
         truth, detections, figures = _run_detections(runs or [None], checkpoint, config, data, split)
 
+    from rgacli.analysis.figures import require_place
     from rgacli.analysis.gt_bins import collect, plot, split_name
 
     shown_bins = own_bins or default_bins(truth)
-    rows = collect(truth, detections, shown_bins, bootstrap=bootstrap)
     figure = (out or figures) / "gt_bins.png"
+    require_place(figure)
+    with counted("comparing") as progress:
+        rows = collect(truth, detections, shown_bins, bootstrap=bootstrap, progress=progress)
     plot(rows, figure)
     say(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
     table = [row._asdict() for row in rows]
@@ -136,12 +141,16 @@ def proposals(
     use_device(device)
     target = find_target(run, checkpoint, config, data, split)
 
+    from rgacli.analysis.figures import require_place
     from rgacli.analysis.proposals import plot, table
+    from rgacli.core.recipe import require_rpn
 
     shown_bins = own_bins or default_bins(target.annotations)
+    require_rpn(target.cfg)
+    figure = (out or target.figures) / "proposals.png"
+    require_place(figure)
     records = _proposal_records(target)
     rows = [dict(row) if isinstance(row, dict) else row._asdict() for row in table(records, shown_bins)]
-    figure = (out or target.figures) / "proposals.png"
     plot(records, shown_bins, figure)
     say(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
     if json:
@@ -157,7 +166,14 @@ def _text(bins: Sequence[GTBin]) -> str:
     return ",".join(gt_bin.label for gt_bin in bins)
 
 
-def _read_results(results: list[str], annotations: Path | None) -> tuple[dict, dict[str, list[dict]]]:
+def read_results(
+    results: Sequence[str], annotations: Path | None, *, probabilities: bool = False
+) -> tuple[dict, dict[str, list[dict]]]:
+    """Ground truth, and name -> detections, of --results and --annotations.
+
+    Raises:
+        UsageError, DataError: an option or a file is malformed; scores are to be probabilities and are not.
+    """
     from rgacli.data.annotations import load_annotations
     from rgacli.evaluation.results import load_results
 
@@ -171,7 +187,7 @@ def _read_results(results: list[str], annotations: Path | None) -> tuple[dict, d
             raise UsageError(f"--results {result} is not of the form NAME=FILE.")
         if name in found:
             raise UsageError(f"--results: the name {name} stands twice.")
-        found[name] = load_results(Path(file), truth)
+        found[name] = load_results(Path(file), truth, probabilities=probabilities)
     return truth, found
 
 
@@ -194,7 +210,8 @@ def _run_detections(
     for target, prefix in zip(targets, _prefixes(targets), strict=True):
         names = variant_names(target.cfg)
         found |= {prefix + names[variant]: detections for variant, detections in target.detections().items()}
-    return targets[0].annotations, found, targets[0].figures if len(targets) == 1 else Path("figures")
+    figures = targets[0].figures if len(targets) == 1 else Path("figures") / targets[0].detections_dir.name
+    return targets[0].annotations, found, figures
 
 
 def _prefixes(targets: list[Target]) -> list[str]:
@@ -213,13 +230,10 @@ def _proposal_records(target: Target) -> list[dict[str, Any]]:
     import torch
     from mmengine.runner import Runner
 
-    from rgacli.cli.progress import Meter, live_progress
     from rgacli.core.detector import build_detector, count_positive_proposals
-    from rgacli.core.recipe import require_rpn
     from rgacli.core.training import quiet_stdout
     from rgacli.evaluation.detect import split_dataloader
 
-    require_rpn(target.cfg)
     annotations = target.annotations
     boxes: dict[int, list] = {image["id"]: [] for image in annotations["images"]}
     for entry in annotations["annotations"]:

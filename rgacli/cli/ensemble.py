@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from math import isnan
 from pathlib import Path
@@ -14,6 +14,7 @@ from rgacli.cli.analyze import BinsOption
 from rgacli.cli.device import DeviceOption, use_device
 from rgacli.cli.ensemble_sources import AVERAGE, METHODS, Costs, Heads, Results, Source, find_source
 from rgacli.cli.output import print_json, print_table, say
+from rgacli.cli.progress import counted
 from rgacli.cli.target import DataOption, JsonOption, SplitName, SplitOption
 from rgacli.errors import UsageError
 
@@ -39,7 +40,7 @@ ResultsOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=FILE",
-        help="Combine COCO results files of any framework. Repeatable; needs --annotations.",
+        help="Combine COCO results files of any framework, with scores in [0, 1]. Repeatable; needs --annotations.",
         show_default=False,
     ),
 ]
@@ -49,7 +50,8 @@ AnnotationsOption = Annotated[
 CalibrateOption = Annotated[
     SplitName | None,
     typer.Option(
-        help="The split that dispatch is calibrated on. Default: val, or train where val is evaluated.",
+        help="The split that dispatch is calibrated on. Default: val, or train where val is evaluated and train has "
+        "no more than 5000 images.",
         show_default=False,
     ),
 ]
@@ -68,6 +70,8 @@ ConfigsOption = Annotated[
         show_default=False,
     ),
 ]
+_TIMED = 20
+
 BootstrapOption = Annotated[int, typer.Option(min=2, help="Bootstrap samples of images behind each interval.")]
 TimedOption = Annotated[int, typer.Option(min=0, help="Images to time each method on; 0: none.")]
 OutOption = Annotated[
@@ -93,7 +97,7 @@ def ensemble(
     data: DataOption = None,
     split: SplitOption = "test",
     bootstrap: BootstrapOption = 200,
-    timed: TimedOption = 20,
+    timed: TimedOption = _TIMED,
     out: OutOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -108,27 +112,35 @@ def ensemble(
     Of several runs, the first one's RPN feeds the R-CNN modules of all for the averages. The detections of each method
     are saved as COCO results beside the heads'.
     """
-    from rgacli.evaluation.gt_bins import default_bins, parse_bins
+    from rgacli.evaluation.gt_bins import assign, default_bins, parse_bins
 
     own_bins = None if bins is None else parse_bins(bins)
     if results:
-        if runs or checkpoint or config or data or calibrate:
-            raise UsageError("--results stand alone: leave out runs, --checkpoint, --config, --data and --calibrate.")
-        if annotations is None:
-            raise UsageError("--results needs --annotations FILE, the COCO annotations they were made for.")
+        detecting = runs or checkpoint or config or data or calibrate or split != "test" or device != "auto"
+        if detecting or timed not in (0, _TIMED):
+            raise UsageError(
+                "--results stand alone: leave out runs, --checkpoint, --config, --data, --split, --calibrate, --timed "
+                "and --device."
+            )
         source: Source = Results(results, annotations)
     elif annotations:
         raise UsageError("--annotations goes with --results NAME=FILE; a run's dataset is named by --data.")
+    elif calibrate and method and MethodChoice.dispatch not in method:
+        raise UsageError("--calibrate goes with --method dispatch.")
     else:
         use_device(device)
         source = find_source(runs, checkpoint, config, data, split, calibrate)
 
     from rgacli.analysis.ensembles import collect, plot
+    from rgacli.analysis.figures import require_place
+    from rgacli.data.annotations import gt_counts
     from rgacli.evaluation.coco_metrics import evaluate
 
     shown_bins = own_bins or default_bins(source.annotations)
     methods = source.choose([choice.value for choice in method or ()])
     combined = source.averaged(methods, shown_bins)
+    figure = (out or source.figures) / "ensembles.png"
+    require_place(figure)
     combined |= source.fused(methods)
     evaluations = {name: evaluate(source.annotations, found) for name, found in (source.singles | combined).items()}
     chosen = None
@@ -138,18 +150,18 @@ def ensemble(
     _save(source, combined)
     reference = AVERAGE if AVERAGE in combined else next(iter(source.singles))
     order = [*source.singles, *(name for name in (AVERAGE, *methods) if name in combined)]
-    rows = collect(
-        {name: evaluations[name] for name in dict.fromkeys(order)}, shown_bins, reference, bootstrap=bootstrap
-    )
+    compared = {name: evaluations[name] for name in dict.fromkeys(order)}
+    with counted("comparing") as progress:
+        rows = collect(compared, shown_bins, reference, bootstrap=bootstrap, progress=progress)
     costs = source.costs(methods, timed)
-    figure = (out or source.figures) / "ensembles.png"
-    plot(rows, reference, figure)
+    images = {label: len(found) for label, found in assign(gt_counts(source.annotations), shown_bins).items()}
+    plot(rows, reference, images, figure)
     say(f"figure: {figure}; data: {figure.with_suffix('.csv')}; detections in {source.detections_dir}")
     on = source.ann_file if results else split
     if json:
-        print_json(_as_json(source, rows, costs, reference, chosen, on=on, figure=figure))
+        print_json(_as_json(source, rows, images, costs, reference, chosen, on=on, figure=figure))
     else:
-        _print(source, rows, costs, reference, chosen, on)
+        _print(source, rows, images, costs, reference, chosen, on)
 
 
 def _save(source: Source, combined: dict[str, list[dict]]) -> None:
@@ -164,6 +176,7 @@ def _save(source: Source, combined: dict[str, list[dict]]) -> None:
 def _as_json(
     source: Source,
     rows: Sequence[Row],
+    images: Mapping[str, int],
     costs: Costs,
     reference: str,
     chosen: dict[str, str] | None,
@@ -184,7 +197,7 @@ def _as_json(
             low, gain, high = (0.0 - entry[key] for key in ("difference_high", "difference", "difference_low"))
             entry |= {"gain": gain, "gain_low": low, "gain_high": high}
         heads.append(entry)
-    about = {"run": source.name, "split": on, "annotations": source.ann_file, "reference": reference}
+    about = {"run": source.name, "split": on, "annotations": source.ann_file, "reference": reference, "images": images}
     about |= {"figure": str(figure), "detections": str(source.detections_dir)}
     if timing:
         about["timing"] = {"single_seconds": timing.single, "images": timing.images, "device": timing.device}
@@ -197,7 +210,13 @@ def _as_json(
 
 
 def _print(
-    source: Source, rows: Sequence[Row], costs: Costs, reference: str, chosen: dict[str, str] | None, on: str
+    source: Source,
+    rows: Sequence[Row],
+    images: Mapping[str, int],
+    costs: Costs,
+    reference: str,
+    chosen: dict[str, str] | None,
+    on: str,
 ) -> None:
     columns = {"name": "", "AP": "AP", "AP50": "AP50", "AP75": "AP75", **{label: label for label in rows[0].bins}}
     print_table(
@@ -205,6 +224,7 @@ def _print(
         columns,
         [{**row._asdict(), **row.bins} for row in rows],
     )
+    print(f"images: {', '.join(f'{number} of {label} objects' for label, number in images.items())}")
     timing = costs.timing
     costing = [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rgacli.cli.analyze import read_results
 from rgacli.cli.output import say
-from rgacli.cli.progress import Meter, live_progress
+from rgacli.cli.progress import Meter, counted, live_progress
 from rgacli.cli.target import SplitName, Target, find_target
 from rgacli.errors import UsageError
 
@@ -30,6 +32,9 @@ METHODS: tuple[Method, ...] = Method.__args__
 AVERAGE = "average"
 _OF_LOGITS = (AVERAGE, "average-probs", "average-boxes")
 _OF_RESULTS = ("joint-nms", "wbf", "oracle")
+
+_LONGEST_NAME = 200  # bytes of a folder's; most file systems take 255
+_MANY_IMAGES = 5000  # COCO's val; without a test split of its own, it would be calibrated on the 118287 of train
 
 Found = dict[str, list[dict]]
 """Name -> detections in COCO's results format."""
@@ -91,15 +96,16 @@ class Source:
         Raises:
             UsageError: one that was asked for cannot be had.
         """
-        chosen = []
-        for method in dict.fromkeys(asked or self.methods):
-            if obstacle := self.obstacle(method):
-                if asked:
-                    raise UsageError(f"--method {method}: {obstacle}.")
-                say(f"without {method}: {obstacle}")
-            else:
-                chosen.append(method)
-        return [method for method in METHODS if method in chosen]
+        obstacles = {method: self.obstacle(method) for method in METHODS if method in (asked or self.methods)}
+        left_out: dict[str, list[Method]] = {}
+        for method, obstacle in obstacles.items():
+            if obstacle and asked:
+                raise UsageError(f"--method {method}: {obstacle}.")
+            if obstacle:
+                left_out.setdefault(obstacle, []).append(method)
+        for obstacle, without in left_out.items():
+            say(f"without {', '.join(without)}: {obstacle}")
+        return [method for method, obstacle in obstacles.items() if not obstacle]
 
     def fused(self, methods: Sequence[Method]) -> Found:
         """Detections by those of `methods` that need results alone."""
@@ -107,9 +113,11 @@ class Source:
 
         found, singles = {}, list(self.singles.values())
         if "joint-nms" in methods:
-            found["joint-nms"] = joint_nms(singles, iou=self.iou, limit=self.limit)
+            with counted("joint-nms") as progress:
+                found["joint-nms"] = joint_nms(singles, iou=self.iou, limit=self.limit, progress=progress)
         if "wbf" in methods:
-            found["wbf"] = weighted_boxes_fusion(singles, limit=self.limit)
+            with counted("wbf") as progress:
+                found["wbf"] = weighted_boxes_fusion(singles, limit=self.limit, progress=progress)
         return found
 
     def oracle(self, evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin]) -> tuple[list[dict], dict[str, str]]:
@@ -130,7 +138,7 @@ class Source:
 
 
 class Results(Source):
-    """Results files of any framework.
+    """Results files of any framework, whose scores are probabilities.
 
     Raises:
         UsageError, DataError: they cannot be used.
@@ -138,21 +146,14 @@ class Results(Source):
 
     methods = _OF_RESULTS
 
-    def __init__(self, files: Sequence[str], annotations: Path) -> None:
-        from rgacli.data.annotations import load_annotations
-        from rgacli.evaluation.results import load_results
-
-        self.annotations, self.ann_file = load_annotations(annotations), str(annotations)
-        self._found: Found = {}
-        for entry in files:
-            name, equals, file = entry.partition("=")
-            if not (name and equals and file):
-                raise UsageError(f"--results {entry} is not of the form NAME=FILE.")
-            if name in self._found or name in METHODS:
-                raise UsageError(f"--results: the name {name} stands twice, or is that of a method.")
-            self._found[name] = load_results(Path(file), self.annotations)
+    def __init__(self, files: Sequence[str], annotations: Path | None) -> None:
+        self.annotations, self._found = read_results(files, annotations, probabilities=True)
+        self.ann_file = str(annotations)
         if len(self._found) < 2:
             raise UsageError("--results names a single file: nothing to combine, give at least two.")
+        for name in self._found:
+            if name in METHODS:
+                raise UsageError(f"--results: {name} is the name of a method; give the file another.")
         self.name = " + ".join(self._found)
         home = _home(self._found)
         self.detections_dir, self.figures = home / "detections", home / "figures"
@@ -223,13 +224,18 @@ class Heads(Source):
         """The detector on the split that dispatch is calibrated on.
 
         Raises:
-            UsageError: it is the split that is evaluated, or cannot be used.
+            UsageError: it is the split that is evaluated, cannot be used, or is too large to be taken unasked.
         """
         split = self._target.split
         for candidate in [self._calibrate] if self._calibrate else [s for s in ("val", "train") if s != split]:
             target = self._calibration_of(candidate)
             if Path(target.ann_file).resolve() != Path(self.ann_file).resolve():
-                _ = target.annotations
+                images = len(target.annotations["images"])
+                if images > _MANY_IMAGES and not self._calibrate:
+                    raise UsageError(
+                        f"it would be calibrated on all {images} images of {candidate}; if that is wanted, say "
+                        f"--calibrate {candidate}."
+                    )
                 return target
         raise UsageError(
             f"it would be calibrated on the annotations that it is evaluated on ({self.ann_file}); "
@@ -271,7 +277,7 @@ class Heads(Source):
         sizes = [_parameters(*_heads_at(model.roi_head, index)) for index in range(len(heads))]
         whole = _parameters(model)
         parameters = {name: whole - sum(sizes) + size for name, size in zip(self.singles, sizes, strict=True)}
-        parameters |= dict.fromkeys(methods, whole)
+        parameters |= dict.fromkeys((AVERAGE, *methods), whole)
         if not images:
             return Costs(parameters)
         ways = {AVERAGE: by_heads(model, [ENSEMBLE])}
@@ -318,8 +324,21 @@ class Detectors(Source):
 
         if method not in self.methods:
             return "it weighs the heads of one run, by their ratios"
+        if method in _OF_LOGITS and self._joint_obstacle:
+            return self._joint_obstacle
         heads = [head for target in self._targets.values() for head in bbox_head_configs(target.cfg)]
         return obstacle(method, heads) or super().obstacle(method)
+
+    @cached_property
+    def _joint_obstacle(self) -> str | None:
+        """Why these detectors cannot score common proposals, if they cannot."""
+        from rgacli.evaluation.detect import joint_detector
+
+        try:
+            joint_detector(self._members)
+        except UsageError as error:
+            return str(error).rstrip(".")
+        return None
 
     def averaged(self, methods: Sequence[Method], bins: Sequence[GTBin]) -> Found:
         """As Source's: the first detector's RPN feeds the heads of all, in one pass."""
@@ -440,7 +459,11 @@ def _by_name(targets: Sequence[Target]) -> dict[str, Target]:
 
 def _home(names: Iterable[str]) -> Path:
     """Where what is made of several detectors goes."""
-    return Path("ensembles") / "+".join(name.strip("./").replace("/", "_") for name in names)
+    together = "+".join(name.strip("./").replace("/", "_") for name in names)
+    if len(together.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(together.encode()).hexdigest()[:8]
+        together = together.encode()[: _LONGEST_NAME - 9].decode(errors="ignore") + f"-{digest}"
+    return Path("ensembles") / together
 
 
 def _nms(cfg: Config) -> tuple[float, int | None]:

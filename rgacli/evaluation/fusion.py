@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rgacli.data.progress import Progress
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Evaluation
 from rgacli.evaluation.gt_bins import GTBin, assign
@@ -19,29 +20,32 @@ Results = Sequence[Mapping[str, Any]]
 """Detections in COCO's results format."""
 
 
-def joint_nms(detectors: Sequence[Results], *, iou: float = NMS_IOU, limit: int | None = None) -> list[dict[str, Any]]:
+def joint_nms(
+    detectors: Sequence[Results], *, iou: float = NMS_IOU, limit: int | None = None, progress: Progress | None = None
+) -> list[dict[str, Any]]:
     """The detectors' boxes mixed, then class-wise NMS (paper, Sec. 3.3).
 
     Args:
         detectors: Each one's detections, with scores that can be compared.
         iou: Of two boxes of a class that overlap by more, the one of the lower score goes.
         limit: The most that an image keeps, by score.
+        progress: Told of each image.
     """
     import torch
     from torchvision.ops import batched_nms
 
-    fused = []
-    for _, by_detector in _by_image(detectors):
+    fused, number_of = [], _class_numbers(detectors)
+    for _, by_detector in _by_image(detectors, progress):
         mixed = [detection for own in by_detector for detection in own]
         boxes = torch.from_numpy(_corners(mixed))
         scores = torch.tensor([detection["score"] for detection in mixed], dtype=boxes.dtype)
-        classes = torch.tensor([detection["category_id"] for detection in mixed])
+        classes = torch.tensor([number_of[detection["category_id"]] for detection in mixed])
         fused += [_box_only(mixed[i]) for i in batched_nms(boxes, scores, classes, iou)[:limit].tolist()]
     return fused
 
 
 def weighted_boxes_fusion(
-    detectors: Sequence[Results], *, iou: float = WBF_IOU, limit: int | None = None
+    detectors: Sequence[Results], *, iou: float = WBF_IOU, limit: int | None = None, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Weighted boxes fusion (Solovyev et al., 2021), by its authors' library: overlapping boxes are averaged.
 
@@ -52,6 +56,7 @@ def weighted_boxes_fusion(
             are dropped.
         iou: Boxes of a class that overlap by more become one.
         limit: The most that an image keeps, by score.
+        progress: Told of each image.
 
     Raises:
         UsageError: the library is not installed.
@@ -62,8 +67,9 @@ def weighted_boxes_fusion(
         raise UsageError(
             "--method wbf needs the package ensemble-boxes: pip install 'rgacli[wbf]' (or ensemble-boxes)."
         ) from None
-    fused = []
-    for image_id, by_detector in _by_image(detectors):
+    fused, number_of = [], _class_numbers(detectors)
+    category_of = list(number_of)
+    for image_id, by_detector in _by_image(detectors, progress):
         usable = [[d for d in own if d["score"] > 0 and min(d["bbox"][2:]) > 0] for own in by_detector]
         boxes = [_corners(own) for own in usable]
         if not any(map(len, boxes)):
@@ -76,15 +82,15 @@ def weighted_boxes_fusion(
         found, scores, classes = fuse(
             [((own - origin) / frame).clip(0, 1) for own in boxes],
             [[detection["score"] for detection in own] for own in usable],
-            [[detection["category_id"] for detection in own] for own in usable],
+            [[number_of[detection["category_id"]] for detection in own] for own in usable],
             iou_thr=iou,
         )
         found = found * frame + origin
         found[:, 2:] -= found[:, :2]
         columns = zip(classes[:limit], found[:limit].tolist(), scores[:limit].tolist(), strict=True)
         fused += [
-            {"image_id": image_id, "category_id": int(category), "bbox": box, "score": score}
-            for category, box, score in columns
+            {"image_id": image_id, "category_id": category_of[int(number)], "bbox": box, "score": score}
+            for number, box, score in columns
         ]
     return fused
 
@@ -131,13 +137,24 @@ def select(detectors: Mapping[str, Results], names: Mapping[int, str]) -> list[d
     return [_box_only(d) for name, found in detectors.items() for d in found if names[d["image_id"]] == name]
 
 
-def _by_image(detectors: Sequence[Results]) -> Iterator[tuple[int, list[list[Mapping[str, Any]]]]]:
+def _class_numbers(detectors: Sequence[Results]) -> dict[int, int]:
+    """Category id -> its rank: NMS and WBF reckon with classes as floats, which large ids do not fit in."""
+    ids = {detection["category_id"] for found in detectors for detection in found}
+    return {category: number for number, category in enumerate(sorted(ids))}
+
+
+def _by_image(
+    detectors: Sequence[Results], progress: Progress | None
+) -> Iterator[tuple[int, list[list[Mapping[str, Any]]]]]:
     """Image id, and each detector's detections there."""
     images: dict[int, list[list]] = defaultdict(lambda: [[] for _ in detectors])
     for index, found in enumerate(detectors):
         for detection in found:
             images[detection["image_id"]][index].append(detection)
-    return iter(images.items())
+    for done, entry in enumerate(images.items(), start=1):
+        yield entry
+        if progress:
+            progress(done, len(images))
 
 
 def _corners(detections: Results) -> np.ndarray:

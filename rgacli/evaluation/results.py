@@ -18,9 +18,12 @@ from rgacli.errors import DataError
 from rgacli.files import write_json
 
 KEYS = ("image_id", "category_id", "bbox", "score")
+_ROUNDING = 1e-6  # of a softmax in float32
 
 
-def load_results(source: Path | str | list[dict[str, Any]], annotations: Mapping[str, Any]) -> list[dict[str, Any]]:
+def load_results(
+    source: Path | str | list[dict[str, Any]], annotations: Mapping[str, Any], *, probabilities: bool = False
+) -> list[dict[str, Any]]:
     """Detections that can be evaluated against `annotations`.
 
     An empty list is legal, and so are images without detections.
@@ -28,10 +31,11 @@ def load_results(source: Path | str | list[dict[str, Any]], annotations: Mapping
     Args:
         source: A COCO results file, or its content.
         annotations: A validated COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
+        probabilities: Scores are to lie in [0, 1], so that those of several detectors can be compared.
 
     Raises:
         DataError: no such file, not JSON, not a list of detections, missing keys, images or categories that the
-            annotations lack, boxes or scores that are not finite numbers.
+            annotations lack, boxes or scores that are not finite numbers, scores that are no probabilities.
     """
     name, detections = ("the results", source) if isinstance(source, list) else (str(source), _read(Path(source)))
     if not isinstance(detections, list):
@@ -68,6 +72,12 @@ def load_results(source: Path | str | list[dict[str, Any]], annotations: Mapping
         "have a score that is not a finite number",
         "look for NaN or infinity in the detector's output.",
     )
+    if probabilities:
+        refuse(
+            [short(entry["score"]) for entry in detections if not 0 <= entry["score"] <= 1 + _ROUNDING],
+            "have a score outside [0, 1]",
+            "scores of several detectors are compared: write probabilities.",
+        )
     return detections
 
 
@@ -104,10 +114,12 @@ def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise DataError(f"{path}: no such results file.") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:  # of JSON, of its encoding, or lists nested without end
         raise DataError(f"{path}: not JSON ({error}); it may be cut off, write it again.") from None
 
 

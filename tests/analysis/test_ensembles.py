@@ -15,11 +15,18 @@ EVALUATIONS = {
     name: evaluate(ANNOTATIONS, noisy_detections(ANNOTATIONS, seed, noise=noise))
     for seed, (name, noise) in enumerate({"1:1": 4, "1:9": 4, "average": 2}.items())
 }
+IMAGES = {"1-3": 1, "4-7": 2, "8+": 3, "500+": 0}
 
 
 @pytest.fixture(scope="module")
 def rows():
     return collect(EVALUATIONS, DEFAULT_BINS, "average", bootstrap=20, seed=5)
+
+
+def test_each_row_is_reported():
+    seen = []
+    collect(EVALUATIONS, DEFAULT_BINS, "average", bootstrap=2, progress=lambda *numbers: seen.append(numbers))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_rows_hold_what_the_evaluations_say(rows):
@@ -39,7 +46,7 @@ def test_differences_are_to_the_reference(rows):
 
 
 def test_the_figure_has_the_rows_beside_it(rows, tmp_path):
-    plot(rows, "average", tmp_path / "ensembles.png")
+    plot(rows, "average", IMAGES, tmp_path / "ensembles.png")
     with Image.open(tmp_path / "ensembles.png") as image:
         assert min(image.size) > 200
     with (tmp_path / "ensembles.csv").open() as file:
@@ -55,7 +62,7 @@ def test_an_empty_bin_has_no_panel(rows, tmp_path):
     wide = collect(EVALUATIONS, parse_bins("1-3,500+"), "average", bootstrap=2)
     sizes = []
     for name, found in (("narrow", narrow), ("wide", wide)):
-        plot(found, "average", tmp_path / f"{name}.png")
+        plot(found, "average", IMAGES, tmp_path / f"{name}.png")
         sizes.append(Image.open(tmp_path / f"{name}.png").size)
     assert math.isnan(wide[0].bins["500+"])
     assert sizes[0] == sizes[1]
@@ -64,5 +71,5 @@ def test_an_empty_bin_has_no_panel(rows, tmp_path):
 def test_without_objects_there_is_nothing_to_draw(tmp_path):
     empty = evaluate({**ANNOTATIONS, "annotations": []}, [])
     with pytest.raises(UsageError, match="nothing to draw"):
-        plot(collect({"a": empty, "b": empty}, DEFAULT_BINS, "a", bootstrap=2), "a", tmp_path / "x.png")
+        plot(collect({"a": empty, "b": empty}, DEFAULT_BINS, "a", bootstrap=2), "a", IMAGES, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())

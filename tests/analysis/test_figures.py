@@ -23,6 +23,21 @@ def test_png_and_csv_stand_side_by_side(tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["figure.csv", "figure.png"]
 
 
+def test_a_place_is_required_and_nothing_made(tmp_path):
+    figures.require_place(tmp_path / "new" / "folder" / "figure.png")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match=r"no folder.*/file'"):
+        figures.require_place(tmp_path / "file" / "new" / "figure.png")
+    with pytest.raises(FileExistsError, match="a folder"):
+        figures.require_place(tmp_path)
+
+
+def test_long_names_are_abbreviated_to_both_ends():
+    assert figures.abbreviated("x" * 30) == "x" * 30
+    assert figures.abbreviated("runs/" + "x" * 99 + "/base") == "runs/xxxxxxxxx…xxxxxxxxxx/base"
+
+
 def test_a_figure_that_fails_to_draw_leaves_the_old_one(tmp_path):
     path = tmp_path / "figure.png"
     path.write_bytes(b"old")

@@ -65,8 +65,10 @@ def test_an_empty_bin_has_a_row_but_no_metrics():
         {"1:1": "1:1", "1:9": "1:9", "ensemble": "ensemble"},
         {"1:1": "runs/a 1:1", "1:9": "runs/b 1:1#2", "ensemble": "runs/b ensemble"},
         {"1:1": "RetinaNet (torchvision)", "1:9": "costs $5", "ensemble": "$_x^ 1:3"},
+        {"1:1": "a/long/path" * 20, "1:9": "a/long/path" * 20 + " 1:9", "ensemble": "b"},
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_figure_decodes_and_its_csv_holds_the_rows(tmp_path, rows, names):
     renamed = [row._replace(name=names[row.name]) for row in rows]
     plot(renamed, tmp_path / "gt_bins.png")

@@ -121,10 +121,17 @@ def test_several_runs_stand_side_by_side_and_leave_their_own_figures_alone(folde
     assert result.exit_code == 0, result.stderr
     for name in ("base", "other"):
         assert f"AP per ground-truth-count bin: {name}" in result.stdout
-    names = {row["name"].partition(" ")[0] for row in csv.DictReader((folder / "figures/gt_bins.csv").open())}
+    names = {row["name"].partition(" ")[0] for row in csv.DictReader((folder / "figures/test/gt_bins.csv").open())}
     assert names == {"base", "other"}
     assert snapshot(detected / "figures") == before
     assert not (other / "figures").exists()
+
+
+def test_figures_of_several_runs_on_two_splits_lie_apart(folder, detected):
+    shutil.copytree(detected, folder / "runs/other")
+    for split in ("test", "val"):
+        shown = json.loads(invoke("analyze", "gt-bins", "base", "other", "--split", split, "--json").stdout)
+        assert shown["figure"] == f"figures/{split}/gt_bins.png"
 
 
 def test_runs_on_one_dataset_by_two_paths_are_compared(folder, detected, dataset):
@@ -219,6 +226,14 @@ def test_proposals_are_summed_up_per_bin(folder, run, brute_force):
         assert row["images"] == len(positives)
         assert row["mean"] == pytest.approx(np.mean(positives))
         assert row["median"] == pytest.approx(np.median(positives))
+
+
+def test_a_figure_without_a_place_is_told_of_before_the_work(folder, run, monkeypatch):
+    monkeypatch.setattr(detector, "count_positive_proposals", None)
+    (folder / "file").touch()
+    result = invoke("analyze", "proposals", "--out", "file/figures")
+    assert result.exit_code == 2
+    assert "file is in the way (it is no folder)" in error_line(result.stderr)
 
 
 def test_the_proposals_table_fits_eighty_columns(folder, run):

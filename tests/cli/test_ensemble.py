@@ -1,9 +1,11 @@
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from rgacli.cli import ensemble_sources
 from rgacli.cli.ensemble_sources import METHODS
 from tests.cli.commands import RUN, error_line, invoke, snapshot
 from tests.cli.test_eval import reference_ap
@@ -13,7 +15,8 @@ FILES = {"1:1": "1to1", "1:9": "1to9", "average": "ensemble"}
 
 
 def ensembled(*arguments):
-    result = invoke("ensemble", "--bootstrap", 5, "--timed", 2, "--json", *arguments)
+    timed = [] if "--results" in arguments else ["--timed", 2]
+    result = invoke("ensemble", "--bootstrap", 5, *timed, "--json", *arguments)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -83,6 +86,22 @@ def test_tables_fit_eighty_columns_in_one_line_per_row(folder, run, near_misses)
     assert "±" in result.stdout
 
 
+def test_the_average_costs_what_it_does_when_others_are_asked_for(folder, run):
+    average, wbf = ensembled("--method", "wbf")["methods"]
+    assert (average["name"], wbf["name"]) == ("average", "wbf")
+    assert average["parameters"] == wbf["parameters"] > 0
+    assert average["added_seconds"] is not None
+
+
+def test_bins_are_shown_with_their_number_of_images(folder, run, dataset):
+    content = json.loads((dataset / "annotations/test.json").read_text())
+    counts = Counter(entry["image_id"] for entry in content["annotations"]).values()
+    expected = {"1-4": sum(count <= 4 for count in counts), "5+": sum(count >= 5 for count in counts)}
+    assert ensembled("--method", "average", "--bins", "1-4,5+")["images"] == expected
+    printed = invoke("ensemble", "--method", "average", "--bins", "1-4,5+", "--bootstrap", 2, "--timed", 0).stdout
+    assert f"images: {expected['1-4']} of 1-4 objects, {expected['5+']} of 5+ objects" in printed
+
+
 def test_untimed_methods_have_no_time(folder, run):
     result = invoke("ensemble", "--bootstrap", 2, "--timed", 0)
     assert "added ms" not in result.stdout
@@ -110,6 +129,18 @@ def test_dispatch_is_calibrated_on_another_split_than_the_one_evaluated(folder, 
     shown = ensembled("--split", split, "--method", "dispatch", *options)
     assert shown["dispatch"]["calibrated_on"] == str(dataset / f"annotations/{expected}.json")
     assert [row["name"] for row in shown["methods"]] == ["average", "dispatch"]
+
+
+def test_dispatch_is_not_calibrated_on_a_large_training_split_unasked(folder, run, dataset, monkeypatch):
+    monkeypatch.setattr(ensemble_sources, "_MANY_IMAGES", 7)
+    result = invoke("ensemble", "--split", "val", "--bootstrap", 2, "--timed", 0)
+    assert result.exit_code == 0, result.stderr
+    assert "without dispatch: it would be calibrated on all 8 images of train" in result.stderr
+    result = invoke("ensemble", "--split", "val", "--method", "dispatch")
+    assert result.exit_code == 2
+    assert "if that is wanted, say --calibrate train" in error_line(result.stderr)
+    shown = ensembled("--split", "val", "--method", "dispatch", "--calibrate", "train")
+    assert shown["dispatch"]["calibrated_on"] == str(dataset / "annotations/train.json")
 
 
 def test_without_a_split_to_calibrate_on_dispatch_is_left_out_or_refused(folder, run, dataset):
@@ -148,6 +179,14 @@ def test_the_figure_lies_beside_its_csv(folder, run, near_misses):
     assert {path.name for path in (folder / "mine").iterdir()} == {"ensembles.png", "ensembles.csv"}
 
 
+def test_a_figure_without_a_place_is_told_of_before_the_fusions(folder, run):
+    (folder / "file").touch()
+    result = invoke("ensemble", "--out", "file/figures")
+    assert result.exit_code == 2
+    assert "file is in the way (it is no folder)" in error_line(result.stderr)
+    assert not (run / "detections/test/wbf.json").exists()
+
+
 # --- separate detectors
 
 
@@ -183,11 +222,14 @@ def test_checkpoints_of_one_config_are_combined(folder, run, other):
 def test_detectors_that_prepare_images_otherwise_have_no_average_but_a_fusion(folder, run, other):
     config = other / "config.py"
     config.write_text(config.read_text() + "\nmodel['data_preprocessor']['std'] = [1.0, 2.0, 3.0]\n")
-    result = invoke("ensemble", RUN, "other")
+    result = invoke("ensemble", RUN, "other", "--method", "average")
     assert result.exit_code == 2
     assert "other prepares images in another way than base" in error_line(result.stderr)
-    shown = ensembled(RUN, "other", "--method", "wbf")
-    assert [row["name"] for row in shown["methods"]] == ["wbf"]
+    result = invoke("ensemble", RUN, "other", "--bootstrap", 5, "--timed", 1, "--json")
+    assert "without average, average-probs, average-boxes: other prepares images" in result.stderr
+    shown = json.loads(result.stdout)
+    assert [row["name"] for row in shown["methods"]] == ["joint-nms", "wbf", "oracle"]
+    assert shown["reference"] == RUN
 
 
 def test_other_classes_are_refused_by_name(folder, run, other, dataset):
@@ -224,6 +266,24 @@ def test_results_files_are_fused_without_a_model(folder, run, dataset, near_miss
     assert (folder / "ensembles/mine+theirs/detections/wbf.json").is_file()
 
 
+def test_names_too_long_for_a_folder_are_shortened(folder, dataset, results):
+    homes = set()
+    for end in "ab":
+        options = ["--results", f"{'long' * 70}{end}=1to1.json", *results[2:]]
+        homes.add(ensembled(*options, "--annotations", dataset / "annotations/test.json")["detections"])
+    assert len(homes) == 2
+    assert all((folder / home / "wbf.json").is_file() for home in homes)
+
+
+def test_scores_that_cannot_be_compared_are_refused(folder, dataset, results, near_misses):
+    percents = [{**entry, "score": 100 * entry["score"]} for entry in json.loads(Path("1to9.json").read_text())]
+    Path("1to9.json").write_text(json.dumps(percents))
+    result = invoke("ensemble", *results, "--annotations", dataset / "annotations/test.json")
+    assert result.exit_code == 2
+    assert "1to9.json: " in error_line(result.stderr)
+    assert "have a score outside [0, 1]" in error_line(result.stderr)
+
+
 def test_without_the_library_wbf_is_left_out_or_refused(folder, run, dataset, monkeypatch, results):
     monkeypatch.setattr("rgacli.cli.ensemble_sources.find_spec", lambda name: None)
     options = [*results, "--annotations", dataset / "annotations/test.json"]
@@ -246,6 +306,10 @@ def test_without_the_library_wbf_is_left_out_or_refused(folder, run, dataset, mo
         (["--results", "a=a.json"], "--results needs --annotations FILE"),
         (["--annotations", "a.json"], "--annotations goes with --results"),
         (["--results", "a=a.json", RUN], "--results stand alone"),
+        (["--results", "a=a.json", "--split", "val"], "--results stand alone"),
+        (["--results", "a=a.json", "--device", "cpu"], "--results stand alone"),
+        (["--results", "a=a.json", "--timed", 3], "--results stand alone"),
+        (["--method", "wbf", "--calibrate", "val"], "--calibrate goes with --method dispatch"),
         (["--bins", "0-3"], "bin '0-3' starts below 1"),
     ],
 )
@@ -262,7 +326,7 @@ def test_what_cannot_be_combined_costs_one_line(folder, run, other, arguments, w
     [
         (["--results", "mine=1to1.json"], "names a single file: nothing to combine"),
         (["--results", "mine=1to1.json", "--results", "mine=1to9.json"], "the name mine stands twice"),
-        (["--results", "wbf=1to1.json", "--results", "mine=1to9.json"], "or is that of a method"),
+        (["--results", "wbf=1to1.json", "--results", "mine=1to9.json"], "wbf is the name of a method"),
         (["--results", "mine", "--results", "theirs=1to9.json"], "--results mine is not of the form NAME=FILE"),
         (
             ["--results", "mine=1to1.json", "--results", "theirs=1to9.json", "--method", "average"],

@@ -57,6 +57,22 @@ def test_joint_nms_of_nothing_is_nothing():
     assert joint_nms([[], []]) == []
 
 
+@pytest.mark.parametrize("fuse", [joint_nms, weighted_boxes_fusion])
+def test_large_category_ids_stay_apart(fuse):
+    if fuse is weighted_boxes_fusion:
+        pytest.importorskip("ensemble_boxes")
+    ids = [2**53 + 1, 2**53, 2**24 + 1]
+    same = [found([10, 20, 30, 40], 0.9 - 0.1 * index, category=key) for index, key in enumerate(ids)]
+    assert [detection["category_id"] for detection in fuse([same, []])] == ids
+
+
+def test_each_image_is_reported():
+    seen = []
+    joint_nms([A, B], progress=lambda *numbers: seen.append(numbers))
+    images = len({detection["image_id"] for detection in A + B})
+    assert seen == [(done, images) for done in range(1, images + 1)]
+
+
 def test_masks_do_not_follow_fused_boxes():
     masked = {**found([0, 0, 10, 10], 0.5), "segmentation": {"counts": "x", "size": [1, 1]}}
     assert joint_nms([[masked], []]) == [found([0, 0, 10, 10], 0.5)]

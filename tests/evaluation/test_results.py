@@ -39,6 +39,7 @@ def test_keys_of_others_are_kept():
         (b"", "not JSON"),
         (b'{"annotations": []}', "holds a dict, not a list"),
         (b"null", "holds a NoneType, not a list"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_files_that_are_no_results(tmp_path, content, complaint):
@@ -50,6 +51,22 @@ def test_files_that_are_no_results(tmp_path, content, complaint):
 def test_missing_files(tmp_path):
     assert_refused(tmp_path / "absent.json", "absent.json", "no such results file")
     assert_refused(tmp_path, "no such results file")
+    assert_refused(tmp_path / ("long" * 100), "cannot be read (File name too long)")
+
+
+def test_a_byte_order_mark_is_no_obstacle(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps([GOOD]), encoding="utf-8-sig")
+    assert load_results(tmp_path / "results.json", ANNOTATIONS) == [GOOD]
+
+
+def test_scores_may_be_asked_to_be_probabilities():
+    scored = [{**GOOD, "score": score} for score in (0, 0.5, 1, 1.0000001)]
+    assert load_results(scored, ANNOTATIONS, probabilities=True) == scored
+    for score in (-0.1, 1.1, 98.5):
+        other = [*scored, {**GOOD, "score": score}]
+        assert load_results(other, ANNOTATIONS) == other
+        with pytest.raises(DataError, match=rf"1 of 5 detections have a score outside \[0, 1\] \(first: {score}\)"):
+            load_results(other, ANNOTATIONS, probabilities=True)
 
 
 @pytest.mark.parametrize(
