@@ -59,9 +59,9 @@ class Run:
         return self.path / "checkpoints"
 
     def all_checkpoints(self) -> list[Path]:
-        """The checkpoints, the one written last at the end."""
-        found = [path for path in self.checkpoints.glob("*.pth") if re.fullmatch(r"(epoch|iter)_\d+", path.stem)]
-        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+        """The checkpoints of whole epochs, then those of iterations, each in their order."""
+        found = {path: re.fullmatch(r"(epoch|iter)_(\d+)", path.stem) for path in self.checkpoints.glob("*.pth")}
+        return sorted((path for path in found if found[path]), key=lambda path: (found[path][1], int(found[path][2])))
 
     def last_checkpoint(self) -> Path:
         """The checkpoint written last.
@@ -76,7 +76,10 @@ class Run:
                 f"run {self.path} has no checkpoint (looked for {self.checkpoints}/epoch_*.pth): it is still in its "
                 "first epoch or ended there. Name another run, or train again."
             )
-        return found[-1]
+        highest = {path.stem.partition("_")[0]: path for path in found}  # of the epochs, and of the iterations
+        noted = self.path / "logs/last_checkpoint"  # mmengine's; the files' own times are lost in a copy
+        kind = Path(noted.read_text(encoding="utf-8")).stem.partition("_")[0] if noted.is_file() else ""
+        return highest.get(kind) or max(highest.values(), key=lambda path: path.stat().st_mtime_ns)
 
 
 @contextmanager

@@ -23,8 +23,9 @@ CASES = {
     "image, in a worker": (AssertionError(FROM_A_WORKER), "failed to load image: cats/7.jpg (`rgacli data check`"),
     "file": (
         FileNotFoundError(errno.ENOENT, "No such file or directory", "a.jpg"),
-        "No such file or directory: 'a.jpg'",
+        "No such file or directory: 'a.jpg' (`rgacli data check`",
     ),
+    "folder": (FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"), "directory: '/proc/x'."),
     "worker": (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "a data-loading process died"),
     "download": (urllib.error.URLError("no route to host"), "a download failed"),
     "another process, on a CPU": (

@@ -133,13 +133,24 @@ def test_without_any_run_it_says_how_to_get_one(folder):
 # Checkpoints
 
 
-def test_the_last_checkpoint_is_the_one_written_last(folder):
+def test_the_last_checkpoint_is_the_one_that_mmengine_noted():
     run = runs.Run(begin("runs/mine"))
-    for name, seconds in (("epoch_10", 1), ("iter_7", 3), ("epoch_2", 2)):
+    for seconds, name in enumerate(("iter_7", "epoch_10", "epoch_9")):  # as a copy may leave their times
         at(run.checkpoints / f"{name}.pth", seconds)
+    at(run.path / "logs/last_checkpoint", 0).write_text("elsewhere/mine/checkpoints/iter_7.pth")
+    assert run.last_checkpoint().name == "iter_7.pth"
+    (run.checkpoints / "iter_7.pth").unlink()
+    assert run.last_checkpoint().name == "epoch_10.pth"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1, "epoch_10"), (3, "iter_107")])
+def test_without_a_note_it_is_the_highest_epoch_or_a_later_iteration(seconds, expected):
+    run = runs.Run(begin("runs/mine"))
+    for name, when in (("epoch_10", 2), ("epoch_9", 9), ("iter_107", seconds), ("iter_20", 9)):
+        at(run.checkpoints / f"{name}.pth", when)
     at(run.checkpoints / "best.pth", 9)
     at(run.checkpoints / ".epoch_11.abc.pth", 9)  # being written
-    assert run.last_checkpoint().name == "iter_7.pth"
+    assert run.last_checkpoint().stem == expected
 
 
 def test_a_run_without_a_checkpoint_says_so():

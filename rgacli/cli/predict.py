@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from rgacli.core.detections import Prediction
-    from rgacli.core.inference import ImageDetector
+    from rgacli.core.inference import ImageDetector, Prepared
     from rgacli.evaluation.predictions import Predictions
 
     Draw = Callable[[np.ndarray, Prediction], np.ndarray]
@@ -128,7 +128,8 @@ def predict(
             if any(name in part for part in counts.values())
         ]
         columns = {"class": "class", **{part: part for part in folders}}
-        print_table(f"{source.name}: objects found on {count} images, score at least {score:g}", columns, rows)
+        images = f"{count} image{'s' * (count != 1)}"
+        print_table(f"{source.name}: objects found on {images}, score at least {score:g}", columns, rows)
     say(f"{source.name}: {source.weights.name}; pictures and predictions.json in {out}")
     if skipped:
         raise RunFailed(f"{len(skipped)} of {len(paths)} inputs could not be read and were skipped.")
@@ -190,7 +191,7 @@ def _predict(
         meter = Meter(stack.enter_context(live_progress()), "predicting", count_frames(paths))
         frames = _frames(detector, paths, skipped)
         while batch := list(islice(frames, batch_size)):
-            for frame, everything in zip(batch, detector([frame.pixels for frame in batch], batch_size), strict=True):
+            for frame, everything in zip(batch, detector.detect([frame.prepared for frame in batch]), strict=True):
                 prediction = {name: part.above(score) for name, part in everything.items()}
                 for name, predictions in found.items():
                     predictions.add(str(frame.path), frame.pixels.shape[:2], prediction[name], frame.number)
@@ -203,10 +204,11 @@ def _predict(
 
 @dataclass(frozen=True)
 class _Frame:
-    """An image, or one of a video's: pixels (H, W, 3) uint8 BGR."""
+    """An image, or one of a video's: pixels (H, W, 3) uint8 BGR, and as the detector takes it."""
 
     path: Path
     pixels: np.ndarray
+    prepared: Prepared
     number: int | None = None
     fps: float | None = None
 
@@ -221,11 +223,12 @@ def _frames(detector: ImageDetector, paths: Sequence[Path], skipped: list[Path])
                 video = open_video(path)
                 number = -1
                 for number, pixels in enumerate(video):
-                    yield _Frame(path, pixels, number, video.fps)
+                    yield _Frame(path, pixels, detector.prepare(pixels), number, video.fps)
                 if number + 1 < video.frame_cnt:
                     say(f"{path} ends after {number + 1} frames, of {video.frame_cnt} that it is said to have")
             else:
-                yield _Frame(path, detector.read(path))
+                pixels = detector.read(path)
+                yield _Frame(path, pixels, detector.prepare(pixels))
         except DataError as error:
             skipped.append(path)
-            say(f"skipped {error}")
+            say(f"skipped {path}: {str(error).removeprefix(f'{path}: ')}")

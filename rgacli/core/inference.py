@@ -23,6 +23,9 @@ from rgacli.errors import DataError, UsageError
 ImageSource = np.ndarray | str | Path
 """Pixels (H, W, 3) of uint8 in OpenCV's order, which is BGR; or an image file."""
 
+Prepared = dict[str, Any]
+"""An image as the detector takes it, packed by mmdet: `inputs` (3, H, W) uint8, and a data sample."""
+
 
 class ImageDetector(ABC):
     """A trained detector, whatever runs it: a callable on images.
@@ -77,23 +80,36 @@ class ImageDetector(ABC):
             A prediction for one image, a list of them for several.
 
         Raises:
-            DataError: a file cannot be read, or an array is no image.
+            DataError: a file cannot be read, an array is no image, or an image cannot be resized.
+            UsageError: a batch of no image.
         """
+        if batch_size < 1:
+            raise UsageError(f"batch_size {batch_size}: at least one image goes through the detector at once.")
         if isinstance(images, (np.ndarray, str, Path)):
             return self([images], batch_size)[0]
         found: list[Prediction] = []
         for start in range(0, len(images), batch_size):
-            found += self._detect([self._packed(image) for image in images[start : start + batch_size]])
+            found += self.detect([self.prepare(self._pixels(image)) for image in images[start : start + batch_size]])
         return found
 
-    def _packed(self, image: ImageSource) -> dict[str, Any]:
-        """An image through the pipeline: `inputs` (3, H, W) uint8 and a data sample."""
-        pixels = _checked(image) if isinstance(image, np.ndarray) else self.read(image)
-        return self._prepare({"img": pixels, "img_id": 0})
+    def _pixels(self, image: ImageSource) -> np.ndarray:
+        return _checked(image) if isinstance(image, np.ndarray) else self.read(image)
+
+    def prepare(self, pixels: np.ndarray) -> Prepared:
+        """An image (H, W, 3), uint8 BGR, through the pipeline.
+
+        Raises:
+            DataError: it cannot be resized.
+        """
+        try:
+            return self._prepare({"img": pixels, "img_id": 0})
+        except Exception as error:  # OpenCV's own: a side of less than a pixel
+            height, width = pixels.shape[:2]
+            raise DataError(f"an image of {width}x{height} pixels cannot be resized for the detector.") from error
 
     @abstractmethod
-    def _detect(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
-        """What is found on prepared images, each by itself."""
+    def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
+        """What is found on prepared images, all at once; each by itself."""
 
 
 class Detector(ImageDetector):
@@ -117,17 +133,19 @@ class Detector(ImageDetector):
         super().__init__(variant_names(cfg), _class_names(dataset), dataset.pipeline)
 
     @torch.no_grad()
-    def _detect(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
+    def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
+        """As ImageDetector's: those of one input size at once."""
+
         def size(index: int) -> tuple[int, ...]:
-            return tuple(packed[index]["inputs"].shape)
+            return tuple(images[index]["inputs"].shape)
 
         found: dict[int, Prediction] = {}
-        for _, group in groupby(sorted(range(len(packed)), key=size), key=size):
+        for _, group in groupby(sorted(range(len(images)), key=size), key=size):
             indices = list(group)
-            batch = {key: [packed[index][key] for index in indices] for key in ("inputs", "data_samples")}
+            batch = {key: [images[index][key] for index in indices] for key in ("inputs", "data_samples")}
             for index, sample in zip(indices, self.model.test_step(batch), strict=True):
                 found[index] = self._prediction(sample.to_dict())
-        return [found[index] for index in range(len(packed))]
+        return [found[index] for index in range(len(images))]
 
     def _prediction(self, sample: dict[str, Any]) -> Prediction:
         found = detections_by_variant(sample)  # in no order

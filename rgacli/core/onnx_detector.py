@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.registry import init_default_scope
 
 from rgacli.core.detections import WHOLE, Detections, Prediction
-from rgacli.core.inference import ImageDetector
+from rgacli.core.inference import ImageDetector, Prepared
 from rgacli.core.onnx_export import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx
 from rgacli.errors import UsageError
 
@@ -49,8 +49,9 @@ class OnnxDetector(ImageDetector):
         init_default_scope("mmdet")  # whose transforms the pipeline names
         super().__init__({WHOLE: WHOLE}, classes, pipeline)
 
-    def _detect(self, packed: Sequence[dict[str, Any]]) -> list[Prediction]:
-        return [self._detect_one(image["inputs"].numpy(), image["data_samples"].metainfo) for image in packed]
+    def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
+        """As ImageDetector's: one after the other."""
+        return [self._detect_one(image["inputs"].numpy(), image["data_samples"].metainfo) for image in images]
 
     def _detect_one(self, pixels: np.ndarray, meta: dict[str, Any]) -> Prediction:
         """On an image (3, H, W) uint8, with mmdet's metadata."""

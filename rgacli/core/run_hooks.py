@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, master_only
+from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
@@ -18,6 +18,7 @@ from rgacli.core.checkpoints import misfits, state_dict
 from rgacli.core.distributed import bare, first_report, highest
 from rgacli.core.probes import truncate_metrics
 from rgacli.errors import RunFailed
+from rgacli.files import write_text
 
 
 class Interrupted(RunFailed):
@@ -54,6 +55,8 @@ class InterruptHook(Hook):
         done = runner.iter + 1
         name = f"iter_{done}.pth"
         runner.save_checkpoint(str(self.checkpoints), name, by_epoch=False, backend_args=dict(backend="atomic"))
+        if is_main_process():  # as mmengine's CheckpointHook notes its own
+            write_text(Path(runner.work_dir) / "last_checkpoint", str(self.checkpoints / name))
         barrier()  # a rank that ends early takes the one that saves down with it
         raise Interrupted(f"stopped by {signal.Signals(number).name} after iteration {done}.", shared=True)
 

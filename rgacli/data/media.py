@@ -31,8 +31,10 @@ def find_media(names: Sequence[str]) -> list[Path]:
     Raises:
         UsageError: a name means nothing.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for name in names:
+        if not name:
+            raise UsageError("an empty name means no image (a folder's own is '.').")
         path = Path(name)
         if path.is_dir():
             files = sorted(file for file in path.rglob("*") if _is_image(file))
@@ -44,13 +46,14 @@ def find_media(names: Sequence[str]) -> list[Path]:
             files = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if os.path.isfile(match)]
             if not files:
                 raise UsageError(f"{name}: no such file or folder, and no file that matches it as a pattern.")
-        found.update(dict.fromkeys(files))
-    return list(found)
+        for file in files:
+            found.setdefault(file.parent.resolve() / file.name, file)  # a link is a file of its own
+    return list(found.values())
 
 
 def _is_image(path: Path) -> bool:
-    """By its suffix; not what systems and programs hide beside images, which often bears their suffix."""
-    return path.suffix.lower() in IMAGES and not path.name.startswith(".") and path.is_file()
+    """By its suffix, be it a broken link; not what systems hide beside images, which often bears their suffix."""
+    return path.suffix.lower() in IMAGES and not path.name.startswith(".") and not path.is_dir()
 
 
 def is_video(path: Path) -> bool:

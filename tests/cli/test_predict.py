@@ -167,13 +167,18 @@ def test_what_cannot_be_read_is_skipped_named_and_told_by_the_exit_code(images):
     first = sorted(images.iterdir())[0]
     first.write_bytes(first.read_bytes()[:100])
     Path("photos/clip.mp4").write_bytes(b"no video")
+    cv2.imwrite("photos/thin.png", np.zeros((1, 5000, 3), np.uint8))
+    Path("photos/broken.jpg").symlink_to("gone.jpg")
     result = invoke("predict", "photos", "photos/clip.mp4", "--out", "out", "--json")
     assert result.exit_code == 1
-    assert "2 of 5 inputs could not be read and were skipped" in error_line(result.stderr)
+    assert "4 of 7 inputs could not be read and were skipped" in error_line(result.stderr)
+    assert "skipped photos/thin.png: an image of 5000x1 pixels cannot be resized" in result.stderr
+    assert "skipped photos/broken.jpg: cannot be read" in result.stderr
     assert f"skipped {first}: not an image, or a damaged one." in result.stderr
     assert "skipped photos/clip.mp4: not a video that OpenCV can read" in result.stderr
     shown = json.loads(result.stdout)
-    assert (shown["images"], shown["skipped"]) == (3, [str(first), "photos/clip.mp4"])
+    assert shown["images"] == 3
+    assert shown["skipped"] == [str(first), "photos/broken.jpg", "photos/thin.png", "photos/clip.mp4"]
     assert len(content("out")) == len(list(Path("out").glob("*.jpg"))) == 3
 
 

@@ -110,6 +110,17 @@ def test_an_array_that_is_no_image_is_refused(detector, image):
         detector(image)
 
 
+def test_an_image_too_thin_to_be_resized_is_refused(detector):
+    with pytest.raises(DataError, match="an image of 5000x1 pixels cannot be resized"):
+        detector(np.zeros((1, 5000, 3), np.uint8))
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_no_image_is_refused(detector, batch_size):
+    with pytest.raises(UsageError, match=f"batch_size {batch_size}: at least one"):
+        detector([pixels()], batch_size=batch_size)
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
 def test_a_device_that_is_not_there_is_refused(cfg, checkpoint, device):
     with pytest.raises(UsageError, match=f"device '{device}' cannot be used"):

@@ -91,7 +91,7 @@ def test_a_device_that_is_not_there_is_refused(path, device):
 
 def test_it_is_resized_as_the_test_pipeline_does(path, cfg, checkpoint):
     exported, own = (
-        detector._packed(pixels(48, 64))["inputs"]
+        detector.prepare(pixels(48, 64))["inputs"]
         for detector in (OnnxDetector(path), Detector(cfg, checkpoint, "cpu"))
     )
     assert exported.shape[1:] != (48, 64)

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from rgacli.core.run_hooks import Interrupted, InterruptHook, outlast_signals
 from rgacli.core.training import prepare
 from rgacli.errors import RunFailed, UsageError
+from rgacli.runs import Run
 from tests.core import tiny
 from tests.core.processes import ROOT
 from tests.core.running import ITERATIONS, At, assert_same, interrupted, logged, resumed, run, saved
@@ -89,6 +90,15 @@ def test_an_interrupted_run_resumes_to_what_it_would_have_been(
     for key in ("iter", "lambda", "lr", "loss"):
         assert [line[key] for line in found] == [line[key] for line in expected]
     assert_same(saved(tmp_path), saved(finished_run))
+
+
+def test_an_interrupted_run_tells_its_last_checkpoint_even_when_it_is_copied(tiny_dataset, tmp_path):
+    (tmp_path / "run").mkdir()
+    last = interrupted(tiny_dataset, tmp_path / "run", 6)
+    for path in last.parent.iterdir():
+        os.utime(path, (0, 0))
+    (tmp_path / "run/checkpoints/epoch_1.pth").touch()
+    assert Run(tmp_path / "run").last_checkpoint() == last
 
 
 def test_a_run_resumed_at_an_epochs_end_is_what_it_would_have_been(finished_run, tmp_path):

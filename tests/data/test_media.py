@@ -25,6 +25,9 @@ def files(tmp_path, monkeypatch):
     ):
         Path(name).parent.mkdir(exist_ok=True, parents=True)
         Path(name).touch()
+    Path("links/folder.jpg").mkdir(parents=True)
+    Path("links/broken.jpg").symlink_to("gone.jpg")
+    Path("links/whole.jpg").symlink_to("../b/1.jpg")
 
 
 @pytest.mark.parametrize(
@@ -33,8 +36,10 @@ def files(tmp_path, monkeypatch):
         (["a"], ["a/1.PNG", "a/2.jpg", "a/deep/3.tif"]),
         (["b/1.jpg", "a/clip.mp4", "odd"], ["b/1.jpg", "a/clip.mp4", "odd"]),
         (["a/*.jpg", "*/1.*"], ["a/2.jpg", "a/1.PNG", "b/1.jpg"]),
-        (["**/*.jpg"], ["a/2.jpg", "b/1.jpg"]),
-        (["b", "b/1.jpg", "b/*"], ["b/1.jpg"]),
+        (["**/*.jpg"], ["a/2.jpg", "b/1.jpg", "links/whole.jpg"]),
+        (["b", "b/1.jpg", "b/*", "a/../b/1.jpg", "./b"], ["b/1.jpg"]),
+        (["links"], ["links/broken.jpg", "links/whole.jpg"]),
+        (["b", "links/whole.jpg"], ["b/1.jpg", "links/whole.jpg"]),
     ],
 )
 def test_names_mean_files(files, names, expected):
@@ -42,7 +47,8 @@ def test_names_mean_files(files, names, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "complaint"), [("gone.jpg", "no such file"), ("*.gif", "no such file"), ("c", "no image")]
+    ("name", "complaint"),
+    [("gone.jpg", "no such file"), ("*.gif", "no such file"), ("c", "no image"), ("", "an empty name")],
 )
 def test_a_name_that_means_nothing_is_refused(files, name, complaint):
     with pytest.raises(UsageError, match=complaint):
