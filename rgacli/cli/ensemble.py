@@ -58,8 +58,8 @@ CalibrateOption = Annotated[
 CheckpointsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Weights to use in a run's place; needs --config. Repeatable. What is made of FILE.pth goes to "
-        "FILE.rgacli/.",
+        help="Weights to use in a run's place; needs --config unless they lie in their run or export. Repeatable. "
+        "What is made of FILE.pth goes to FILE.rgacli/.",
         show_default=False,
     ),
 ]

@@ -425,13 +425,15 @@ def find_source(
         UsageError: what is named cannot be used or combined.
     """
     if checkpoints and runs:
-        raise UsageError("give RUNs or --checkpoint with --config, not both.")
-    configs = list(configs or ())
-    if len(configs) == 1 and checkpoints:
-        configs *= len(checkpoints)  # checkpoints of one config
-    if len(configs) != len(checkpoints or ()):
-        raise UsageError("--checkpoint and --config go together: weights are read by the config they were trained by.")
-    named = [(None, *pair) for pair in zip(checkpoints or (), configs, strict=True)]
+        raise UsageError("give RUNs or --checkpoint, not both.")
+    if configs and not checkpoints:
+        raise UsageError("--config says what a --checkpoint was trained by: give that as well.")
+    checkpoints, configs = list(checkpoints or ()), list(configs or [None])
+    if len(configs) == 1:
+        configs *= len(checkpoints)  # one of all; or none, where each lies in its run
+    if len(configs) != len(checkpoints):
+        raise UsageError(f"--config: {len(configs)} for {len(checkpoints)} --checkpoint; give one each, or one of all.")
+    named = [(None, *pair) for pair in zip(checkpoints, configs, strict=True)]
     named = named or [(run, None, None) for run in runs or [None]]
     if len(named) > 1:
         if calibrate:

@@ -219,6 +219,13 @@ def test_checkpoints_of_one_config_are_combined(folder, run, other):
     assert (folder / "ensembles/a+b/detections/test/joint-nms.json").is_file()
 
 
+def test_checkpoints_of_one_run_take_its_config(folder, run):
+    shown = ensembled(
+        *(f"--checkpoint={run}/checkpoints/epoch_{epoch}.pth" for epoch in (2, 3)), "--method", "joint-nms"
+    )
+    assert [row["head"] for row in shown["heads"]] == ["epoch_2", "epoch_3"]
+
+
 def test_detectors_that_prepare_images_otherwise_have_no_average_but_a_fusion(folder, run, other):
     config = other / "config.py"
     config.write_text(config.read_text() + "\nmodel['data_preprocessor']['std'] = [1.0, 2.0, 3.0]\n")
@@ -301,8 +308,10 @@ def test_without_the_library_wbf_is_left_out_or_refused(folder, run, dataset, mo
         ([RUN, "other", "--calibrate", "val"], "--calibrate goes with --method dispatch"),
         ([RUN, RUN], "run base stands twice"),
         ([RUN, "gone"], "no run 'gone'"),
-        (["--checkpoint", "a.pth"], "--checkpoint and --config go together"),
-        (["--checkpoint", "a.pth", RUN, "--config", "a.py"], "give RUNs or --checkpoint with --config, not both"),
+        (["--checkpoint", "a.pth"], "checkpoint a.pth does not exist"),
+        (["--checkpoint", "a.pth", RUN, "--config", "a.py"], "give RUNs or --checkpoint, not both"),
+        (["--config", "a.py"], "--config says what a --checkpoint was trained by"),
+        (["--checkpoint", "a.pth", "--config", "a.py", "--config", "b.py"], "--config: 2 for 1 --checkpoint"),
         (["--results", "a=a.json"], "--results needs --annotations FILE"),
         (["--annotations", "a.json"], "--annotations goes with --results"),
         (["--results", "a=a.json", RUN], "--results stand alone"),
