@@ -26,8 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-_TOLERANCE = dict(boxes=0.01, scores=1e-3)
-"""Pixels, and score, by which rounding may part detections; it stays far below."""
+_TOLERANCE = dict(boxes=0.01, scores=1e-3, unpaired=0.01)
+"""How far rounding may part detections, in pixels and score, and how many it may exchange in NMS: it stays below."""
 
 CheckOption = Annotated[
     int,

@@ -10,6 +10,8 @@ from scipy.optimize import linear_sum_assignment
 
 from rgacli.core.detections import Detections
 
+_NEAR_BOXES, _NEAR_SCORES = 1.0, 0.01
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -17,8 +19,9 @@ class Agreement:
 
     Attributes:
         images: How many.
-        detections: Pairs of detections, one of each detector, of the same class.
-        unpaired: Detections that only one of the two has.
+        detections: Pairs of one detection of each, of the same class and almost the same: up to 1 px and 0.01 apart.
+        unpaired: Detections without such a counterpart. A few are no wonder: where two boxes have the same score to the
+            last bits, rounding decides which of them NMS keeps.
         boxes: The largest difference of a pair's coordinates, in pixels.
         scores: The largest difference of a pair's scores.
     """
@@ -38,9 +41,14 @@ class Agreement:
             max(self.scores, other.scores),
         )
 
-    def within(self, boxes: float, scores: float) -> bool:
-        """Whether each detection has its counterpart, at most so far away: in pixels, and in score."""
-        return not self.unpaired and self.boxes <= boxes and self.scores <= scores
+    def within(self, boxes: float, scores: float, unpaired: float = 0.0) -> bool:
+        """Whether detections have their counterparts at most so far away, in pixels and score.
+
+        Args:
+            boxes, scores: The most that a pair may differ.
+            unpaired: The share of the detections that may be without a counterpart.
+        """
+        return self.unpaired <= unpaired * self.detections and self.boxes <= boxes and self.scores <= scores
 
     def __str__(self) -> str:
         alone = f"; {self.unpaired} found by one of the two alone" if self.unpaired else ""
@@ -67,6 +75,8 @@ def _on_image(found: Detections, expected: Detections) -> Agreement:
         moved = np.abs(found.boxes[one, None] - expected.boxes[None, other]).max(axis=2)
         rescored = np.abs(found.scores[one, None] - expected.scores[None, other])
         matched = linear_sum_assignment(moved + rescored)
-        boxes, scores = max(boxes, moved[matched].max()), max(scores, rescored[matched].max())
-        pairs += len(matched[0])
+        moved, rescored = moved[matched], rescored[matched]
+        near = (moved <= _NEAR_BOXES) & (rescored <= _NEAR_SCORES)
+        boxes, scores = moved[near].max(initial=boxes), rescored[near].max(initial=scores)
+        pairs += int(near.sum())
     return Agreement(1, pairs, len(found) + len(expected) - 2 * pairs, float(boxes), float(scores))

@@ -21,13 +21,22 @@ def test_detections_agree_with_themselves_in_any_order():
 
 
 def test_the_largest_difference_counts():
-    found = detections((0, 0.9, 5.25), (1, 0.75, 5), (0, 0.7, 50.5))
+    found = detections((0, 0.9, 5.25), (1, 0.795, 5), (0, 0.7, 50.5))
     both = agreement([found], [SOME])
     assert (both.detections, both.unpaired, both.boxes) == (3, 0, 0.5)
-    assert both.scores == pytest.approx(0.05)
-    assert both.within(0.5, 0.06)
-    assert not both.within(0.4, 0.06)
-    assert not both.within(0.5, 0.04)
+    assert both.scores == pytest.approx(0.005)
+    assert both.within(0.5, 0.006)
+    assert not both.within(0.4, 0.006)
+    assert not both.within(0.5, 0.004)
+
+
+@pytest.mark.parametrize("other", [(0, 0.7, 52), (0, 0.68, 50)])
+def test_what_is_far_apart_is_no_pair(other):
+    both = agreement([detections((0, 0.9, 5), (1, 0.8, 5), other)], [SOME])
+    assert (both.detections, both.unpaired, both.boxes, both.scores) == (2, 2, 0, 0)
+    assert not both.within(1, 1)
+    assert not both.within(1, 1, unpaired=0.9)
+    assert both.within(1, 1, unpaired=1.0)
 
 
 @pytest.mark.parametrize(
