@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.cli.commands import error_line, invoke, logged
+from tests.cli.commands import call, error_line, invoke, logged
 from tests.core import families
 
 
@@ -53,6 +53,13 @@ def test_a_cascade_with_masks_trains_and_is_measured(folder, masked_dataset):
     assert [row["name"] for row in methods if row["added_seconds"] is None] == ["oracle"]
     boxes = json.loads((folder / "runs/other/detections/test/joint-nms.json").read_text())
     assert all(set(detection) == {"image_id", "category_id", "bbox", "score"} for detection in boxes)
+
+
+def test_what_mmdet_does_that_is_deprecated_is_not_told_to_the_user(folder, masked_dataset):
+    families.trainable("sabl/sabl-faster-rcnn_r50_fpn_1x_coco").dump("mine.py")
+    done = call("train", "mine.py", "--data", masked_dataset, "--lr", 0.001, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_masks_are_refused_of_a_dataset_without_any(folder, dataset):
