@@ -6,7 +6,6 @@ import warnings
 
 from mmdet.models.dense_heads import SSDHead
 
-
 _OWN_WARNINGS = (
     "DeprecationWarning: (pos|neg)_bboxes is deprecated",  # SABL, Grid R-CNN, HTC
     "indexing with dtype torch.uint8 is now deprecated",  # mask heads that share the box head's features
