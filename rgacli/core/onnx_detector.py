@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 from rgacli.core.detections import WHOLE, Detections, Prediction
 from rgacli.core.inference import ImageDetector, Prepared
-from rgacli.core.onnx_export import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx
+from rgacli.core.onnx_export import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx, quiet_session
 from rgacli.errors import UsageError
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -32,12 +32,15 @@ class OnnxDetector(ImageDetector):
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         runtime = import_onnx("onnxruntime")
+        providers = _providers(runtime, device)
         if not path.is_file():
-            raise UsageError(f"{path} does not exist.")
+            raise UsageError(f"{path} does not exist, or is a folder.")
         try:
-            self._session = runtime.InferenceSession(path, providers=_providers(runtime, device))
+            self._session = quiet_session(path, providers)
         except Exception as error:  # onnxruntime's own kinds
             raise UsageError(f"{path} is damaged or is no ONNX file ({str(error).splitlines()[0]}).") from error
+        if device.startswith("cuda") and _PROVIDERS["cuda"] not in self._session.get_providers():
+            raise UsageError(f"device {device!r} cannot be used: onnxruntime finds no CUDA or cuDNN that fits it.")
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
             classes, resize = (json.loads(metadata[key]) for key in (CLASSES, RESIZE))

@@ -15,14 +15,19 @@ import torchvision
 from mmcv.ops import RoIAlign
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.dense_heads import RPNHead
-from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.detectors import CascadeRCNN, FasterRCNN, MaskRCNN, TwoStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rgacli.errors import UsageError
+
+_DETECTORS = (FasterRCNN, CascadeRCNN, MaskRCNN, TwoStageDetector)
+_INFERENCE = ("_predict_by_feat_single", "regress_by_class")
+"""BBoxHead's methods that are repeated here."""
 
 _NMS_KEYS = {"type", "iou_threshold", "split_thr"}  # split_thr: only how mmcv goes about it
 
@@ -58,26 +63,23 @@ class TraceableDetector(nn.Module):
             Boxes (D, 4) xyxy in the image's pixels, scores (D,) in falling order, and labels (D,).
         """
         height, width = image.shape[-2:]
-        features = self.model.extract_feat(self._normalised(image))
-        boxes = self._proposals(features, height, width)
-        logits = []
+        features = self.features(image)
+        boxes, logits = self._proposals(features, height, width), []
         for head, extractor in zip(self.heads, self.extractors, strict=True):
-            cropped = self._crop(extractor, features, boxes)
-            cls_score, bbox_pred = head(cropped)
+            cls_score, bbox_pred = head(self._crop(extractor, features, boxes))
             logits.append(cls_score)
-            if head is not self.heads[-1]:
-                boxes = self._refined(head, boxes, cls_score, bbox_pred, height, width)
+            last = head is self.heads[-1]
+            boxes = (_by_class if last else _refined)(head, boxes, cls_score, bbox_pred, height, width)
         scores = (sum(logits) / float(len(logits))).softmax(dim=1)[:, :-1]
-        regressed = 1 if head.reg_class_agnostic else head.num_classes
-        by_class = _decode(
-            head.bbox_coder, boxes.repeat_interleave(regressed, dim=0), bbox_pred.reshape(-1, 4), height, width
-        )
-        by_class = by_class.reshape(-1, regressed, 4).expand(-1, head.num_classes, 4)
         cfg = self.model.roi_head.test_cfg
         rows, labels = torch.where(scores > cfg.score_thr)
-        boxes, scores = by_class[rows, labels], scores[rows, labels]
+        boxes, scores = boxes[rows, labels], scores[rows, labels]
         kept = _nms(boxes, scores, labels, cfg)
         return boxes[kept], scores[kept], labels[kept]
+
+    def features(self, image: Tensor) -> Sequence[Tensor]:
+        """The neck's feature maps of an image, as for `forward`."""
+        return self.model.extract_feat(self._normalised(image))
 
     def _normalised(self, image: Tensor) -> Tensor:
         """As DetDataPreprocessor's forward, of one image."""
@@ -129,16 +131,22 @@ class TraceableDetector(nn.Module):
         roi_head = self.model.roi_head
         return roi_head.shared_head(cropped) if roi_head.with_shared_head else cropped
 
-    @staticmethod
-    def _refined(
-        head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tensor, height: int, width: int
-    ) -> Tensor:
-        """(P, 4), as BBoxHead's regress_by_class: where it regresses by class, of the most probable one."""
-        if not head.reg_class_agnostic:
-            label = cls_score[:, :-1].argmax(dim=1)
-            bbox_pred = bbox_pred.reshape(-1, head.num_classes, 4)
-            bbox_pred = bbox_pred.gather(1, label[:, None, None].expand(-1, 1, 4)).squeeze(1)
-        return _decode(head.bbox_coder, boxes, bbox_pred, height, width)
+
+def _refined(head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tensor, height: int, width: int) -> Tensor:
+    """(P, 4), as BBoxHead's regress_by_class: where it regresses by class, of the most probable one."""
+    if not head.reg_class_agnostic:
+        label = cls_score[:, :-1].argmax(dim=1)
+        bbox_pred = bbox_pred.reshape(-1, head.num_classes, 4)
+        bbox_pred = bbox_pred.gather(1, label[:, None, None].expand(-1, 1, 4)).squeeze(1)
+    return _decode(head.bbox_coder, boxes, bbox_pred, height, width)
+
+
+def _by_class(head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tensor, height: int, width: int) -> Tensor:
+    """(P, C, 4), as BBoxHead's predict_by_feat: the same for each class where the head does not tell them apart."""
+    regressed = 1 if head.reg_class_agnostic else head.num_classes
+    repeated = boxes.repeat_interleave(regressed, dim=0)
+    decoded = _decode(head.bbox_coder, repeated, bbox_pred.reshape(-1, 4), height, width)
+    return decoded.reshape(-1, regressed, 4).expand(-1, head.num_classes, 4)
 
 
 def _stages(modules: nn.Module) -> Sequence[nn.Module]:
@@ -163,24 +171,36 @@ def _nms(boxes: Tensor, scores: Tensor, groups: Tensor, cfg: Any) -> Tensor:
 
 
 def _require_known_parts(model: nn.Module) -> None:
-    if not isinstance(model, TwoStageDetector):
-        raise UsageError(f"{type(model).__name__} is no two-stage detector; ONNX files are made of those alone.")
-    roi_head, preprocessor = model.roi_head, model.data_preprocessor
-    _require(model.rpn_head, RPNHead)
-    _require(preprocessor, DetDataPreprocessor)
+    if type(model) not in _DETECTORS:
+        raise UsageError(
+            f"{type(model).__name__}: ONNX files are made of {', '.join(kind.__name__ for kind in _DETECTORS)} alone."
+        )
+    rpn, roi_head = model.rpn_head, model.roi_head
+    _require(rpn, RPNHead)
+    _require(model.data_preprocessor, DetDataPreprocessor)
     _require(roi_head, StandardRoIHead, CascadeRoIHead)
-    _require(model.rpn_head.bbox_coder, DeltaXYWHBBoxCoder)
     for extractor in _stages(roi_head.bbox_roi_extractor):
         _require(extractor, SingleRoIExtractor)
         for layer in extractor.roi_layers:
             _require(layer, RoIAlign)
-    for head in _stages(roi_head.bbox_head):
-        _require(head.bbox_coder, DeltaXYWHBBoxCoder)
+            if layer.pool_mode != "avg":
+                raise _refused(f"RoIAlign by {layer.pool_mode}")
+    heads = _stages(roi_head.bbox_head)
+    for head in heads:
+        if any(getattr(type(head), step) is not getattr(BBoxHead, step) for step in _INFERENCE):
+            raise _refused(type(head).__name__)
         if head.custom_cls_channels or head.custom_activation or not (head.with_cls and head.with_reg):
             raise _refused(f"{type(head).__name__} with {type(head.loss_cls).__name__}")
-    for cfg in (model.rpn_head.test_cfg, roi_head.test_cfg):
-        if cfg.nms.type != "nms" or set(cfg.nms) - _NMS_KEYS:
-            raise _refused(f"non-maximum suppression of {dict(cfg.nms)}")
+    for coder in (rpn.bbox_coder, *(head.bbox_coder for head in heads)):
+        _require(coder, DeltaXYWHBBoxCoder)
+        if coder.use_box_type or getattr(rpn.prior_generator, "use_box_type", False):
+            raise _refused("use_box_type")
+    if rpn.test_cfg.max_per_img <= 0:
+        raise _refused(f"test_cfg.rpn.max_per_img = {rpn.test_cfg.max_per_img}")
+    for cfg in (rpn.test_cfg, roi_head.test_cfg):
+        nms = dict(cfg.get("nms") or {"type": "none"})
+        if nms.get("type", "nms") != "nms" or set(nms) - _NMS_KEYS:
+            raise _refused(f"non-maximum suppression of {nms}")
 
 
 def _require(part: Any, *kinds: type) -> None:

@@ -56,8 +56,9 @@ def test_a_file_that_is_no_image_is_refused(path, tmp_path):
 
 
 def test_a_file_that_is_not_there_or_no_onnx_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"gone\.onnx does not exist"):
-        OnnxDetector(tmp_path / "gone.onnx")
+    for path in (tmp_path / "gone.onnx", tmp_path):
+        with pytest.raises(UsageError, match="does not exist, or is a folder"):
+            OnnxDetector(path)
     (tmp_path / "text.onnx").write_text("text")
     with pytest.raises(UsageError, match=r"text\.onnx is damaged or is no ONNX file"):
         OnnxDetector(tmp_path / "text.onnx")
@@ -85,7 +86,7 @@ def test_an_onnx_file_of_others_is_refused(path, tmp_path, metadata):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "nonsense"])
 def test_a_device_that_is_not_there_is_refused(path, device):
-    with pytest.raises(UsageError, match=f"device '{device}' cannot be used: this onnxruntime has .*CPU"):
+    with pytest.raises(UsageError, match=f"^device '{device}' cannot be used: this onnxruntime has .*CPU"):
         OnnxDetector(path, device)
 
 

@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from rgacli.core.agreement import agreement
 from rgacli.core.onnx_export import export_onnx, import_onnx, resizing
@@ -85,21 +86,52 @@ def test_the_file_says_how_to_use_it_and_where_it_comes_from(tmp_path):
     shape = [size.dim_param or size.dim_value for size in taken.type.tensor_type.shape.dim]
     assert (taken.name, shape) == ("image", [1, 3, "height", "width"])
     assert [given.name for given in written.graph.output] == ["boxes", "scores", "labels"]
+    boxes = written.graph.output[0].type.tensor_type.shape.dim
+    assert [size.dim_param or size.dim_value for size in boxes] == ["detections", 4]
 
 
 def test_a_failed_export_leaves_what_was_there(tmp_path):
     (tmp_path / "model.onnx").write_text("before")
     retinanet = tiny.build(families.family("retinanet/retinanet_r50_fpn_1x_coco").model)
-    with pytest.raises(UsageError, match="is no two-stage detector"):
+    with pytest.raises(UsageError, match="RetinaNet: ONNX files are made of FasterRCNN"):
         export_onnx(retinanet, tmp_path / "model.onnx", **ABOUT)
     assert (tmp_path / "model.onnx").read_text() == "before"
 
 
-def test_what_torch_cannot_export_is_refused_in_a_line(tmp_path):
+class Sized(nn.Module):
+    """A backbone that asks in Python for a size."""
+
+    def __init__(self, backbone, ask):
+        super().__init__()
+        self.backbone, self.ask = backbone, ask
+
+    def forward(self, image):
+        return tuple(self.ask(features) for features in self.backbone(image))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda features: features * float(int(features.shape[-1])),
+        lambda features: features.reshape(1, -1, int(features.shape[-2]), int(features.shape[-1])),
+        lambda features: features if int(features.shape[-1]) > 3 else -features,  # at the smaller size alone
+    ],
+)
+def test_a_trace_that_holds_for_one_size_alone_is_refused(tmp_path, ask, capfd):
+    model = scrambled(families.family(FAMILIES[0]))
+    model.backbone = Sized(model.backbone, ask)
+    with pytest.raises(UsageError, match=r"Sized \(or its neck\) cannot be exported for images of any size: traced at"):
+        export_onnx(model, tmp_path / "model.onnx", **ABOUT)
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_torch_cannot_export_is_refused_in_a_line(tmp_path, capfd):
     with pytest.raises(UsageError, match=r"torch cannot export this detector: .*adaptive pooling") as refused:
         export_onnx(scrambled(families.family(FAMILIES[3])), tmp_path / "model.onnx", **ABOUT)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -121,11 +153,18 @@ def test_what_becomes_of_an_image_is_told(step, expected):
         [dict(type="FixScaleResize", scale=(64, 64), keep_ratio=True)],
         [dict(type="Resize", scale=(64, 64), interpolation="nearest")],
         [dict(type="Resize", scale_factor=2)],
+        [dict(type="Resize", scale=None)],
     ],
 )
 def test_what_cannot_be_told_is_refused(steps):
     with pytest.raises(UsageError, match=f"prepares images by {', '.join(step['type'] for step in steps)}: "):
         resizing([*READING, *steps, PACKING])
+
+
+@pytest.mark.parametrize("own", [dict(color_type="grayscale"), dict(imdecode_backend="pillow")])
+def test_images_that_are_read_otherwise_are_refused(own):
+    with pytest.raises(UsageError, match=f"reads images by {next(iter(own))}: "):
+        resizing([{**READING[0], **own}, PACKING])
 
 
 def test_a_package_that_is_missing_is_named():

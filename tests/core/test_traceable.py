@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
 from mmengine.config import ConfigDict
 
 from rgacli.core.agreement import agreement
@@ -67,18 +68,34 @@ def test_nothing_found_is_no_error():
     assert len(traced(model, image(64, 64))) == 0
 
 
+def test_a_head_that_regresses_in_its_own_way_is_refused():
+    class Own(Shared2FCBBoxHead):
+        def regress_by_class(self, *args, **kwargs):
+            return super().regress_by_class(*args, **kwargs) + 1
+
+    model = scrambled(families.family(FAMILIES[0]))
+    model.roi_head.bbox_head.__class__ = Own
+    with pytest.raises(UsageError, match="Own has steps of its own"):
+        TraceableDetector(model)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "complaint"),
     [
-        ("retinanet/retinanet_r50_fpn_1x_coco", {}, "RetinaNet is no two-stage detector"),
+        ("retinanet/retinanet_r50_fpn_1x_coco", {}, "RetinaNet: ONNX files are made of FasterRCNN, CascadeRCNN"),
         ("double_heads/dh-faster-rcnn_r50_fpn_1x_coco", {}, "DoubleHeadRoIHead has steps of its own"),
-        ("sabl/sabl-faster-rcnn_r50_fpn_1x_coco", {}, "BucketingBBoxCoder has steps of its own"),
+        ("sabl/sabl-faster-rcnn_r50_fpn_1x_coco", {}, "SABLHead has steps of its own"),
         ("groie/faste-rcnn_r50_fpn_groie_1x_coco", {}, "GenericRoIExtractor has steps of its own"),
         (
             FAMILIES[0],
             {"test_cfg.rcnn.nms": dict(type="soft_nms", iou_threshold=0.5)},
             "non-maximum suppression of .*soft_nms",
         ),
+        (FAMILIES[0], {"test_cfg.rcnn.nms": None}, "non-maximum suppression of .*none"),
+        (FAMILIES[0], {"test_cfg.rpn.max_per_img": -1}, "max_per_img = -1 has steps of its own"),
+        (FAMILIES[0], {"rpn_head.bbox_coder.use_box_type": True}, "use_box_type has steps of its own"),
+        (FAMILIES[0], {"roi_head.bbox_roi_extractor.roi_layer.pool_mode": "max"}, "RoIAlign by max"),
+        (FAMILIES[0], {"rpn_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}, "LegacyDeltaXYWHBBoxCoder has steps"),
         (FAMILIES[0], {"test_cfg.rpn.nms.class_agnostic": True}, "non-maximum suppression of .*class_agnostic"),
         (FAMILIES[0], {"roi_head.bbox_head.loss_cls": dict(type="SeesawLoss", num_classes=3)}, "with SeesawLoss"),
     ],
