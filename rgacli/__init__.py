@@ -48,7 +48,7 @@ def load(
     from rgacli.errors import UsageError
 
     path = Path(run_or_checkpoint or "")
-    if config is None and path.suffix == ".onnx":
+    if config is None and path.suffix.lower() == ".onnx":
         from rgacli.core.onnx_detector import OnnxDetector
 
         return OnnxDetector(path, device)

@@ -56,12 +56,12 @@ def explain(error: BaseException) -> RgacliError:
             f"OpenCV needs a library that this system lacks ({what}). Take the build that does without: "
             "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
         )
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in what:
+    if _is_of_full_disk(error, what):
         where = f" while writing {error.filename}" if getattr(error, "filename", None) else ""
         return RunFailed(f"the disk is full{where}; what was saved before is intact. Free some space and run again.")
     if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
         return UsageError(f"{error.filename} is in the way ({error.strerror}): choose another place or move it.")
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
     if type(error).__name__.startswith("Dist") or ("gloo" in what and "onnection" in what):  # torch.distributed's
         return PeerLost(f"the connection to the other processes of the job was lost ({what}).")
@@ -87,3 +87,9 @@ def explain(error: BaseException) -> RgacliError:
         hint = " (`rgacli data check` finds every unreadable image)" if of_image else ""
         return RunFailed(f"{what.removeprefix('[Errno 2] ')}{hint}.")
     return RunFailed(f"{type(error).__name__}: {what} (rgacli --debug … shows where)")
+
+
+def _is_of_full_disk(error: BaseException, what: str) -> bool:
+    """torch tells of it only that it wrote less than it meant to."""
+    told = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return told or "No space left on device" in what or ("inline_container" in what and "unexpected pos" in what)

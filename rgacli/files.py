@@ -39,6 +39,23 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def replacing_files_in(folder: Path | str) -> Iterator[Path]:
+    """Yields a temporary folder; on a clean exit the files in it move to `folder`, else nothing has changed.
+
+    Raises:
+        FileExistsError: `folder` is a file.
+    """
+    folder = Path(folder).absolute()
+    place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())  # on the same disk
+    with tempfile.TemporaryDirectory(dir=place, prefix=".") as name:
+        temporary = Path(name)
+        yield temporary
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in temporary.iterdir():
+            os.replace(path, folder / path.name)
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Atomically writes UTF-8 text."""
     with replacing(path) as temporary:

@@ -18,6 +18,11 @@ CASES = {
     "Python's memory": (MemoryError(), "out of memory"),
     "full disk": (OSError(errno.ENOSPC, "No space left on device", "runs/a/x.pth"), "full while writing runs/a/x.pth"),
     "full disk, said by torch": (RuntimeError("[enforce fail] write: No space left on device"), "the disk is full"),
+    "full disk, met by torch": (
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1088 vs 982"),
+        "the disk is full",
+    ),
+    "read-only disk": (OSError(errno.EROFS, "Read-only file system", "/mnt/runs"), "no permission for /mnt/runs"),
     "no permission": (PermissionError(errno.EACCES, "Permission denied", "/etc/runs"), "no permission for /etc/runs"),
     "image": (AssertionError("failed to load image: a.jpg"), "failed to load image: a.jpg (`rgacli data check`"),
     "image, in a worker": (AssertionError(FROM_A_WORKER), "failed to load image: cats/7.jpg (`rgacli data check`"),

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from rgacli.files import replacing, write_json, write_text
+from rgacli.files import replacing, replacing_files_in, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -69,6 +69,30 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path, error):
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_are_replaced_together_or_not_at_all(tmp_path):
+    folder = tmp_path / "new/folder"
+
+    def write(content, error=None):
+        with replacing_files_in(folder) as temporary:
+            (temporary / "a.txt").write_text(content)
+            (temporary / "b.txt").write_text(content)
+            if error:
+                raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        write("half", KeyboardInterrupt)
+    assert not list(tmp_path.iterdir())
+    write("old")
+    (folder / "other.txt").write_text("kept")
+    with pytest.raises(ZeroDivisionError):
+        write("half", ZeroDivisionError)
+    found = {path.name: path.read_text() for path in folder.iterdir()}
+    assert found == {"a.txt": "old", "b.txt": "old", "other.txt": "kept"}
+    write("new")
+    assert (folder / "a.txt").read_text() == (folder / "b.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_a_failed_rename_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):

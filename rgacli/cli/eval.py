@@ -154,6 +154,8 @@ def select_variants(head: str, names: dict[str, str]) -> list[str]:
     by_name = {name: variant for variant, name in names.items()}
     if head in by_name:
         return [by_name[head]]
+    if len(heads) == 1:
+        raise UsageError(f"--head {head}: this detector has a single head ({names[heads[0]]}); leave out --head.")
     raise UsageError(
         f"--head {head}: this detector has {', '.join(names[variant] for variant in heads)} "
         f"(or their index 0 to {len(heads) - 1}), 'ensemble' and 'all'."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
@@ -15,6 +16,7 @@ from rgacli.cli.output import print_json, say
 from rgacli.cli.progress import counted
 from rgacli.cli.target import CheckpointOption, ConfigOption, JsonOption, RunArgument, find_target
 from rgacli.errors import RunFailed, UsageError
+from rgacli.files import replacing, replacing_files_in
 
 if TYPE_CHECKING:
     from rgacli.cli.target import Target
@@ -111,23 +113,27 @@ def onnx(
     target = find_target(run, checkpoint, config, None, "test")
 
     from rgacli.core.detector import build_detector
-    from rgacli.core.inference import inference_dataset
+    from rgacli.core.inference import class_names, inference_dataset
     from rgacli.core.onnx_detector import OnnxDetector
     from rgacli.core.onnx_export import export_onnx
     from rgacli.core.stock_export import stock_detector
 
     part = _part(target, which)
     path = out or target.home / "export" / f"{part.file_name}.onnx"
+    if path.suffix != ".onnx":
+        raise UsageError(f"--out {path}: the name of an ONNX file ends in .onnx.")
     if part.parallel:
         model = stock_detector(target.cfg, target.checkpoint, part.head).build()
     else:
         model = build_detector(target.cfg, target.checkpoint, "cpu")
     provenance = _provenance(target, part)
     pipeline = inference_dataset(target.cfg).pipeline
-    export_onnx(model, path, classes=_classes(target), pipeline=pipeline, provenance=provenance)
+    about = dict(classes=class_names(target.cfg), pipeline=pipeline, provenance=provenance)
+    with replacing(path) as temporary:
+        export_onnx(model, temporary, **about)
+        agreed = _check(target, part, lambda: OnnxDetector(temporary, "cpu"), check)
     masks = "; its mask head stays behind" if model.roi_head.with_mask else ""
     say(f"{target.name}: {part}{masks}: {path}")
-    agreed = _check(target, part, OnnxDetector(path, "cpu"), check) if check else None
     if json:
         print_json({"onnx": str(path), "provenance": provenance, "check": agreed and asdict(agreed)})
 
@@ -177,63 +183,88 @@ def _part(target: Target, which: str) -> _Part:
 
 def _export_stock(target: Target, part: _Part, out: Path | None, check: int, json: bool) -> None:
     from rgacli.core.configs import load_config
-    from rgacli.core.inference import Detector
+    from rgacli.core.inference import Detector, class_names
     from rgacli.core.stock_export import CHECKPOINT, CONFIG, export_stock
+    from rgacli.data.binding import annotation_file
 
     folder = out or target.home / "export" / part.file_name
     provenance = _provenance(target, part)
-    export_stock(
-        target.cfg,
-        target.checkpoint,
-        folder,
-        head=part.head,
-        classes=_classes(target),
-        ann_file=target.ann_file,
-        provenance=provenance,
-    )
+    ann_file = annotation_file(target.dataset)
+    about = dict(classes=class_names(target.cfg), ann_file=ann_file, provenance=provenance)
+    with replacing_files_in(folder) as temporary:
+        export_stock(target.cfg, target.checkpoint, temporary, head=part.head, **about)
+        config, checkpoint = temporary / CONFIG, temporary / CHECKPOINT
+        agreed = _check(target, part, lambda: Detector(load_config(str(config)), checkpoint, "cpu"), check)
     config, checkpoint = folder / CONFIG, folder / CHECKPOINT
     say(f"{target.name}: {part}; in stock mmdet:")
     say(f'  init_detector("{config}", "{checkpoint}")')
-    agreed = _check(target, part, Detector(load_config(str(config)), checkpoint, "cpu"), check) if check else None
     if json:
         files = {"config": str(config), "checkpoint": str(checkpoint)}
         print_json({**files, "provenance": provenance, "check": agreed and asdict(agreed)})
 
 
-def _check(target: Target, part: _Part, exported: ImageDetector, limit: int) -> Agreement | None:
+def _check(target: Target, part: _Part, load: Callable[[], ImageDetector], limit: int) -> Agreement | None:
     """Compares what was exported with what it was made from, on images of the test split.
 
+    Args:
+        target: What it was made from.
+        part: What of it.
+        load: Makes a detector of what was exported.
+        limit: How many images.
+
     Returns:
-        None where none of the images is there.
+        None where none of the images is there, or is asked for.
 
     Raises:
         RunFailed: they differ.
     """
     from rgacli.core.agreement import Agreement, agreement
     from rgacli.core.inference import Detector
-    from rgacli.data.binding import image_folder
 
-    folder = Path(image_folder(target.dataset))
-    paths = [path for image in target.images["images"] if (path := folder / image["file_name"]).is_file()][:limit]
-    if not paths:
-        say(f"{target.name}: not checked, for none of the test split's images is in {folder}")
+    if not limit:
         return None
-    own, agreed = Detector(target.cfg, target.checkpoint, "cpu"), Agreement()
+    paths = _images(target, limit)
+    if not paths:
+        say(f"{target.name}: not checked, for the test split's images are not there")
+        return None
+    exported, own, agreed = load(), Detector(target.cfg, target.checkpoint, "cpu"), Agreement()
     with counted("checking") as progress:
         for number, path in enumerate(paths, start=1):
             agreed += agreement([exported(path)[exported.heads[-1]]], [own(path)[part.name]])
             progress(number, len(paths))
     if not agreed.within(**_TOLERANCE):
-        raise RunFailed(f"{target.name}: what was exported does not detect what {part.name} does: {agreed}.")
-    say(f"{target.name}: checked against {part.name}: {agreed}")
+        raise RunFailed(
+            f"{target.name}: what was exported does not detect what {part.name} does, and is not kept: {agreed}."
+        )
+    nothing = "; nothing was found, so that nothing is shown" * (not agreed.detections)
+    say(f"{target.name}: checked against {part.name}: {agreed}{nothing}")
     return agreed
 
 
+def _images(target: Target, limit: int) -> list[Path]:
+    """Images of the test split that are there; none if its annotations, which list them, are not."""
+    from rgacli.data.binding import annotation_file, image_folder
+
+    if not Path(annotation_file(target.dataset)).is_file():
+        return []
+    folder = Path(image_folder(target.dataset))
+    return [path for image in target.images["images"] if (path := folder / image["file_name"]).is_file()][:limit]
+
+
 def _provenance(target: Target, part: _Part) -> dict[str, Any]:
+    """Where an export comes from; of what is an export itself, where that came from."""
     from rgacli.core.recipe import annealing_config, describe_method, parallel_ratios
+    from rgacli.data.binding import annotation_file
     from rgacli.evaluation.detect import saved_metrics
 
-    metrics = saved_metrics((target.cfg, target.checkpoint), target.ann_file, target.detections_dir)
+    if "provenance" in target.cfg:
+        return dict(target.cfg.provenance)
+    ann_file, metrics = annotation_file(target.dataset), {}
+    if Path(ann_file).is_file():
+        metrics = saved_metrics((target.cfg, target.checkpoint), ann_file, target.detections_dir)
+    measured = {name: value for name, value in metrics.get(part.variant, {}).items() if not isnan(value)}
+    if not measured:
+        say(f"{target.name}: without metrics, as there are none on the test split (rgacli eval makes them)")
     return {
         "rgacli": rgacli.__version__,
         "run": target.name,
@@ -242,11 +273,6 @@ def _provenance(target: Target, part: _Part) -> dict[str, Any]:
         "ratios": [str(ratio) for ratio in parallel_ratios(target.cfg)],
         "lambda0": annealing_config(target.cfg).get("lambda0", 1.0),  # 1 is no RGA
         "exported": part.name,
-        "metrics": {name: value for name, value in metrics.get(part.variant, {}).items() if not isnan(value)},
+        "measured_on": ann_file if measured else None,
+        "metrics": measured,
     }
-
-
-def _classes(target: Target) -> tuple[str, ...]:
-    from rgacli.data.annotations import category_names
-
-    return tuple(category_names(target.images).values())

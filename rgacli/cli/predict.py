@@ -153,7 +153,7 @@ class _Source:
 
 def _find(run: str | None, checkpoint: Path | None, config: str | None) -> _Source:
     """What the options name."""
-    if checkpoint and checkpoint.suffix == ".onnx" and not (run or config):
+    if checkpoint and checkpoint.suffix.lower() == ".onnx" and not (run or config):
         return _Source(checkpoint.stem, checkpoint, checkpoint.with_suffix(".rgacli"))
     target = find_target(run, checkpoint, config, None, "test")
     return _Source(target.name, target.checkpoint, target.home, target.cfg)

@@ -29,10 +29,14 @@ def fold_bbox_heads(heads: Sequence[nn.Module], box_head: int) -> dict[str, Tens
         Of a head of the same kind with hidden layers of ΣH_k features.
 
     Raises:
-        UsageError: a head has convolutions, norms, or a predictor other than a plain linear layer.
+        UsageError: a head has convolutions, norms, or a predictor other than a plain linear layer; the heads differ in
+            depth.
     """
     for head in heads:
         _require_linear(head)
+    for name in ("shared_fcs", *_BRANCHES):
+        if len({len(getattr(head, name, ())) for head in heads}) > 1:
+            raise UsageError(f"heads with different numbers of hidden layers ({name}) do not fold into one.")
     folded = {}
     shared_wide = _fold_layers("shared_fcs", heads, False, folded)
     for branch, last in _BRANCHES.items():
@@ -40,7 +44,7 @@ def fold_bbox_heads(heads: Sequence[nn.Module], box_head: int) -> dict[str, Tens
         layers = [getattr(head, last) for head in heads]
         weight, bias = _average(layers, wide) if last == "fc_cls" else _choose(layers, box_head, wide)
         folded |= {f"{last}.weight": weight, f"{last}.bias": bias}
-    return folded
+    return {**heads[box_head].state_dict(), **folded}  # a loss may keep numbers of its own, which training alone asks
 
 
 def folded_width(heads: Sequence[nn.Module]) -> int | None:

@@ -14,6 +14,7 @@ import torch
 from mmcv.transforms import Compose
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from rgacli.core.detections import Detections, Prediction, detections_by_variant, variant_names
 from rgacli.core.detector import build_detector
@@ -128,9 +129,9 @@ class Detector(ImageDetector):
         cfg = copy.deepcopy(cfg)
         if parallel_ratios(cfg):
             cfg.model.roi_head.keep_heads = True
-        dataset = inference_dataset(cfg)
+        pipeline = inference_dataset(cfg).pipeline
         self.model = build_detector(cfg, checkpoint, None if device == "auto" else device)
-        super().__init__(variant_names(cfg), _class_names(dataset), dataset.pipeline)
+        super().__init__(variant_names(cfg), class_names(cfg), pipeline)
 
     @torch.no_grad()
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
@@ -162,9 +163,10 @@ class Detector(ImageDetector):
         return prediction
 
 
-def _class_names(dataset: Any) -> tuple[str, ...]:
-    """The classes of a dataset config, by label: its own, or those that mmdet gives its type."""
-    return tuple(DATASETS.build({**dataset, "lazy_init": True}).metainfo["classes"])
+def class_names(cfg: Config) -> tuple[str, ...]:
+    """The detector's classes, by label: those of its test dataset, or those that mmdet gives that dataset's type."""
+    init_default_scope(cfg.get("default_scope", "mmdet"))
+    return tuple(DATASETS.build({**inference_dataset(cfg), "lazy_init": True}).metainfo["classes"])
 
 
 def inference_dataset(cfg: Config) -> Any:

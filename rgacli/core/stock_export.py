@@ -57,6 +57,9 @@ def export_stock(
     written.visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
     written.model = stock.model
     written.provenance = dict(provenance)
+    imports = dict(cfg.get("custom_imports") or {})
+    if theirs := [name for name in imports.get("imports", []) if not name.startswith("rgacli")]:
+        written.custom_imports = {**imports, "imports": theirs}  # such as a backbone of the user's
     meta = dict(dataset_meta=dict(classes=tuple(classes)), provenance=dict(provenance))
     write_text(out_dir / CONFIG, written.pretty_text)
     with replacing(out_dir / CHECKPOINT) as temporary:

@@ -82,25 +82,53 @@ def test_a_detector_without_parallel_heads_is_exported_as_it_is(finding):
     told = json.loads(result.stdout)
     assert told["onnx"] == "mine.onnx"
     assert told["check"]["detections"] > 5
-    assert told["provenance"]["exported"] == "detector"
+    assert told["provenance"]["trained"].startswith("2 R-CNN heads at 1:1, 1:9")  # as the run was, not the export
+    assert told["provenance"]["exported"] == "ensemble"
 
 
-@pytest.mark.parametrize("command", ["fold", "onnx"])
-def test_a_check_that_fails_fails_the_command(finding, command, monkeypatch):
+@pytest.mark.parametrize(("command", "file"), [("fold", "fold/model.pth"), ("onnx", "fold.onnx")])
+def test_what_does_not_pass_its_check_is_not_kept(finding, command, file, monkeypatch):
     from rgacli.core.agreement import Agreement
 
     monkeypatch.setattr(Agreement, "__add__", lambda self, other: Agreement(1, 1, boxes=0.5))
     result = invoke("export", command, "base")
     assert result.exit_code == 1
-    assert "what was exported does not detect what ensemble does: 1 image" in error_line(result.stderr)
+    assert "does not detect what ensemble does, and is not kept: 1 image" in error_line(result.stderr)
+    assert not [path for path in (finding / "export").rglob("*") if path.is_file()]
     assert invoke("export", command, "base", "--check", 0).exit_code == 0
+    before = (finding / "export" / file).read_bytes()
+    assert invoke("export", command, "base").exit_code == 1
+    assert (finding / "export" / file).read_bytes() == before
+
+
+def test_an_export_takes_no_dataset(finding):
+    config = finding / "config.py"
+    config.write_text(
+        config.read_text() + "\ntest_dataloader['dataset'].update(ann_file='moved.json', data_root='gone')\n"
+    )
+    for command in ("fold", "onnx"):
+        result = invoke("export", command, "base", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert "not checked, for the test split's images are not there" in result.stderr
+        told = json.loads(result.stdout)
+        assert (told["check"], told["provenance"]["metrics"], told["provenance"]["measured_on"]) == (None, {}, None)
+    assert rgacli.load("runs/base/export/fold.onnx").classes[0] == "disc"
+
+
+def test_a_check_on_which_nothing_is_found_says_so(run):
+    config = run / "config.py"
+    config.write_text(config.read_text().replace("score_thr=0.05", "score_thr=1.0"))
+    result = invoke("export", "fold", "base")
+    assert result.exit_code == 0
+    assert "4 images, 0 detections" in result.stderr
+    assert "nothing was found, so that nothing is shown" in result.stderr
 
 
 def test_without_images_there_is_no_check(run, monkeypatch):
     monkeypatch.setattr("rgacli.data.binding.image_folder", lambda dataset: "gone")
     result = invoke("export", "fold", "base", "--json")
     assert result.exit_code == 0
-    assert "not checked, for none of the test split's images is in" in result.stderr
+    assert "not checked, for the test split's images are not there" in result.stderr
     assert json.loads(result.stdout)["check"] is None
 
 
@@ -108,6 +136,7 @@ def test_without_images_there_is_no_check(run, monkeypatch):
     ("arguments", "complaint"),
     [
         (("onnx", "base", "--head", "all"), "of one head, or of their ensemble"),
+        (("onnx", "base", "--out", "model.bin"), "--out model.bin: the name of an ONNX file ends in .onnx"),
         (("onnx", "base", "--head", "1:5"), "--head 1:5: this detector has 1:1, 1:9"),
         (("head", "base", "--head", "ensemble"), "`rgacli export fold` exports the ensemble"),
         (("head", "base", "--head", "all"), "of one head, or of their ensemble"),

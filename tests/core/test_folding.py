@@ -80,6 +80,12 @@ def test_heads_without_hidden_layers_fold_into_one_of_their_size():
     assert_ensembles(head, heads, 1)
 
 
+def test_heads_whose_loss_keeps_numbers_fold():
+    settings = dict(num_shared_fcs=2, loss_cls=dict(type="SeesawLoss", num_classes=5))
+    heads = build(2, **settings)
+    assert_ensembles(folded(heads, 0, **settings), heads, 0)
+
+
 def test_heads_of_different_widths_fold():
     heads = build(1, num_shared_fcs=2) + build(1, num_shared_fcs=2, fc_out_channels=9)
     assert folded_width(heads) == 15
@@ -96,3 +102,8 @@ def test_heads_of_different_widths_fold():
 def test_what_does_not_fold_is_refused_in_one_line(settings, layer):
     with pytest.raises(UsageError, match=f"is a {layer}, and only heads of plain fully connected layers do"):
         fold_bbox_heads(build(2, **settings), 0)
+
+
+def test_heads_of_different_depths_are_refused():
+    with pytest.raises(UsageError, match=r"different numbers of hidden layers \(shared_fcs\) do not fold"):
+        fold_bbox_heads(build(1, num_shared_fcs=2) + build(1, num_shared_fcs=1), 0)

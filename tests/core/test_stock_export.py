@@ -86,6 +86,13 @@ def test_the_files_say_where_they_come_from_and_name_nothing_of_ours(tmp_path):
     assert stock.model.backbone.init_cfg is None
 
 
+def test_what_a_config_imports_beyond_ours_is_imported_by_the_export(tmp_path):
+    cfg, _ = trained(tmp_path, FAMILIES[0], "1:1,1:9")
+    cfg.custom_imports = dict(imports=["rgacli.core", "json"], allow_failed_imports=False)
+    stock, _ = exported(tmp_path, cfg)
+    assert stock.custom_imports == dict(imports=["json"], allow_failed_imports=False)
+
+
 def test_a_detector_with_heads_of_mmdets_own_is_refused(tmp_path):
     cfg = load_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
     with pytest.raises(UsageError, match="RetinaNet has no parallel heads: it is a stock detector already"):
