@@ -12,9 +12,9 @@ import typer
 
 from rgacli.cli.analyze import BinsOption
 from rgacli.cli.device import DeviceOption, use_device
-from rgacli.cli.ensemble_sources import AVERAGE, METHODS, Costs, Heads, Results, Source, find_source
 from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.progress import counted
+from rgacli.cli.sources import AVERAGE, METHODS, Costs, Heads, Results, Source, find_source
 from rgacli.cli.target import DataOption, JsonOption, SplitName, SplitOption
 from rgacli.errors import UsageError
 

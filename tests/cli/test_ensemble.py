@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.cli import ensemble_sources
-from rgacli.cli.ensemble_sources import METHODS
+from rgacli.cli.sources import METHODS, heads
 from tests.cli.commands import RUN, error_line, invoke, snapshot
 from tests.cli.test_eval import reference_ap
 
@@ -132,7 +131,7 @@ def test_dispatch_is_calibrated_on_another_split_than_the_one_evaluated(folder, 
 
 
 def test_dispatch_is_not_calibrated_on_a_large_training_split_unasked(folder, run, dataset, monkeypatch):
-    monkeypatch.setattr(ensemble_sources, "_MANY_IMAGES", 7)
+    monkeypatch.setattr(heads, "_MANY_IMAGES", 7)
     result = invoke("ensemble", "--split", "val", "--bootstrap", 2, "--timed", 0)
     assert result.exit_code == 0, result.stderr
     assert "without dispatch: it would be calibrated on all 8 images of train" in result.stderr
@@ -292,7 +291,7 @@ def test_scores_that_cannot_be_compared_are_refused(folder, dataset, results, ne
 
 
 def test_without_the_library_wbf_is_left_out_or_refused(folder, run, dataset, monkeypatch, results):
-    monkeypatch.setattr("rgacli.cli.ensemble_sources.find_spec", lambda name: None)
+    monkeypatch.setattr("rgacli.cli.sources.source.find_spec", lambda name: None)
     options = [*results, "--annotations", dataset / "annotations/test.json"]
     assert "wbf" not in [row["name"] for row in ensembled(*options)["methods"]]
     result = invoke("ensemble", *options, "--method", "wbf")
