@@ -1,6 +1,6 @@
 """A detector of mmdet's own classes as an ONNX file, whose graph reaches from pixels to detections after NMS.
 
-torch traces it by its TorchScript exporter. The exporter on torch.export has no translation (torch 2.15, onnxscript
+torch traces it by its TorchScript exporter. The exporter on torch.export has no translation (torch 2.11, onnxscript
 0.7) for the checks that it puts into a graph whose image size is left open.
 """
 
