@@ -48,7 +48,9 @@ def load(
     from rgacli.errors import UsageError
 
     path = Path(run_or_checkpoint or "")
-    if config is None and path.suffix.lower() == ".onnx":
+    if runs.is_onnx(path):
+        if config is not None:
+            raise UsageError(f"{path}: an ONNX file takes no config.")
         from rgacli.core.onnx_detector import OnnxDetector
 
         return OnnxDetector(path, device)

@@ -83,7 +83,7 @@ def explain(error: BaseException) -> RgacliError:
             "--set train_dataloader.num_workers=1."
         )
     if "failed to load image" in what or isinstance(error, FileNotFoundError):
-        of_image = "image" in what or re.search(r"\.(bmp|jpe?g|png|tiff?|webp)'$", what, re.IGNORECASE)
+        of_image = "failed to load image" in what or re.search(r"\.(bmp|jpe?g|png|tiff?|webp)'$", what, re.IGNORECASE)
         hint = " (`rgacli data check` finds every unreadable image)" if of_image else ""
         return RunFailed(f"{what.removeprefix('[Errno 2] ')}{hint}.")
     return RunFailed(f"{type(error).__name__}: {what} (rgacli --debug … shows where)")

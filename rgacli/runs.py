@@ -8,6 +8,7 @@ runs/<name>/
     figures/<split>/     each figure beside the CSV it was drawn from
     logs/                the text logs
     predictions/<time>/  what `rgacli predict` found and drew
+    export/              what `rgacli export` wrote
 
 A folder that `rgacli export` wrote (config.py and model.pth) is read as a run with that one checkpoint.
 """
@@ -131,6 +132,11 @@ def config_of(checkpoint: Path) -> Path:
     if not (folder / "config.py").is_file():
         raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
     return folder / "config.py"
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is taken for one by `rgacli export onnx`, which needs no config, by its suffix."""
+    return path.suffix.lower() == ".onnx"
 
 
 def latest_run() -> Run:

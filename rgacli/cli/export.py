@@ -123,7 +123,7 @@ def onnx(
     if path.suffix != ".onnx":
         raise UsageError(f"--out {path}: the name of an ONNX file ends in .onnx.")
     if part.parallel:
-        model = stock_detector(target.cfg, target.checkpoint, part.head).build()
+        model = stock_detector(target.cfg, target.checkpoint, part.head).detector
     else:
         model = build_detector(target.cfg, target.checkpoint, "cpu")
     provenance = _provenance(target, part)
@@ -234,7 +234,8 @@ def _check(target: Target, part: _Part, load: Callable[[], ImageDetector], limit
             progress(number, len(paths))
     if not agreed.within(**_TOLERANCE):
         raise RunFailed(
-            f"{target.name}: what was exported does not detect what {part.name} does, and is not kept: {agreed}."
+            f"{target.name}: what was exported does not detect what {part.name} does, and is not kept: {agreed} "
+            "(--check 0 exports without looking)."
         )
     nothing = "; nothing was found, so that nothing is shown" * (not agreed.detections)
     say(f"{target.name}: checked against {part.name}: {agreed}{nothing}")

@@ -18,6 +18,7 @@ from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.progress import Meter, live_progress
 from rgacli.cli.target import ConfigOption, JsonOption, find_target
 from rgacli.errors import DataError, RunFailed, UsageError
+from rgacli.runs import is_onnx
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +154,7 @@ class _Source:
 
 def _find(run: str | None, checkpoint: Path | None, config: str | None) -> _Source:
     """What the options name."""
-    if checkpoint and checkpoint.suffix.lower() == ".onnx" and not (run or config):
+    if checkpoint and is_onnx(checkpoint) and not (run or config):
         return _Source(checkpoint.stem, checkpoint, checkpoint.with_suffix(".rgacli"))
     target = find_target(run, checkpoint, config, None, "test")
     return _Source(target.name, target.checkpoint, target.home, target.cfg)

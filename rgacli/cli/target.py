@@ -172,7 +172,7 @@ def find_target(run: str | None, checkpoint: Path | None, config: str | None, da
     else:
         if not checkpoint.is_file():
             raise UsageError(f"checkpoint {checkpoint} does not exist.")
-        if checkpoint.suffix.lower() == ".onnx":
+        if runs.is_onnx(checkpoint):
             raise UsageError(f"{checkpoint}: only predict and rgacli.load run an ONNX file, without --config.")
         cfg, weights, name = load_config(config or str(runs.config_of(checkpoint))), checkpoint, checkpoint.stem
         folder = checkpoint.with_suffix(".rgacli")  # its own: checkpoints of many models may lie in one folder

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, overload
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -104,7 +105,7 @@ class ImageDetector(ABC):
         """
         try:
             return self._prepare({"img": pixels, "img_id": 0})
-        except Exception as error:  # OpenCV's own: a side of less than a pixel
+        except (cv2.error, ValueError) as error:  # a side of less than a pixel, by OpenCV and by Pillow
             height, width = pixels.shape[:2]
             raise DataError(f"an image of {width}x{height} pixels cannot be resized for the detector.") from error
 

@@ -79,7 +79,7 @@ def _providers(runtime: Any, device: str) -> list[Any]:
     available = runtime.get_available_providers()
     if device == "auto":
         return [provider for provider in (_PROVIDERS["cuda"], _PROVIDERS["cpu"]) if provider in available]
-    kind, _, index = device.partition(":")
-    if _PROVIDERS.get(kind) not in available:
+    kind, colon, index = device.partition(":")
+    if _PROVIDERS.get(kind) not in available or (colon and not index.isdecimal()):
         raise UsageError(f"device {device!r} cannot be used: this onnxruntime has {', '.join(available)}.")
     return [(_PROVIDERS[kind], {"device_id": int(index or 0)} if kind == "cuda" else {})]

@@ -100,7 +100,9 @@ def _trace(model: nn.Module, path: Path, outputs: Sequence[str], sizes: Mapping[
                 dynamic_axes={IMAGE: {2: "height", 3: "width"}, **sizes},
             )
     except torch.onnx.OnnxExporterError as error:  # such as Libra R-CNN's neck, which pools to a size of its own
-        raise UsageError(f"torch cannot export this detector: {str(error).splitlines()[0][:200]}") from error
+        raise UsageError(
+            f"torch cannot export this detector: {str(error).splitlines()[0][:120]}; mmdeploy may."
+        ) from error
 
 
 def _require_any_size(traceable: TraceableDetector, path: Path) -> None:
@@ -138,7 +140,7 @@ def _require_any_size(traceable: TraceableDetector, path: Path) -> None:
                 backbone = type(traceable.model.backbone).__name__
                 raise UsageError(
                     f"{backbone} (or its neck) cannot be exported for images of any size: traced at "
-                    f"{_EXAMPLE[1]}x{_EXAMPLE[0]} pixels, it is wrong at {size[1]}x{size[0]}."
+                    f"{_EXAMPLE[1]}x{_EXAMPLE[0]} pixels, it is wrong at {size[1]}x{size[0]}; mmdeploy may know it."
                 )
 
 

@@ -11,7 +11,7 @@ import torch
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
-from torch import Tensor, nn
+from torch import nn
 
 from rgacli.core.detector import build_detector
 from rgacli.core.folding import fold_bbox_heads, folded_width
@@ -52,10 +52,10 @@ def export_stock(
     """
     stock = stock_detector(cfg, checkpoint, head)
     written = Config({key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg})
-    masks = bool(stock.model.roi_head.get("mask_head"))
+    masks = stock.detector.roi_head.with_mask
     written.test_evaluator = dict(type="CocoMetric", ann_file=ann_file, metric=["bbox"] + ["segm"] * masks)
     written.visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
-    written.model = stock.model
+    written.model = stock.config
     written.provenance = dict(provenance)
     imports = dict(cfg.get("custom_imports") or {})
     if theirs := [name for name in imports.get("imports", []) if not name.startswith("rgacli")]:
@@ -63,20 +63,14 @@ def export_stock(
     meta = dict(dataset_meta=dict(classes=tuple(classes)), provenance=dict(provenance))
     write_text(out_dir / CONFIG, written.pretty_text)
     with replacing(out_dir / CHECKPOINT) as temporary:
-        torch.save(dict(state_dict=stock.weights, meta=meta), temporary)
+        torch.save(dict(state_dict=stock.detector.state_dict(), meta=meta), temporary)
 
 
 class StockDetector(NamedTuple):
-    """A detector of mmdet's own classes: its model's config and its weights, which fit each other."""
+    """A detector of mmdet's own classes, in eval mode on the CPU, and its model's config."""
 
-    model: ConfigDict
-    weights: dict[str, Tensor]
-
-    def build(self) -> nn.Module:
-        """The detector, in eval mode on the CPU."""
-        model = MODELS.build(copy.deepcopy(self.model))
-        model.load_state_dict(self.weights)  # strictly: nothing missing, nothing left
-        return model.eval()
+    config: ConfigDict
+    detector: nn.Module
 
 
 def stock_detector(cfg: Config, checkpoint: Path, head: int | None = None) -> StockDetector:
@@ -101,9 +95,10 @@ def stock_detector(cfg: Config, checkpoint: Path, head: int | None = None) -> St
         prefix = f"{_BBOX_HEAD}{stage}." if cascade else _BBOX_HEAD
         weights |= {prefix + name: value for name, value in own.items()}
     widths = [folded_width(heads) if head is None else None for heads in stages]
-    stock = StockDetector(_stock_model(cfg.model, chosen, widths), weights)
-    stock.build()  # fails here rather than where it is loaded
-    return stock
+    config = _stock_model(cfg.model, chosen, widths)
+    detector = MODELS.build(copy.deepcopy(config))
+    detector.load_state_dict(weights)  # strictly: nothing missing, nothing left
+    return StockDetector(config, detector.eval())
 
 
 def _stock_model(model: ConfigDict, chosen: int, widths: Sequence[int | None]) -> ConfigDict:

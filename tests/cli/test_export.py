@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 import rgacli
 from rgacli.core.checkpoints import read_checkpoint
+from rgacli.errors import UsageError
 from tests.cli.commands import error_line, invoke
 
 
@@ -113,6 +114,8 @@ def test_an_export_takes_no_dataset(finding):
         told = json.loads(result.stdout)
         assert (told["check"], told["provenance"]["metrics"], told["provenance"]["measured_on"]) == (None, {}, None)
     assert rgacli.load("runs/base/export/fold.onnx").classes[0] == "disc"
+    with pytest.raises(UsageError, match=r"fold\.onnx: an ONNX file takes no config"):
+        rgacli.load("runs/base/export/fold.onnx", "quickstart")
 
 
 def test_a_check_on_which_nothing_is_found_says_so(run):

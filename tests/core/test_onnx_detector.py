@@ -27,7 +27,7 @@ def checkpoint(cfg, tmp_path_factory):
 def path(cfg, checkpoint, tmp_path_factory):
     """The file of a detector with two heads, folded."""
     path = tmp_path_factory.mktemp("onnx") / "fold.onnx"
-    model = stock_detector(cfg, checkpoint).build()
+    model = stock_detector(cfg, checkpoint).detector
     pipeline = inference_dataset(cfg).pipeline
     export_onnx(model, path, classes=("disc", "ring", "bar"), pipeline=pipeline, provenance={})
     return path
@@ -84,7 +84,7 @@ def test_an_onnx_file_of_others_is_refused(path, tmp_path, metadata):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "nonsense"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "cpu:one", "nonsense"])
 def test_a_device_that_is_not_there_is_refused(path, device):
     with pytest.raises(UsageError, match=f"^device '{device}' cannot be used: this onnxruntime has .*CPU"):
         OnnxDetector(path, device)

@@ -49,7 +49,7 @@ def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     model = scrambled(cfg)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "weights.pth")
     stock = stock_detector(cfg, tmp_path / "weights.pth")
-    export_onnx(stock.build(), tmp_path / "model.onnx", **ABOUT)
+    export_onnx(stock.detector, tmp_path / "model.onnx", **ABOUT)
     assert_same(model, tmp_path / "model.onnx", (70, 100), (128, 96))
 
 
