@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rgacli.core.inference import ImageDetector
+    from rgacli.inference.detector import ImageDetector
 
 __version__ = "0.1.0"
 
@@ -37,21 +37,21 @@ def load(
         device: As torch names it ("cpu", "cuda:1"); "auto" takes CUDA where there is one.
 
     Returns:
-        The detector: a callable, see `rgacli.core.inference.ImageDetector`.
+        The detector: a callable, see `rgacli.inference.detector.ImageDetector`.
 
     Raises:
         rgacli.errors.UsageError: there is no such run, checkpoint, config or device, or they do not fit each other.
     """
     from rgacli import runs
-    from rgacli.core.configs import load_config
-    from rgacli.core.inference import Detector
+    from rgacli.config.files import load_config
     from rgacli.errors import UsageError
+    from rgacli.inference.detector import Detector
 
     path = Path(run_or_checkpoint or "")
     if runs.is_onnx(path):
         if config is not None:
             raise UsageError(f"{path}: an ONNX file takes no config.")
-        from rgacli.core.onnx_detector import OnnxDetector
+        from rgacli.inference.onnx_detector import OnnxDetector
 
         return OnnxDetector(path, device)
     if config is None and not path.is_file():

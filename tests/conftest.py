@@ -1,5 +1,6 @@
 """Fixtures and settings that all tests share."""
 
+import functools
 import os
 
 import pytest
@@ -11,6 +12,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("rgacli", deadline=None)  # a busy machine is no reason to fail
 settings.load_profile("rgacli")
 
+ON_THE_CPU = ("mmengine.device.utils.DEVICE", "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_configs():
+    """mmdet's hundred metafiles are read once, and configs printed as they are: yapf takes longer than the training."""
+    from mmengine.config import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "load", functools.cache(utils.load))
+        patch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(request, monkeypatch):
+    """mmengine takes a CUDA device wherever there is one; here only the tests marked gpu may."""
+    if not request.node.get_closest_marker("gpu"):
+        monkeypatch.setattr(*ON_THE_CPU)
+
 
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory):
@@ -20,3 +41,18 @@ def tiny_dataset(tmp_path_factory):
     root = tmp_path_factory.mktemp("dataset") / "tiny"
     write_dataset(root, sizes={"train": 4, "val": 2, "test": 2}, image_size=(64, 64), max_objects=4)
     return root
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_dataset, tmp_path_factory):
+    """Folder of a whole training: 3 epochs of 4 iterations. Not to be written to."""
+    from rgacli.engine.training import train
+    from tests.support import tiny
+
+    folder = tmp_path_factory.mktemp("finished")
+    cfg = tiny.training_config(tiny_dataset, folder)
+    (folder / "config.py").write_text(cfg.pretty_text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*ON_THE_CPU)
+        train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [], None)
+    return folder

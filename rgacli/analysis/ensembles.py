@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rgacli.analysis import figures
-from rgacli.data.progress import Progress
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin
+from rgacli.progress import Progress
 
 
 class Row(NamedTuple):

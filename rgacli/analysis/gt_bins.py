@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rgacli.analysis import figures
-from rgacli.data.progress import Progress
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate, interval
 from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.method import ENSEMBLE
+from rgacli.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ALL = "all"
-ENSEMBLE = "ensemble"  # as in rgacli.core.ensembling, which needs torch
 
 
 class Row(NamedTuple):

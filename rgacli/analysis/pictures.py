@@ -10,14 +10,14 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-import rgacli.core  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
+import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
 
 # isort: split
 from mmdet.evaluation import bbox_overlaps
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from rgacli.analysis.figures import PALETTE
-from rgacli.core.detections import Detections, Prediction
+from rgacli.evaluation.detections import Detections, Prediction
 
 SAME_OBJECT_IOU = 0.5
 

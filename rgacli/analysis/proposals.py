@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
+import torch
+
+import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
+
+# isort: split
+from mmdet.structures.bbox import bbox_overlaps
+from torch import Tensor, nn
 
 from rgacli.analysis import figures
 from rgacli.errors import UsageError
 from rgacli.evaluation.gt_bins import GTBin
+
+POSITIVE_IOU = 0.5
 
 
 class Record(TypedDict):
@@ -37,6 +46,37 @@ class Row(NamedTuple):
     median: float
     upper_quartile: float
     share: float
+
+
+@torch.no_grad()
+def count_positive_proposals(
+    model: nn.Module, batches: Iterable[dict], boxes: Mapping[int, Tensor]
+) -> Iterator[dict[str, Any]]:
+    """How many of the proposals that the RPN passes on are positive: IoU >= 0.5 with any object (paper, Fig. 1b).
+
+    Args:
+        model: A two-stage detector, in eval mode.
+        batches: Of a test dataloader.
+        boxes: Image id -> ground truth (G, 4), xyxy in the original image's pixels.
+
+    Yields:
+        Per image: `image_id`, `gt_count`, `proposals` and `positives`.
+    """
+    for batch in batches:
+        data = model.data_preprocessor(batch, False)
+        features = model.extract_feat(data["inputs"])
+        found = model.rpn_head.predict(features, data["data_samples"], rescale=True)
+        for sample, proposals in zip(data["data_samples"], found, strict=True):
+            image_id = sample.metainfo["img_id"]
+            truth = boxes[image_id].to(proposals.bboxes.device)
+            overlaps = bbox_overlaps(proposals.bboxes, truth)
+            positives = (overlaps >= POSITIVE_IOU).any(dim=1).sum() if len(truth) else 0
+            yield {
+                "image_id": image_id,
+                "gt_count": len(truth),
+                "proposals": len(proposals.bboxes),
+                "positives": int(positives),
+            }
 
 
 def table(records: Sequence[Record], bins: Sequence[GTBin]) -> list[Row]:

@@ -143,7 +143,7 @@ def proposals(
 
     from rgacli.analysis.figures import require_place
     from rgacli.analysis.proposals import plot, table
-    from rgacli.core.recipe import require_rpn
+    from rgacli.config.recipe import require_rpn
 
     shown_bins = own_bins or default_bins(target.annotations)
     require_rpn(target.cfg)
@@ -204,7 +204,7 @@ def _run_detections(
     if len(files) > 1:
         raise UsageError(f"the runs' {split} splits differ ({', '.join(sorted(files))}): name one dataset by --data.")
 
-    from rgacli.evaluation.detect import variant_names
+    from rgacli.config.recipe import variant_names
 
     found = {}
     for target, prefix in zip(targets, _prefixes(targets), strict=True):
@@ -230,9 +230,10 @@ def _proposal_records(target: Target) -> list[dict[str, Any]]:
     import torch
     from mmengine.runner import Runner
 
-    from rgacli.core.detector import build_detector, count_positive_proposals
-    from rgacli.core.training import quiet_stdout
+    from rgacli.analysis.proposals import count_positive_proposals
+    from rgacli.engine.runner import quiet_stdout
     from rgacli.evaluation.detect import split_dataloader
+    from rgacli.modeling.build import build_detector
 
     annotations = target.annotations
     boxes: dict[int, list] = {image["id"]: [] for image in annotations["images"]}

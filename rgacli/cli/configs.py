@@ -12,7 +12,7 @@ from rgacli.cli.target import JsonOption
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rgacli.catalogue import CatalogueEntry
+    from rgacli.config.catalogue import CatalogueEntry
 
 _TABLES = {
     1: "two heads, alone and together (COCO minival)",
@@ -54,7 +54,7 @@ def configs(
     if table is not None and table not in _TABLES:
         raise UsageError(f"--table {table}: the paper has tables 1 to {max(_TABLES)}.")
 
-    from rgacli.catalogue import read_catalogue
+    from rgacli.config.catalogue import read_catalogue
 
     entries = read_catalogue()
     if table is not None:
@@ -82,7 +82,7 @@ def configs(
 
 
 def _print_resolved(name: str, json: bool) -> None:
-    from rgacli.core.configs import load_config
+    from rgacli.config.files import load_config
 
     cfg = load_config(name)
     if json:

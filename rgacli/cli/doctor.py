@@ -61,9 +61,9 @@ def _detector_facts() -> dict[str, str]:
     facts["CUDA"] = f"{torch.version.cuda or 'not in this torch'}; devices: {', '.join(devices) or 'none'}"
     facts["CPU threads"] = str(torch.get_num_threads())
 
-    from rgacli.core import native_ops
-    from rgacli.core.configs import load_config
-    from rgacli.core.detector import try_detector
+    from rgacli.compat import native_ops
+    from rgacli.config.files import load_config
+    from rgacli.modeling.build import try_detector
 
     origin = native_ops.origin()
     supplied = f" ({', '.join(native_ops.supplied_ops())})" if origin == "torchvision" else ""

@@ -81,8 +81,8 @@ def eval(
     ):
         return
 
-    from rgacli.core.distributed import together
-    from rgacli.evaluation.detect import variant_names
+    from rgacli.config.recipe import variant_names
+    from rgacli.engine.distributed import together
 
     with together():
         target = find_target(run, checkpoint, config, data, split)

@@ -20,8 +20,8 @@ from rgacli.files import replacing, replacing_files_in
 
 if TYPE_CHECKING:
     from rgacli.cli.target import Target
-    from rgacli.core.agreement import Agreement
-    from rgacli.core.inference import ImageDetector
+    from rgacli.export.parity import Agreement
+    from rgacli.inference.detector import ImageDetector
 
 app = typer.Typer(
     help="Hand a trained detector on: as a stock mmdet model or an ONNX file, which take none of rgacli to run.",
@@ -112,11 +112,11 @@ def onnx(
     """
     target = find_target(run, checkpoint, config, None, "test")
 
-    from rgacli.core.detector import build_detector
-    from rgacli.core.inference import class_names, inference_dataset
-    from rgacli.core.onnx_detector import OnnxDetector
-    from rgacli.core.onnx_export import export_onnx
-    from rgacli.core.stock_export import stock_detector
+    from rgacli.export.onnx import export_onnx
+    from rgacli.export.stock import stock_detector
+    from rgacli.inference.detector import class_names, inference_dataset
+    from rgacli.inference.onnx_detector import OnnxDetector
+    from rgacli.modeling.build import build_detector
 
     part = _part(target, which)
     path = out or target.home / "export" / f"{part.file_name}.onnx"
@@ -169,8 +169,7 @@ def _part(target: Target, which: str) -> _Part:
     Raises:
         UsageError: there is no such head, or it is 'all'.
     """
-    from rgacli.core.detections import variant_names
-    from rgacli.core.recipe import parallel_ratios
+    from rgacli.config.recipe import parallel_ratios, variant_names
 
     names = variant_names(target.cfg)
     if which == "all":
@@ -182,10 +181,10 @@ def _part(target: Target, which: str) -> _Part:
 
 
 def _export_stock(target: Target, part: _Part, out: Path | None, check: int, json: bool) -> None:
-    from rgacli.core.configs import load_config
-    from rgacli.core.inference import Detector, class_names
-    from rgacli.core.stock_export import CHECKPOINT, CONFIG, export_stock
-    from rgacli.data.binding import annotation_file
+    from rgacli.config.dataset import annotation_file
+    from rgacli.config.files import load_config
+    from rgacli.export.stock import CHECKPOINT, CONFIG, export_stock
+    from rgacli.inference.detector import Detector, class_names
 
     folder = out or target.home / "export" / part.file_name
     provenance = _provenance(target, part)
@@ -218,8 +217,8 @@ def _check(target: Target, part: _Part, load: Callable[[], ImageDetector], limit
     Raises:
         RunFailed: they differ.
     """
-    from rgacli.core.agreement import Agreement, agreement
-    from rgacli.core.inference import Detector
+    from rgacli.export.parity import Agreement, agreement
+    from rgacli.inference.detector import Detector
 
     if not limit:
         return None
@@ -244,7 +243,7 @@ def _check(target: Target, part: _Part, load: Callable[[], ImageDetector], limit
 
 def _images(target: Target, limit: int) -> list[Path]:
     """Images of the test split that are there; none if its annotations, which list them, are not."""
-    from rgacli.data.binding import annotation_file, image_folder
+    from rgacli.config.dataset import annotation_file, image_folder
 
     if not Path(annotation_file(target.dataset)).is_file():
         return []
@@ -254,8 +253,8 @@ def _images(target: Target, limit: int) -> list[Path]:
 
 def _provenance(target: Target, part: _Part) -> dict[str, Any]:
     """Where an export comes from; of what is an export itself, where that came from."""
-    from rgacli.core.recipe import annealing_config, describe_method, parallel_ratios
-    from rgacli.data.binding import annotation_file
+    from rgacli.config.dataset import annotation_file
+    from rgacli.config.recipe import annealing_config, describe_method, parallel_ratios
     from rgacli.evaluation.detect import saved_metrics
 
     if "provenance" in target.cfg:

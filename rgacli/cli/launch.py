@@ -77,7 +77,7 @@ class LaunchedCommand(TyperCommand):
                 unmute()
                 raise
             raise typer.Exit(explain(error).exit_code) from None
-        from rgacli.core.distributed import leave
+        from rgacli.engine.distributed import leave
 
         leave()
         return result
@@ -125,7 +125,7 @@ def run_in_processes(
     if launcher != "none":
         if _RANK[launcher] not in os.environ:
             raise UsageError(f"--launcher {launcher}: {_RANK[launcher]} is not set; start it by {_STARTER[launcher]}.")
-        from rgacli.core.distributed import join
+        from rgacli.engine.distributed import join
 
         join(launcher)
     return False
@@ -133,7 +133,7 @@ def run_in_processes(
 
 def _report(error: RgacliError, rank: int) -> None:
     """Tells an error once, however many processes have it; --gpus tells those of the processes that it started."""
-    from rgacli.core.elastic import record
+    from rgacli.engine.launch import record
 
     record(error)
     if is_worker() or (rank and error.shared):
@@ -178,7 +178,7 @@ def _launch(
     rdzv_endpoint: str | None,
     arguments: tuple[str, ...],
 ) -> None:
-    from rgacli.core.elastic import Job, launch
+    from rgacli.engine.launch import Job, launch
 
     debug = ["--debug"] if context.find_root().params.get("debug") else []
     command = [*debug, context.info_name, *arguments, *context.meta["arguments"]]

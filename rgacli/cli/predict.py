@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from mmengine.config import Config
 
-    from rgacli.core.detections import Prediction
-    from rgacli.core.inference import ImageDetector, Prepared
-    from rgacli.evaluation.predictions import Predictions
+    from rgacli.evaluation.detections import Prediction
+    from rgacli.inference.detector import ImageDetector, Prepared
+    from rgacli.inference.predictions import Predictions
 
     Draw = Callable[[np.ndarray, Prediction], np.ndarray]
 
@@ -90,7 +90,7 @@ def predict(
     source = _find(run, checkpoint, config)
 
     from rgacli.analysis.pictures import annotate, side_by_side
-    from rgacli.data.media import find_media
+    from rgacli.inference.media import find_media
 
     paths = find_media(inputs)
     detector = source.load(device)
@@ -146,8 +146,8 @@ class _Source:
     cfg: Config | None = None
 
     def load(self, device: Device) -> ImageDetector:
-        from rgacli.core.inference import Detector
-        from rgacli.core.onnx_detector import OnnxDetector
+        from rgacli.inference.detector import Detector
+        from rgacli.inference.onnx_detector import OnnxDetector
 
         return Detector(self.cfg, self.weights) if self.cfg else OnnxDetector(self.weights, device)
 
@@ -181,9 +181,9 @@ def _predict(
     Returns:
         What each of the heads found, the number of images and frames, and the inputs that cannot be read.
     """
-    from rgacli.data.album import Album
-    from rgacli.data.media import count_frames
-    from rgacli.evaluation.predictions import Predictions
+    from rgacli.inference.album import Album
+    from rgacli.inference.media import count_frames
+    from rgacli.inference.predictions import Predictions
 
     found = {name: Predictions(detector.classes) for name in heads}
     count, skipped = 0, []
@@ -216,7 +216,7 @@ class _Frame:
 
 def _frames(detector: ImageDetector, paths: Sequence[Path], skipped: list[Path]) -> Iterator[_Frame]:
     """All that can be read, in order; what cannot is told of and joins `skipped`."""
-    from rgacli.data.media import is_video, open_video
+    from rgacli.inference.media import is_video, open_video
 
     for path in paths:
         try:

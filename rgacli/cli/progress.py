@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from rgacli.cli.output import messages, say
-from rgacli.data.progress import Progress as Report
+from rgacli.progress import Progress as Report
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -66,7 +66,7 @@ class Target:
     @cached_property
     def dataset(self) -> Any:
         """The split's dataset config."""
-        from rgacli.data.binding import dataset_config
+        from rgacli.config.dataset import dataset_config
         from rgacli.evaluation.detect import split_dataloader
 
         return dataset_config(split_dataloader(self.cfg, self.split))
@@ -78,15 +78,15 @@ class Target:
         Raises:
             DataError: it is not there.
         """
-        from rgacli.data.binding import existing_annotation_file
+        from rgacli.config.dataset import existing_annotation_file
 
         return existing_annotation_file(self.dataset)
 
     @cached_property
     def images(self) -> dict[str, Any]:
         """The split's images and categories; annotations may be lacking."""
+        from rgacli.config.dataset import classes_of
         from rgacli.data.annotations import load_annotations
-        from rgacli.data.binding import classes_of
 
         return load_annotations(Path(self.ann_file), labelled=False, classes=classes_of(self.dataset))
 
@@ -97,8 +97,8 @@ class Target:
         Raises:
             DataError: it is malformed or has no objects.
         """
+        from rgacli.config.dataset import classes_of
         from rgacli.data.annotations import load_with_objects
-        from rgacli.data.binding import classes_of
 
         return load_with_objects(Path(self.ann_file), self.split, classes_of(self.dataset))
 
@@ -114,7 +114,7 @@ class Target:
         """
         from rgacli.cli.progress import live_progress
         from rgacli.cli.progress_hook import ProgressHook
-        from rgacli.data.binding import require_classes
+        from rgacli.config.dataset import require_classes
         from rgacli.evaluation.detect import detect
 
         # A split that cannot be measured on, or not of this detector's classes, is refused before the work.
@@ -163,8 +163,8 @@ def find_target(run: str | None, checkpoint: Path | None, config: str | None, da
         raise UsageError("give a RUN or --checkpoint, not both.")
     home = runs.find_run(run) if checkpoint is None else None
 
-    from rgacli.core.configs import load_config
-    from rgacli.data.binding import annotation_file, dataset_config, use_images, use_split
+    from rgacli.config.dataset import annotation_file, dataset_config, use_images, use_split
+    from rgacli.config.files import load_config
     from rgacli.data.layout import find_test_dev
 
     if home:

@@ -91,22 +91,22 @@ def train(
 
         from mmengine.dist import get_world_size, is_main_process
 
-        from rgacli.core.configs import set_keys
-        from rgacli.core.distributed import of_rank_0, together, use_sync_bn
-        from rgacli.core.precision import use_mixed_precision
-        from rgacli.core.ratios import parse_ratios
-        from rgacli.core.recipe import apply_method
-        from rgacli.core.schedule import (
+        from rgacli.config.dataset import require_trainable
+        from rgacli.config.files import set_keys
+        from rgacli.config.recipe import apply_method
+        from rgacli.config.schedule import (
             set_accumulation,
             set_batch_size,
             set_clipping,
             set_epochs,
             set_learning_rate,
         )
-        from rgacli.core.tracking import use_trackers
-        from rgacli.core.training import prepare
-        from rgacli.data.binding import require_trainable
+        from rgacli.engine.distributed import of_rank_0, together, use_sync_bn
+        from rgacli.engine.precision import use_mixed_precision
+        from rgacli.engine.trackers import use_trackers
+        from rgacli.engine.training import prepare
         from rgacli.evaluation.variants_metric import evaluate_variants
+        from rgacli.method import parse_ratios
 
         name = of_rank_0(name)  # several machines tell the time differently
         locations = {
@@ -146,8 +146,8 @@ def train(
 
 def _new_config(config: str | None, data: Path | None, locations: dict[str, dict[str, Path | None]]) -> Config:
     """The config, pointed at its dataset."""
-    from rgacli.core.configs import load_config
-    from rgacli.data.binding import use_dataset
+    from rgacli.config.dataset import use_dataset
+    from rgacli.config.files import load_config
     from rgacli.data.layout import find_dataset
     from rgacli.data.synthetic import embedded_dataset
 
@@ -167,10 +167,10 @@ def _new_config(config: str | None, data: Path | None, locations: dict[str, dict
 def _resume(run: runs.Run) -> None:
     from mmengine.dist import get_world_size
 
-    from rgacli.core.configs import load_config
-    from rgacli.core.distributed import together
-    from rgacli.core.schedule import share_batch
-    from rgacli.core.training import prepare
+    from rgacli.config.files import load_config
+    from rgacli.config.schedule import share_batch
+    from rgacli.engine.distributed import together
+    from rgacli.engine.training import prepare
 
     with together():
         cfg, checkpoint = load_config(str(run.config)), run.last_checkpoint()
@@ -201,9 +201,9 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None) -> None:
 
     from rgacli.cli.progress import live_progress
     from rgacli.cli.progress_hook import ProgressHook
-    from rgacli.core.ratios import names_by_slug
-    from rgacli.core.recipe import describe_method, parallel_ratios
-    from rgacli.core.training import train
+    from rgacli.config.recipe import describe_method, parallel_ratios
+    from rgacli.engine.training import train
+    from rgacli.method import names_by_slug
 
     heads = names_by_slug(parallel_ratios(cfg))
     say(f"run {run.path}: {describe_method(cfg)}" + (f", from {resume_from}" if resume_from else ""))

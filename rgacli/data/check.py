@@ -23,8 +23,8 @@ from rgacli.data.annotations import (
 )
 from rgacli.data.images import upright_size
 from rgacli.data.layout import Split
-from rgacli.data.progress import Progress, in_threads
 from rgacli.errors import DataError
+from rgacli.progress import Progress, in_threads
 
 GT_COUNT_BINS: dict[str, tuple[int, float]] = {"0": (0, 0), "1-3": (1, 3), "4-7": (4, 7), "8+": (8, math.inf)}
 TOLERANCE = 1.0  # px that a box may stick out of its image: annotation tools round outwards

@@ -16,9 +16,9 @@ from rgacli.data.annotations import CROWDHUMAN, Annotations
 from rgacli.data.check import Problem, image_size
 from rgacli.data.layout import image_folders
 from rgacli.data.odgt import PERSON, Record, is_ignored, load_odgt
-from rgacli.data.progress import Progress, in_threads
 from rgacli.errors import DataError, UsageError
 from rgacli.files import replacing, write_json
+from rgacli.progress import Progress, in_threads
 
 SPLITS = ("train", "val")  # no annotations of the third, test, are published
 

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from rgacli.data.annotations import Annotations
-from rgacli.data.progress import Progress
 from rgacli.data.scenes import CLASS_NAMES, SceneObject, draw_scene
 from rgacli.errors import UsageError
 from rgacli.files import write_json
+from rgacli.progress import Progress
 
 VERSION = 2  # raise it with every change of what is drawn: a cached dataset of another version is not used
 SIZES: Mapping[str, int] = {"train": 400, "val": 100, "test": 100}

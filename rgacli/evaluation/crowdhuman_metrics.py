@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-import rgacli.core  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
+import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
 
 # isort: split
 from mmdet.evaluation.metrics.crowdhuman_metric import PERSON_CLASSES, CrowdHumanMetric, Image

@@ -15,17 +15,16 @@ from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from torch import nn
 
-from rgacli.core.detections import variant_names
-from rgacli.core.detector import build_detector
-from rgacli.core.joint_detector import JointDetector
-from rgacli.core.recipe import parallel_ratios
-from rgacli.core.training import QuietRunner, quiet_stdout
-from rgacli.data.binding import annotation_file, dataset_config
+from rgacli.config.dataset import annotation_file, dataset_config
+from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.data.layout import SPLITS
+from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import evaluator
 from rgacli.files import write_json
+from rgacli.modeling.build import build_detector
+from rgacli.modeling.joint_detector import JointDetector
 
 _SOURCE = "source.json"
 

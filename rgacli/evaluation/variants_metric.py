@@ -11,13 +11,13 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from rgacli.core.detections import detections_by_variant
-from rgacli.core.recipe import add_imports, parallel_ratios
+from rgacli.config.dataset import annotation_file, dataset_config
+from rgacli.config.recipe import add_imports, parallel_ratios
 from rgacli.data.annotations import Annotations, has_masks, is_crowdhuman, load_annotations
-from rgacli.data.binding import annotation_file, dataset_config
 from rgacli.data.crowdhuman import official_records
 from rgacli.data.odgt import Record
 from rgacli.evaluation import coco_metrics, crowdhuman_metrics
+from rgacli.evaluation.detections import detections_by_variant
 from rgacli.evaluation.results import coco_results, encode_masks, save_results
 
 _MASK_METRICS = ("AP", "AP50", "AP75")

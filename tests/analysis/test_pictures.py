@@ -4,7 +4,7 @@ from PIL import ImageColor
 
 from rgacli.analysis import pictures
 from rgacli.analysis.figures import PALETTE
-from rgacli.core.detections import Detections
+from rgacli.evaluation.detections import Detections
 
 COLORS = [ImageColor.getrgb(color)[::-1] for color in PALETTE]  # BGR
 GREY = np.full((480, 640, 3), 128, np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 from collections import defaultdict
@@ -46,18 +45,8 @@ def trained(tmp_path_factory, dataset) -> Trained:
     return Trained(root, output)
 
 
-@pytest.fixture(scope="session")
-def quick_configs():
-    """mmengine reads mmdet's hundred metafiles anew for each config that has one of mmdet's as its base."""
-    from mmengine.config import utils
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, "load", functools.cache(utils.load))
-        yield
-
-
 @pytest.fixture
-def folder(tmp_path, monkeypatch, quick_configs) -> Path:
+def folder(tmp_path, monkeypatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")

@@ -9,7 +9,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from rgacli.core import detector
+from rgacli.analysis import proposals as detector
 from rgacli.evaluation import detect
 from tests.cli.commands import error_line, invoke, snapshot
 

@@ -61,7 +61,7 @@ def write_datasets(dataset: Path) -> None:
 def write_checkpoints(good: Path) -> None:
     import torch
 
-    from rgacli.core.checkpoints import read_checkpoint
+    from rgacli.modeling.checkpoints import read_checkpoint
 
     Path("text.pth").write_text("no checkpoint")
     Path("text.onnx").touch()
@@ -105,7 +105,7 @@ def write_results() -> None:
 
 
 @pytest.fixture(scope="module")
-def mess(tmp_path_factory, trained, dataset, quick_configs) -> Path:
+def mess(tmp_path_factory, trained, dataset) -> Path:
     """A folder with one of everything that cannot be used, beside the good ones; the cases below refer to it."""
     root = tmp_path_factory.mktemp("mess")
     with pytest.MonkeyPatch.context() as patch:

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from rgacli.catalogue import bundled_configs, read_catalogue
-from rgacli.core.configs import load_config
+from rgacli.config.catalogue import bundled_configs, read_catalogue
+from rgacli.config.files import load_config
 from tests.cli.commands import error_line, invoke
 from tests.cli.test_help import HEAVY
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.cli.commands import call, error_line, invoke, logged
-from tests.core import families
+from tests.support import families
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rgacli.core import detector
+from rgacli.modeling import build
 from tests.cli.commands import call, invoke
 
 
@@ -21,7 +21,7 @@ def broken(monkeypatch):
     def fail(_):
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(detector, "try_detector", fail)
+    monkeypatch.setattr(build, "try_detector", fail)
 
 
 def test_doctor_says_what_failed_and_exits_with_one(folder, broken):

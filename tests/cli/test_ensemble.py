@@ -61,8 +61,8 @@ def test_what_averaging_gains_over_each_head_is_shown(folder, run, near_misses):
 
 
 def test_costs_are_of_the_detector_with_one_head_and_with_all(folder, run):
-    from rgacli.core.configs import load_config
-    from rgacli.core.detector import build_detector
+    from rgacli.config.files import load_config
+    from rgacli.modeling.build import build_detector
 
     shown = ensembled()
     model = build_detector(load_config(str(run / "config.py")))

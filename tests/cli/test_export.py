@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 
 import rgacli
-from rgacli.core.checkpoints import read_checkpoint
 from rgacli.errors import UsageError
+from rgacli.modeling.checkpoints import read_checkpoint
 from tests.cli.commands import error_line, invoke
 
 
@@ -89,7 +89,7 @@ def test_a_detector_without_parallel_heads_is_exported_as_it_is(finding):
 
 @pytest.mark.parametrize(("command", "file"), [("fold", "fold/model.pth"), ("onnx", "fold.onnx")])
 def test_what_does_not_pass_its_check_is_not_kept(finding, command, file, monkeypatch):
-    from rgacli.core.agreement import Agreement
+    from rgacli.export.parity import Agreement
 
     monkeypatch.setattr(Agreement, "__add__", lambda self, other: Agreement(1, 1, boxes=0.5))
     result = invoke("export", command, "base")
@@ -128,7 +128,7 @@ def test_a_check_on_which_nothing_is_found_says_so(run):
 
 
 def test_without_images_there_is_no_check(run, monkeypatch):
-    monkeypatch.setattr("rgacli.data.binding.image_folder", lambda dataset: "gone")
+    monkeypatch.setattr("rgacli.config.dataset.image_folder", lambda dataset: "gone")
     result = invoke("export", "fold", "base", "--json")
     assert result.exit_code == 0
     assert "not checked, for the test split's images are not there" in result.stderr

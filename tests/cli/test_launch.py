@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
-from rgacli.catalogue import CONFIGS
-from rgacli.core.configs import load_config
+from rgacli.config.catalogue import CONFIGS
+from rgacli.config.files import load_config
 from tests.cli.commands import EPOCHS, RUN, TINY, call, error_line, invoke, logged, start
 
 PAIR = ("--gpus", 2, "--device", "cpu")

@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 import rgacli
-from rgacli.data.media import open_video, video_writer
+from rgacli.inference.media import open_video, video_writer
 from tests.cli.commands import call, error_line, invoke, snapshot
 
 HEADS = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}

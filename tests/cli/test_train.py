@@ -9,11 +9,11 @@ import time
 import pytest
 import torch
 
-from rgacli.core import training
-from rgacli.core.configs import load_config
-from rgacli.core.parallel_roi_head import ParallelRoIHead
-from rgacli.data.binding import dataset_config
+from rgacli.config.dataset import dataset_config
+from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
+from rgacli.engine import training
+from rgacli.modeling.parallel_roi_head import ParallelRoIHead
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
 HEADS = ("1to1", "1to9")

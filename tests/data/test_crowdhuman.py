@@ -83,7 +83,7 @@ def test_bodies_beyond_the_border_are_no_problem_and_those_wholly_outside_no_err
 
 
 def test_mmdets_own_dataset_class_reads_the_folder(download, monkeypatch):
-    import rgacli.core  # noqa: F401  (first: it supplies what mmdet imports)
+    import rgacli.compat  # noqa: F401  (first: it supplies what mmdet imports)
 
     # isort: split
     from mmdet.datasets import CrowdHumanDataset

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-import rgacli.core  # noqa: F401  (supplies what mmdet imports)
+import rgacli.compat  # noqa: F401  (supplies what mmdet imports)
 from rgacli.errors import DataError
 from rgacli.evaluation.coco_metrics import METRICS
 from rgacli.evaluation.variants_metric import VariantsCocoMetric, VariantsMetric, evaluator

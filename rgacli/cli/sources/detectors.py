@@ -62,8 +62,8 @@ class Detectors(Source):
 
     def obstacle(self, method: Method) -> str | None:
         """As Source's."""
-        from rgacli.core.ensembling import obstacle
-        from rgacli.core.recipe import bbox_head_configs
+        from rgacli.config.recipe import bbox_head_configs
+        from rgacli.modeling.ensembling import obstacle
 
         if method not in self.methods:
             return "it weighs the heads of one run, by their ratios"
@@ -90,8 +90,8 @@ class Detectors(Source):
             return {}
 
         from rgacli.cli.progress_hook import ProgressHook
-        from rgacli.core.ensembling import ENSEMBLE
         from rgacli.evaluation.detect import detect_jointly, saved_detections
+        from rgacli.method import ENSEMBLE
 
         others = [method for method in wanted if method != AVERAGE]
         members = list(self._members.values())
@@ -114,10 +114,10 @@ class Detectors(Source):
 
     def costs(self, methods: Sequence[Method], images: int) -> Costs:
         """As Source's; timed from the prepared image on, the first detector being the single one."""
-        from rgacli.core.detector import build_detector
-        from rgacli.core.ensembling import ENSEMBLE
+        from rgacli.ensembles.timing import as_results
         from rgacli.evaluation.detect import joint_detector
-        from rgacli.evaluation.timing import as_results
+        from rgacli.method import ENSEMBLE
+        from rgacli.modeling.build import build_detector
 
         wanted = [method for method in methods if method in OF_LOGITS]
         if wanted:
@@ -171,7 +171,7 @@ def _by_name(targets: Sequence[Target]) -> dict[str, Target]:
 def _require_same_classes(configs: Mapping[str, Config]) -> None:
     from mmdet.registry import DATASETS
 
-    from rgacli.data.binding import classes_of, dataset_config
+    from rgacli.config.dataset import classes_of, dataset_config
 
     known = {}
     for name, cfg in configs.items():

@@ -25,7 +25,7 @@ from rgacli.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-    from rgacli.evaluation.dispatch import Calibration
+    from rgacli.ensembles.dispatch import Calibration
     from rgacli.evaluation.gt_bins import GTBin
 
 _MANY_IMAGES = 5000  # COCO's val; without a test split of its own, it would be calibrated on the 118287 of train
@@ -44,8 +44,8 @@ class Heads(Source):
     """
 
     def __init__(self, target: Target, calibration: Callable[[SplitName], Target], calibrate: SplitName | None) -> None:
-        from rgacli.core.ensembling import ENSEMBLE
-        from rgacli.evaluation.detect import variant_names
+        from rgacli.config.recipe import variant_names
+        from rgacli.method import ENSEMBLE
 
         names = variant_names(target.cfg)
         if ENSEMBLE not in names:
@@ -68,8 +68,8 @@ class Heads(Source):
 
     def obstacle(self, method: Method) -> str | None:
         """As Source's."""
-        from rgacli.core.ensembling import obstacle
-        from rgacli.core.recipe import bbox_head_configs, parallel_ratios
+        from rgacli.config.recipe import bbox_head_configs, parallel_ratios
+        from rgacli.modeling.ensembling import obstacle
 
         if method == "dispatch":
             if len({ratio.positive_fraction for ratio in parallel_ratios(self._target.cfg)}) == 1:
@@ -105,8 +105,9 @@ class Heads(Source):
 
     def averaged(self, methods: Sequence[Method], bins: Sequence[GTBin]) -> Found:
         """As Source's: all from one forward pass over the split, and one over the split to calibrate on."""
-        from rgacli.core.ensembling import ENSEMBLE, TILTS, tilt_name
-        from rgacli.evaluation.dispatch import calibrate, dispatch
+        from rgacli.ensembles.dispatch import calibrate, dispatch
+        from rgacli.method import ENSEMBLE
+        from rgacli.modeling.ensembling import TILTS, tilt_name
 
         others = [method for method in methods if method in OF_LOGITS and method != AVERAGE]
         tilts = list(map(tilt_name, TILTS)) if "dispatch" in methods else []
@@ -127,9 +128,10 @@ class Heads(Source):
 
     def costs(self, methods: Sequence[Method], images: int) -> Costs:
         """As Source's; methods are timed from the proposals on, which all share."""
-        from rgacli.core.ensembling import ENSEMBLE, TILTS, tilt_name
+        from rgacli.ensembles.timing import by_heads, proposed
         from rgacli.evaluation.detect import variants_detector
-        from rgacli.evaluation.timing import by_heads, proposed
+        from rgacli.method import ENSEMBLE
+        from rgacli.modeling.ensembling import TILTS, tilt_name
 
         others = [method for method in methods if method in OF_LOGITS and method != AVERAGE]
         tilt = tilt_name(TILTS[0])

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rgacli.cli.target import Target
+    from rgacli.ensembles.timing import Timing
     from rgacli.evaluation.coco_metrics import Evaluation
     from rgacli.evaluation.gt_bins import GTBin
-    from rgacli.evaluation.timing import Timing
 
 Method = Literal["average", "average-probs", "average-boxes", "joint-nms", "wbf", "dispatch", "oracle"]
 METHODS: tuple[Method, ...] = Method.__args__
@@ -104,7 +104,7 @@ class Source(ABC):
 
     def fused(self, methods: Sequence[Method]) -> Found:
         """Detections by those of `methods` that need results alone."""
-        from rgacli.evaluation.fusion import joint_nms, weighted_boxes_fusion
+        from rgacli.ensembles.fusion import joint_nms, weighted_boxes_fusion
 
         found, singles = {}, list(self.singles.values())
         if "joint-nms" in methods:
@@ -117,13 +117,13 @@ class Source(ABC):
 
     def oracle(self, evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin]) -> tuple[list[dict], dict[str, str]]:
         """As `fusion.oracle`, over the singles."""
-        from rgacli.evaluation.fusion import oracle
+        from rgacli.ensembles.fusion import oracle
 
         return oracle(self.singles, {name: evaluations[name] for name in self.singles}, bins)
 
     def fusions(self, methods: Sequence[Method]) -> dict[str, Callable[[list[list[dict]]], Any]]:
         """Method -> what fuses one image's results, to be timed."""
-        from rgacli.evaluation.fusion import joint_nms, weighted_boxes_fusion
+        from rgacli.ensembles.fusion import joint_nms, weighted_boxes_fusion
 
         fusions = {
             "joint-nms": lambda found: joint_nms(found, iou=self.iou, limit=self.limit),
@@ -161,7 +161,7 @@ def timed(
     ways: Mapping[str, Callable[[Any], Any]],
 ) -> Timing:
     """`timing.measure` on the first images of the target's split, with a progress display."""
-    from rgacli.evaluation.timing import measure, single_images
+    from rgacli.ensembles.timing import measure, single_images
 
     total = min(images, len(target.images["images"]))
     with live_progress() as progress:

@@ -1,0 +1,193 @@
+"""The recipe: config -> config. Adds RGA and PRM to any two-stage mmdet config, or takes them away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from rgacli.errors import UsageError
+from rgacli.method import ENSEMBLE, LAMBDA0, RATIOS, WHOLE, SamplingRatio, head_names, names_by_slug, parse_ratios
+
+_HOOK = "GradientAnnealingHook"
+_PARALLEL = {"StandardRoIHead": "ParallelRoIHead", "CascadeRoIHead": "ParallelCascadeRoIHead"}
+_STOCK = {parallel: stock for stock, parallel in _PARALLEL.items()}
+# Their forward pass takes or gives more than RoI features -> logits, boxes.
+_UNFIT_BBOX_HEADS = ("DoubleConvFCBBoxHead", "DIIHead", "SCNetBBoxHead", "MultiInstanceBBoxHead")
+
+
+def apply_method(
+    cfg: Config,
+    *,
+    lambda0: float | None = None,
+    anneal: str | None = None,
+    ratios: Sequence[SamplingRatio] | None = None,
+    sampling: str | None = None,
+    rga: bool | None = None,
+    prm: bool | None = None,
+) -> None:
+    """Rewrites the config's RoI head and hooks for RGA (Sec. 3.1) and PRM (Sec. 3.2), in place.
+
+    What is None stays as the config has it, else becomes the paper's: λ0 7, linear annealing, ratios 1:1 and 1:9,
+    soft sampling. `lambda0=1` with one ratio 1:3 is the plain baseline, and `rga=False, prm=False` trains the
+    config's own detector, of whatever kind, as a config does that says `plain = True`.
+
+    A RoI head that cannot have parallel heads gets RGA alone, unless `ratios` or `sampling` ask for more.
+
+    Raises:
+        UsageError: what is asked for cannot be had of this config, contradicts itself, or is out of range.
+    """
+    model = cfg.get("model")
+    if not model:
+        raise UsageError(f"config {cfg.filename} has no `model`: it is no mmdet detector config.")
+    plain = cfg.get("plain", False)
+    wants_rga = _wanted(rga, {"--lambda0": lambda0, "--anneal": anneal}, "--no-rga", default=not plain)
+    wants_prm = _wanted(prm, {"--ratios": ratios, "--sampling": sampling}, "--no-prm", default=not plain)
+    if (wants_rga or wants_prm) and not (model.get("roi_head") or {}).get("bbox_head"):
+        raise UsageError(
+            f"{model.get('type')} has no RoI head with bbox heads, which RGA and PRM act on; "
+            "train it as it is by --no-rga --no-prm."
+        )
+    if wants_prm and (obstacle := _obstacle_to_prm(model)):
+        if prm or ratios is not None or sampling is not None:
+            raise UsageError(f"{obstacle}; leave out --prm, --ratios and --sampling to train it with RGA alone.")
+        wants_prm = False
+    hooks = cfg.get("custom_hooks") or []
+    annealing = [_annealing(annealing_config(cfg), lambda0, anneal)] if wants_rga else []
+    if wants_prm:
+        _set_parallel(model, ratios, sampling)
+    elif prm is False:
+        set_stock(model)
+    cfg.custom_hooks = [hook for hook in hooks if hook.type != _HOOK] + annealing
+    cfg.pop("paper", None)  # the results that a bundled config cites are of the config as it stands, not of this run
+    add_imports(cfg, "rgacli.core")
+
+
+def set_stock(model: ConfigDict) -> None:
+    """Makes a RoI head with parallel heads mmdet's own of one head, in place."""
+    roi_head = model.get("roi_head") or {}
+    if stock := _STOCK.get(_plain(roi_head.get("type", ""))):
+        roi_head.type = stock
+        for key in ("ratios", "sampling", "keep_heads", "methods"):
+            roi_head.pop(key, None)
+
+
+def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
+    """The ratios of the config's parallel heads; none where its heads are mmdet's own."""
+    roi_head = cfg.model.get("roi_head") or {}
+    return parse_ratios(list(roi_head.get("ratios", RATIOS))) if _plain(roi_head.get("type", "")) in _STOCK else ()
+
+
+def variant_names(cfg: Config) -> dict[str, str]:
+    """Variant (as files are named) -> what it is called ("1to9" -> "1:9"); the ensemble, if any, is the last."""
+    heads = names_by_slug(parallel_ratios(cfg))
+    if not heads:
+        return {WHOLE: WHOLE}
+    return {**heads, ENSEMBLE: ENSEMBLE} if len(heads) > 1 else heads
+
+
+def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
+    """The configs of the R-CNN modules' bbox heads, of every stage; none where there are no such modules."""
+    return _flat((cfg.model.get("roi_head") or {}).get("bbox_head") or [])
+
+
+def annealing_config(cfg: Config) -> dict[str, Any]:
+    """The config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
+    return next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
+
+
+def describe_method(cfg: Config) -> str:
+    """What a config trains, in a line: "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"."""
+    ratios = parallel_ratios(cfg)
+    if ratios:
+        names = ", ".join(head_names(ratios))
+        sampling = cfg.model.roi_head.get("sampling", "soft")
+        heads = f"{len(ratios)} R-CNN head{'s' * (len(ratios) > 1)} at {names} ({sampling} sampling)"
+    else:
+        heads = f"{_plain((cfg.model.get('roi_head') or cfg.model).type)} as the config has it, no PRM"
+    hook = annealing_config(cfg)
+    return heads + (f", λ0 {hook['lambda0']:g} ({hook['anneal']})" if hook else ", no RGA")
+
+
+def add_imports(cfg: Config, *modules: str) -> None:
+    """Makes the config import `modules` when it is read, so that it stands on its own."""
+    imports = dict(cfg.get("custom_imports") or dict(imports=[]))
+    names = [imports["imports"]] if isinstance(imports["imports"], str) else list(imports["imports"])
+    names += [module for module in modules if module not in names]
+    cfg.custom_imports = dict(imports=names, allow_failed_imports=imports.get("allow_failed_imports", False))
+
+
+def require_rpn(cfg: Config) -> None:
+    """Raises a UsageError unless the config's detector is a two-stage one with its own RPN."""
+    # EmbeddingRPNHead (Sparse R-CNN, QueryInst) finds nothing: its boxes are weights, the same for every image.
+    if _plain((cfg.model.get("rpn_head") or {}).get("type", "")) in ("", "EmbeddingRPNHead"):
+        raise UsageError(f"{cfg.model.type} has no RPN, so it has no proposals to look at.")
+
+
+def _wanted(switch: bool | None, settings: dict[str, Any], negation: str, default: bool) -> bool:
+    """Whether a part of the method is wanted: as its switch says, else if any of its settings is given, else so."""
+    given = [option for option, value in settings.items() if value is not None]
+    if switch is False and given:
+        raise UsageError(f"{negation} contradicts {given[0]}.")
+    return default or bool(given) if switch is None else switch
+
+
+def _obstacle_to_prm(model: ConfigDict) -> str | None:
+    """Why this detector cannot have parallel heads, if it cannot."""
+    kind = _plain(model.roi_head.type)
+    if kind not in (*_PARALLEL, *_STOCK):
+        return f"PRM is built on {' and '.join(_PARALLEL)}, and this config's RoI head is {kind}"
+    for head in _flat(model.roi_head.bbox_head):
+        if _plain(head.type) in _UNFIT_BBOX_HEADS:
+            return f"PRM cannot have several of bbox head {_plain(head.type)}"
+    for stage in _flat(model.train_cfg.rcnn):
+        sampler = _plain(stage.sampler.type)
+        if "pos_fraction" not in stage.sampler or sampler == "ScoreHLRSampler":
+            return f"PRM trains each head at its own positive fraction, which {sampler} does not sample by"
+    return None
+
+
+def _set_parallel(model: ConfigDict, ratios: Sequence[SamplingRatio] | None, sampling: str | None) -> None:
+    roi_head = model.roi_head
+    sampling = sampling or roi_head.get("sampling", "soft")
+    ratios = ratios or parse_ratios(list(roi_head.get("ratios", RATIOS)))
+    samplers = [stage.sampler for stage in _flat(model.train_cfg.rcnn)]
+    fewest = min(sampler.num for sampler in samplers)
+    for ratio in ratios:
+        if int(fewest * ratio.positive_fraction) < 1:
+            raise UsageError(
+                f"sampling ratio {ratio} leaves a head without positives: it draws {fewest} RoIs an image."
+            )
+    others = {_plain(sampler.type) for sampler in samplers} - {"RandomSampler"}
+    if sampling == "hard" and others:
+        raise UsageError(f"--sampling hard is defined for RandomSampler only; this config samples by {others.pop()}.")
+    kind = _plain(roi_head.type)
+    roi_head.type = _PARALLEL.get(kind, kind)
+    roi_head.ratios = [str(ratio) for ratio in ratios]
+    roi_head.sampling = sampling
+
+
+def _annealing(own: dict, lambda0: float | None, anneal: str | None) -> dict:
+    """The annealing hook: as asked for, else as the config has it, else the paper's."""
+    hook = dict(
+        type=_HOOK,
+        lambda0=float(lambda0 if lambda0 is not None else own.get("lambda0", LAMBDA0)),
+        anneal=anneal or own.get("anneal", "linear"),
+    )
+    if not 1 <= hook["lambda0"] < math.inf:
+        raise UsageError(
+            f"--lambda0 {hook['lambda0']:g}: it must be a finite number, at least 1 (no RGA); the paper's is 7."
+        )
+    return hook
+
+
+def _flat(config: Any) -> list[ConfigDict]:
+    """The configs in one, in a list of them (a cascade's stages), or in a list of lists."""
+    return [one for part in config for one in _flat(part)] if isinstance(config, (list, tuple)) else [config]
+
+
+def _plain(type_name: str) -> str:
+    """ "mmdet.StandardRoIHead" -> "StandardRoIHead"."""
+    return type_name.rpartition(".")[2]

@@ -1,0 +1,6 @@
+"""Training through mmengine: RGA's hook, runs that resume exactly, precision, processes. Importing registers them."""
+
+import rgacli.modeling  # noqa: F401  (first: it supplies the compiled part of mmcv, and the parts that configs name)
+
+# isort: split
+from rgacli.engine import annealing, metrics_log, precision, training  # noqa: F401

@@ -1,0 +1,132 @@
+"""What watches over a run: signals, losses that are no numbers, checkpoints that fit in part, stale log lines."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process, master_only
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import Runner
+
+from rgacli.engine.distributed import bare, first_report, highest
+from rgacli.engine.metrics_log import truncate_metrics
+from rgacli.errors import RunFailed
+from rgacli.files import write_text
+from rgacli.modeling.checkpoints import misfits, state_dict
+
+
+class Interrupted(RunFailed):
+    """The run was stopped by a signal and left a checkpoint."""
+
+    exit_code = 130  # as shells report Ctrl-C
+
+
+class InterruptHook(Hook):
+    """Ctrl-C (or SIGTERM), to any rank, ends the training after the next optimizer step, with a checkpoint."""
+
+    priority = "LOWEST"
+
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
+        self._signal = 0
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def is_training(self) -> bool:
+        """Whether all was built and the training has begun."""
+        return bool(self._previous)
+
+    def before_train(self, runner: Runner) -> None:
+        """Takes over the signals; the second of them ends the process as usual."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Saves and stops if a signal came and no gradients wait for their step."""
+        number = highest(self._signal)
+        if not number or not runner.optim_wrapper.should_update():
+            return
+        done = runner.iter + 1
+        name = f"iter_{done}.pth"
+        runner.save_checkpoint(str(self.checkpoints), name, by_epoch=False, backend_args=dict(backend="atomic"))
+        if is_main_process():  # as mmengine's CheckpointHook notes its own
+            write_text(Path(runner.work_dir) / "last_checkpoint", str(self.checkpoints / name))
+        barrier()  # a rank that ends early takes the one that saves down with it
+        raise Interrupted(f"stopped by {signal.Signals(number).name} after iteration {done}.", shared=True)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Stops a validation: the epoch before it has its checkpoint."""
+        if self._signal:
+            name = signal.Signals(self._signal).name
+            raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
+
+    def restore(self) -> None:
+        """Gives the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._signal = number
+        self.restore()
+
+
+@FUNCTIONS.register_module()
+def outlast_signals(worker_id: int) -> None:
+    """Has a data-loading process end with its run and not before.
+
+    Ctrl-C in a terminal and a batch system's SIGTERM reach all processes of a job at once, and a run whose data are no
+    longer loaded does not get to its checkpoint. A SIGTERM of the run's own still ends the process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS does not tell who sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
+
+
+class FiniteLossHook(Hook):
+    """Stops a run on every rank if the loss of one is no longer a number, before the optimizer's damage is saved."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Checks the loss of the iteration just done."""
+        found = None
+        if not math.isfinite(outputs["loss"].item()):
+            values = {name: value.item() for name, value in outputs.items() if "loss" in name}
+            wrong = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
+            images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
+            found = f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images})"
+        if found := first_report(found):
+            raise RunFailed(f"{found}: lower --lr or --lambda0.", shared=True)
+
+
+class MisfitHook(Hook):
+    """Warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout)."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compares names and shapes."""
+        found = "; it ".join(misfits(bare(runner.model), state_dict(checkpoint)))
+        if found:
+            runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
+
+
+class ResumedMetricsHook(Hook):
+    """Drops what was logged after the checkpoint that a run resumes from: those iterations are logged again."""
+
+    def __init__(self, metrics: Path) -> None:
+        self.metrics = metrics
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """By now the checkpoint is loaded. (Not earlier: Runner.train initialises weights before it loads them.)"""
+        truncate_metrics(self.metrics, runner.iter)

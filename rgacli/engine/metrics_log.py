@@ -1,0 +1,62 @@
+"""metrics.jsonl: what a run logs, one JSON object per step."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import VISBACKENDS
+from mmengine.visualization import BaseVisBackend
+
+from rgacli.files import write_text
+
+
+@VISBACKENDS.register_module()
+class JsonLinesVisBackend(BaseVisBackend):
+    """mmengine visualisation backend that appends one JSON object per logged step to a file.
+
+    Args:
+        save_dir: Folder of the file.
+        file_name: Its name.
+    """
+
+    def __init__(self, save_dir: str, file_name: str = "metrics.jsonl") -> None:
+        super().__init__(save_dir)
+        self.path = Path(save_dir) / file_name
+
+    @property
+    def experiment(self) -> JsonLinesVisBackend:
+        """This backend itself: there is no other writer behind it."""
+        return self
+
+    def _init_env(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
+        """Appends {name: value, "step": step}."""
+        self.add_scalars({name: value}, step)
+
+    def add_scalars(self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None, **_: Any) -> None:
+        """Appends the scalars and the step they were logged at as one line."""
+        line = {name: _json_number(value) for name, value in scalar_dict.items()}
+        self._init_env()
+        # One write of one line in append mode: a reader never sees half of it.
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "step": step}) + "\n")
+
+
+def _json_number(value: Any) -> Any:
+    """A plain number; None for what JSON has no number for (the AP of a size that no object has is NaN)."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def truncate_metrics(path: Path, iteration: int) -> None:
+    """Drops the lines logged after `iteration`: a run resumed there logs them again."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= iteration]
+    write_text(path, "".join(kept))

@@ -1,0 +1,86 @@
+"""mmengine's Runner for our runs: quiet on the terminal, one process or several, resuming inside an epoch."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import warnings
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import Any
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+
+# mmengine's warnings of its own code, and of gradients that our checkpoints hold.
+_NOT_SHOWN = ("deprecated", "gradient of some iterations is lost")
+
+
+class QuietRunner(Runner):
+    """mmengine's Runner, with its log in a file and only warnings on the terminal (stderr)."""
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """As Runner's, but for where messages go."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setStream(sys.stderr)
+                handler.setLevel(logging.WARNING)
+                handler.addFilter(lambda record: not any(words in record.getMessage() for words in _NOT_SHOWN))
+        return logger
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """As Runner's, which takes it that a process of several has a GPU."""
+        if self.distributed and not torch.cuda.is_available():
+            unused = self.cfg.get("find_unused_parameters", False)
+            own = dict(type="MMDistributedDataParallel", broadcast_buffers=False, find_unused_parameters=unused)
+            model_wrapper_cfg = dict(model_wrapper_cfg or own, device_ids=None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")  # mmengine names it
+            return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_evaluator(self, evaluator: Any) -> Evaluator:
+        """As Runner's. Ranks send their results to rank 0 and write no files to the working folder for it to read."""
+        built = super().build_evaluator(evaluator)
+        if self.distributed:
+            for metric in built.metrics:
+                metric.collect_device = "gpu"  # by the process group, on whatever device
+        return built
+
+    def dump_config(self) -> None:
+        """The run directory holds the config already."""
+
+
+def quiet_stdout() -> AbstractContextManager:
+    """Keeps what pycocotools prints ("creating index...") off stdout, which belongs to tables and JSON."""
+    return redirect_stdout(io.StringIO())
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """mmengine's epoch loop, which on a resume goes on in the middle of an epoch where the checkpoint lies there."""
+
+    def run(self) -> nn.Module:
+        """The whole training. Processes that load data end with it: the garbage collector waits 5 seconds for each."""
+        try:
+            return super().run()
+        finally:
+            for loop in (self, self.runner.val_loop):
+                iterator = getattr(getattr(loop, "dataloader", None), "_iterator", None)
+                if iterator is not None:
+                    iterator._shutdown_workers()
+
+    def run_epoch(self) -> None:
+        """One epoch, less the batches that were trained on before a resume: those are not even loaded."""
+        done = self._iter - self._epoch * len(self.dataloader)
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        self.dataloader.batch_sampler.skip = done
+        for index, data_batch in enumerate(self.dataloader, start=done):
+            self.run_iter(index, data_batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1

@@ -1,0 +1,90 @@
+"""Training through mmengine's Runner: our run layout, and whole files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_distributed
+from mmengine.hooks import Hook
+
+from rgacli.config.files import BUILD_ERRORS, cannot_build
+from rgacli.config.recipe import add_imports
+from rgacli.engine.checkpoint_hook import RunCheckpointHook
+from rgacli.engine.distributed import together
+from rgacli.engine.hooks import FiniteLossHook, InterruptHook, MisfitHook, ResumedMetricsHook, outlast_signals
+from rgacli.engine.reproducible import make_reproducible
+from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, quiet_stdout
+from rgacli.engine.trackers import place_trackers
+from rgacli.modeling.checkpoints import read_checkpoint
+
+
+def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
+    """Points a training config at its run directory, in place. `cfg` stays reloadable on its own."""
+    cfg.work_dir = str(work_dir / "logs")
+    place_trackers(cfg, work_dir)
+    # mmengine keeps one visualizer (and message hub, and log) per name: without its own, a run would write into the
+    # files of the one that this process trained before.
+    cfg.experiment_name = Path(work_dir).name
+    visualizer = cfg.get("visualizer") or dict(type="DetLocalVisualizer")
+    cfg.visualizer = dict(visualizer, name=str(work_dir), vis_backends=cfg.vis_backends)
+    own = {
+        key: value
+        for key, value in (cfg.default_hooks.get("checkpoint") or {}).items()
+        if key not in ("type", "out_dir")
+    }
+    cfg.default_hooks.checkpoint = dict(own, type=RunCheckpointHook.__name__, out_dir=str(checkpoints))
+    # Validation is logged at its iteration, as training is, so that a resumed run can tell what came after it.
+    cfg.default_hooks.setdefault("logger", dict(type="LoggerHook"))["log_metric_by_epoch"] = False
+    if cfg.train_cfg.get("type", "EpochBasedTrainLoop") == "EpochBasedTrainLoop":
+        cfg.train_cfg.type = ResumableTrainLoop.__name__
+    for split in ("train", "val"):
+        if loader := cfg.get(f"{split}_dataloader"):
+            loader.setdefault("worker_init_fn", dict(type=outlast_signals.__name__))
+    make_reproducible(cfg)
+    add_imports(cfg, "rgacli.core")
+
+
+def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], resume_from: Path | None) -> None:
+    """Trains by a prepared config.
+
+    Args:
+        cfg: What `prepare` returned, or that of an earlier session of the same run.
+        checkpoints: Folder that an interrupted run leaves its checkpoint in.
+        metrics: The run's metrics.jsonl.
+        hooks: Additional hooks, such as a progress display.
+        resume_from: A checkpoint of this run to go on from.
+
+    Raises:
+        Interrupted: by a signal; a checkpoint was written.
+        RunFailed: the loss or the weights are no longer finite.
+        UsageError: what the config describes cannot be built, or a checkpoint cannot be used.
+    """
+    cfg.load_from = str(resume_from) if resume_from else cfg.get("load_from")
+    cfg.resume = resume_from is not None
+    cfg.launcher = "pytorch" if is_distributed() else "none"  # whoever launched it: by now the process has joined
+    if cfg.load_from and "://" not in cfg.load_from:
+        with together():
+            read_checkpoint(cfg.load_from)  # refuses a bad one before anything is written
+    interrupt = InterruptHook(checkpoints)
+    # Where gradients are accumulated, schedules step before the optimizer does.
+    warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
+    own_hooks = [MisfitHook(), FiniteLossHook(), *hooks, interrupt]
+    if resume_from:
+        own_hooks.append(ResumedMetricsHook(metrics))
+    try:
+        with quiet_stdout():
+            runner = QuietRunner.from_cfg(cfg)
+            for hook in own_hooks:
+                runner.register_hook(hook, priority=hook.priority)
+            runner.train()
+    except BUILD_ERRORS as error:
+        if interrupt.is_training:
+            raise
+        refusal = cannot_build(error)
+        refusal.shared = True  # every process builds the same
+        raise refusal from error
+    finally:
+        interrupt.restore()

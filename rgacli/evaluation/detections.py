@@ -1,0 +1,75 @@
+"""What a detector found on an image, by variant: each of its heads and their ensemble, all from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from rgacli.method import ENSEMBLE, WHOLE
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What one head, or the ensemble, found on one image: D objects.
+
+    Attributes:
+        boxes: (D, 4) float32, xyxy in the image's pixels.
+        scores: (D,) float32, in [0, 1].
+        labels: (D,) int64, indices into `classes`.
+        classes: The names of all classes.
+        masks: (D, H, W) bool, of a detector with a mask head; only the ensemble (or the only head) has them.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def names(self) -> list[str]:
+        """The class of each object."""
+        return [self.classes[label] for label in self.labels]
+
+    def above(self, score: float) -> Detections:
+        """Those with at least this score."""
+        kept = self.scores >= score
+        masks = None if self.masks is None else self.masks[kept]
+        return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], labels=self.labels[kept], masks=masks)
+
+
+Prediction = dict[str, Detections]
+"""Head ("1:1", "1:9", …) -> what it found; "ensemble" comes last. A detector without parallel heads has "detector"."""
+
+
+def detections_by_variant(sample: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+    """What a detector found on one image, by variant.
+
+    A model that keeps no heads (`keep_heads` off, or any other detector) has its prediction for its only variant.
+
+    Args:
+        sample: A predicted data sample, as a dict.
+
+    Returns:
+        Variant -> `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,); and `masks` (D, H, W), where the detector
+        makes them, of the variant whose boxes they follow: the ensemble, or the only one.
+    """
+    predicted = sample["pred_instances"]
+    found = {
+        variant: {key: _array(instances[key]) for key in ("bboxes", "scores", "labels")}
+        for variant, instances in (sample.get("head_instances") or {WHOLE: predicted}).items()
+    }
+    if "masks" in predicted:
+        found[ENSEMBLE if ENSEMBLE in found else next(iter(found))]["masks"] = _array(predicted["masks"])
+    return found
+
+
+def _array(value: Tensor | np.ndarray) -> np.ndarray:
+    return value.cpu().numpy() if isinstance(value, Tensor) else value

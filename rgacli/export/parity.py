@@ -1,0 +1,82 @@
+"""How far two detectors' detections on the same images lie apart: whether one can stand in for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from rgacli.evaluation.detections import Detections
+
+_NEAR_BOXES, _NEAR_SCORES = 1.0, 0.01
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of two detectors on a number of images.
+
+    Attributes:
+        images: How many.
+        detections: Pairs of one detection of each, of the same class and almost the same: up to 1 px and 0.01 apart.
+        unpaired: Detections without such a counterpart. A few are no wonder: where two boxes have the same score to the
+            last bits, rounding decides which of them NMS keeps.
+        boxes: The largest difference of a pair's coordinates, in pixels.
+        scores: The largest difference of a pair's scores.
+    """
+
+    images: int = 0
+    detections: int = 0
+    unpaired: int = 0
+    boxes: float = 0.0
+    scores: float = 0.0
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(
+            self.images + other.images,
+            self.detections + other.detections,
+            self.unpaired + other.unpaired,
+            max(self.boxes, other.boxes),
+            max(self.scores, other.scores),
+        )
+
+    def within(self, boxes: float, scores: float, unpaired: float = 0.0) -> bool:
+        """Whether detections have their counterparts at most so far away, in pixels and score.
+
+        Args:
+            boxes, scores: The most that a pair may differ.
+            unpaired: The share of the detections that may be without a counterpart.
+        """
+        return self.unpaired <= unpaired * self.detections and self.boxes <= boxes and self.scores <= scores
+
+    def __str__(self) -> str:
+        alone = f"; {self.unpaired} found by one of the two alone" if self.unpaired else ""
+        return (
+            f"{self.images} image{'s' * (self.images != 1)}, {self.detections} detections: largest difference "
+            f"{self.boxes:.2g} px in boxes, {self.scores:.2g} in scores{alone}"
+        )
+
+
+def agreement(found: Iterable[Detections], expected: Iterable[Detections]) -> Agreement:
+    """Compares what two detectors found, image by image.
+
+    Raises:
+        ValueError: they are of different numbers of images.
+    """
+    return sum((_on_image(*both) for both in zip(found, expected, strict=True)), Agreement())
+
+
+def _on_image(found: Detections, expected: Detections) -> Agreement:
+    """Detections are paired within their class so that pairs are close: equal scores may come in any order."""
+    boxes, scores, pairs = 0.0, 0.0, 0
+    for label in np.intersect1d(found.labels, expected.labels):
+        one, other = found.labels == label, expected.labels == label
+        moved = np.abs(found.boxes[one, None] - expected.boxes[None, other]).max(axis=2)
+        rescored = np.abs(found.scores[one, None] - expected.scores[None, other])
+        matched = linear_sum_assignment(moved + rescored)
+        moved, rescored = moved[matched], rescored[matched]
+        near = (moved <= _NEAR_BOXES) & (rescored <= _NEAR_SCORES)
+        boxes, scores = moved[near].max(initial=boxes), rescored[near].max(initial=scores)
+        pairs += int(near.sum())
+    return Agreement(1, pairs, len(found) + len(expected) - 2 * pairs, float(boxes), float(scores))

@@ -1,0 +1,148 @@
+"""Parallel R-CNN Modules for the cascade RoI head: Cascade R-CNN and Cascade Mask R-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from mmdet.models.roi_heads import CascadeRoIHead
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox2roi
+from mmdet.utils import InstanceList
+from mmengine.model import ModuleList
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from rgacli.modeling.label_and_sample import Draws, draw, ground_truth_flags, union_of_draws
+from rgacli.modeling.parallel_heads import ParallelHeads, rows_of
+from rgacli.modeling.stages import HeadOutput, Stage, through_stages
+
+
+@MODELS.register_module()
+class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
+    """mmdet's CascadeRoIHead with K bbox heads at every stage, `bbox_head[stage][k]`.
+
+    In training, each stage assigns once per image, every head of it draws its own RoIs, and the union of the draws,
+    refined by the head with the highest positive fraction, is what the next stage draws from. (The union and not
+    that head's draw alone, so that a head of few positives finds its negatives at later stages, too. With one head
+    both are the same.)
+
+    At test time a stage's logits are averaged over its heads and then, as mmdet does, over the stages; the boxes go
+    on as the head with the highest positive fraction refines them. A head alone passes through all stages by its
+    own logits and boxes. With one head at the config's own ratio this is mmdet's CascadeRoIHead.
+
+    Args:
+        bbox_head: One config for all stages, or a list of one per stage, each for all K heads or a list of K.
+        ratios, sampling, keep_heads, methods: As for ParallelHeads.
+        **kwargs: As for CascadeRoIHead.
+    """
+
+    def init_bbox_head(self, bbox_roi_extractor: Any, bbox_head: Any) -> None:
+        """Builds a RoI extractor and K heads for every stage."""
+        extractors = _per_stage(bbox_roi_extractor, self.num_stages, "RoI extractors")
+        self.bbox_roi_extractor = ModuleList(MODELS.build(config) for config in extractors)
+        heads = _per_stage(bbox_head, self.num_stages, "bbox heads")
+        self.bbox_head = ModuleList(self._build_heads(config) for config in heads)
+
+    def init_assigner_sampler(self) -> None:
+        """Builds for every stage one assigner, and one sampler per head."""
+        self.bbox_assigner, self.bbox_samplers = [], []
+        for stage, train_cfg in enumerate(self.train_cfg or ()):
+            self.bbox_assigner.append(TASK_UTILS.build(train_cfg.assigner))
+            features = partial(self._roi_features, stage)
+            self.bbox_samplers.append(self._build_samplers(train_cfg.sampler, self.bbox_head[stage], features))
+
+    def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList) -> dict:
+        """Losses and draw statistics of every stage's heads, by keys such as "s0.1to9.loss_cls".
+
+        Args:
+            x: Feature maps, each (B, C, H, W).
+            rpn_results_list: Proposals per image; `bboxes` (P, 4) xyxy in the input image's pixels.
+            batch_data_samples: Ground truth per image.
+        """
+        gts, gts_ignored, metas = unpack_gt_instances(batch_data_samples)
+        proposals: InstanceList | None = rpn_results_list
+        losses = {}
+        for stage, weight in enumerate(self.stage_loss_weights):
+            draws = draw(self.bbox_assigner[stage], self.bbox_samplers[stage], x, proposals, gts, gts_ignored)
+            found, proposals = self._stage_losses(stage, x, draws, metas)
+            if self.with_mask:
+                found |= self.mask_loss(stage, x, draws[self.box_head], gts)["loss_mask"]
+            for name, value in found.items():
+                losses[f"s{stage}.{name}"] = value * weight if "loss" in name else value
+            if proposals is None:  # nothing was drawn at all
+                break
+        return losses
+
+    def _stage_losses(
+        self, stage: int, x: tuple[Tensor, ...], draws: Draws, metas: list[dict]
+    ) -> tuple[dict[str, Tensor], InstanceList | None]:
+        """Losses and statistics of a stage's heads, and the boxes that go to the next stage (none after the last)."""
+        rois, indices = union_of_draws(draws)
+        features = self._roi_features(stage, x, rois)
+        refines = stage < self.num_stages - 1
+        refining: HeadOutput = (None, None)
+        labels = rois.new_full((len(rois),), self._refiner(stage).num_classes, dtype=torch.long)
+        losses = {}
+        for k, (head, index) in enumerate(zip(self.bbox_head[stage], indices, strict=True)):
+            if refines and k == self.box_head:
+                refining = head(features)
+                output = refining[0][index], rows_of(refining[1], index)
+            else:
+                output = head(features[index])
+            found, own_labels = self._head_losses(k, head, output, rois[index], draws[k], self.train_cfg[stage])
+            losses.update(found)
+            labels[index] = own_labels
+        if not refines:
+            return losses, []
+        flags = ground_truth_flags(draws, indices, len(rois))
+        with torch.no_grad():
+            return losses, self._refiner(stage).refine_bboxes(
+                # mmdet drops the RoIs flagged here: ground truth is added anew by the next stage's samplers.
+                [InstanceData(pos_is_gt=flags[rois[:, 0] == i]) for i in range(len(metas))],
+                dict(rois=rois, cls_score=refining[0], bbox_pred=refining[1], bbox_targets=(labels,)),
+                metas,
+            )
+
+    def forward(
+        self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
+    ) -> tuple[Any, ...]:
+        """The ensemble's raw outputs, as mmdet's FLOPs and graph tools ask for them: logits, boxes, masks per stage."""
+        proposals = [result.bboxes for result in rpn_results_list]
+        metas, counts = [sample.metainfo for sample in batch_data_samples], [len(boxes) for boxes in proposals]
+        last = self.variants[-1]
+        passed = through_stages(self.stages(x), {last: self._combination(last)}, bbox2roi(proposals), counts, metas)
+        rois, logits, bbox_preds = passed[last]
+        outputs = [logits, *bbox_preds.values()]
+        if self.with_mask:
+            outputs += [self._mask_forward(stage, x, rois)["mask_preds"] for stage in range(self.num_stages)]
+        return tuple(outputs)
+
+    def stages(self, x: Sequence[Tensor]) -> list[Stage]:
+        """As ParallelHeads'."""
+
+        def outputs(rois: Tensor, heads: Sequence[int], *, stage: int) -> dict[int, HeadOutput]:
+            features = self._roi_features(stage, x, rois)
+            return {k: self.bbox_head[stage][k](features) for k in heads}
+
+        return [Stage(heads, partial(outputs, stage=stage)) for stage, heads in enumerate(self.bbox_head)]
+
+    def _refiner(self, stage: int) -> nn.Module:
+        """The head of a stage whose boxes the ensemble takes."""
+        return self.bbox_head[stage][self.box_head]
+
+    def _roi_features(self, stage: int, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """RoI features (N, C, 7, 7) of rois (N, 5)."""
+        extractor = self.bbox_roi_extractor[stage]
+        return extractor(x[: extractor.num_inputs], rois)
+
+
+def _per_stage(config: Any, stages: int, what: str) -> list[Any]:
+    configs = list(config) if isinstance(config, (list, tuple)) else [config] * stages
+    if len(configs) != stages:
+        raise ValueError(f"{len(configs)} {what} for {stages} stages")
+    return configs

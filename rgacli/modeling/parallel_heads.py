@@ -1,0 +1,193 @@
+"""Parallel R-CNN Modules (PRM): what all RoI heads with parallel heads share (paper, Sec. 3.2 and Fig. 4)."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmdet.models.task_modules import SamplingResult
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import scale_boxes
+from mmdet.utils import ConfigType, InstanceList
+from mmengine.model import ModuleList
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor, nn
+
+from rgacli.method import ENSEMBLE, box_head_index, head_names, parse_ratios, slug
+from rgacli.modeling.ensembling import Combination, alone, combination
+from rgacli.modeling.label_and_sample import HeadContext
+from rgacli.modeling.sampling import sampler_configs
+from rgacli.modeling.stages import HeadOutput, Stage, class_scores, detect_variants
+from rgacli.modeling.statistics import draw_statistics
+
+
+class ParallelHeads:
+    """Mixed into one of mmdet's RoI heads: K bbox heads on the same proposals, each trained at its own ratio.
+
+    Args:
+        ratios: Positive:negative, one per head, such as ["1:1", "1:9"] (the paper's choice).
+        sampling: "soft" (the paper's) or "hard" (its Appendix A).
+        keep_heads: Also leave each head's own detections in `data_sample.head_instances`, by the slug of its ratio.
+        methods: With `keep_heads`, leave there what these other ways of combining the heads find, too; names that
+            `ensembling.combination` knows.
+        **kwargs: The RoI head's. Every head samples by the config's own sampler, but for its `pos_fraction`.
+    """
+
+    def __init__(
+        self,
+        ratios: Sequence[str] = ("1:1", "1:9"),
+        sampling: str = "soft",
+        keep_heads: bool = False,
+        methods: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.ratios = parse_ratios(list(ratios))
+        self.head_names = head_names(self.ratios)
+        self.box_head = box_head_index(self.ratios)
+        self.sampling = sampling
+        self.keep_heads = keep_heads
+        self.methods = tuple(methods)
+        super().__init__(**kwargs)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What one forward pass yields: the slug of every head, then "ensemble" where there is more than one."""
+        heads = tuple(map(slug, self.head_names))
+        return (*heads, ENSEMBLE) if len(heads) > 1 else heads
+
+    @abstractmethod
+    def stages(self, x: Sequence[Tensor]) -> list[Stage]:
+        """The heads of every stage, and how they see RoIs on the feature maps `x`, each (B, C, H, W)."""
+
+    def predict_variants(
+        self,
+        x: tuple[Tensor, ...],
+        batch_img_metas: list[dict],
+        rpn_results_list: InstanceList,
+        rcnn_test_cfg: ConfigType,
+        rescale: bool,
+        variants: Sequence[str],
+    ) -> dict[str, InstanceList]:
+        """Boxes of the named variants from one pass.
+
+        Returns:
+            Variant -> per image `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,).
+
+        Raises:
+            UsageError: there is no such variant.
+        """
+        combinations = {variant: self._combination(variant) for variant in variants}
+        return detect_variants(self.stages(x), combinations, rpn_results_list, batch_img_metas, rcnn_test_cfg, rescale)
+
+    def predict(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: InstanceList,
+        batch_data_samples: SampleList,
+        rescale: bool = False,
+    ) -> InstanceList:
+        """The ensemble's detections per image, with masks where there is a mask head.
+
+        With `keep_heads`, every variant's boxes are left in the data samples.
+        """
+        metas = [sample.metainfo for sample in batch_data_samples]
+        *heads, last = self.variants
+        others = (*heads, *self.methods) if self.keep_heads else ()
+        # mmdet's mask branch wants boxes in the input image's pixels, and rescales them itself.
+        rescale_boxes = rescale and not self.with_mask
+        found = self.predict_variants(x, metas, rpn_results_list, self.test_cfg, rescale_boxes, (*others, last))
+        if self.with_mask:
+            found[last] = self.predict_mask(x, metas, found[last], rescale=rescale)
+            for variant in others if rescale else ():
+                _to_original_pixels(found[variant], metas)
+        if self.keep_heads:
+            for i, sample in enumerate(batch_data_samples):
+                sample.head_instances = _boxes_by_variant(
+                    {variant: found[variant][i] for variant in (*self.variants, *self.methods)}
+                )
+        return found[last]
+
+    def predict_bbox(
+        self,
+        x: tuple[Tensor, ...],
+        batch_img_metas: list[dict],
+        rpn_results_list: InstanceList,
+        rcnn_test_cfg: ConfigType,
+        rescale: bool = False,
+    ) -> InstanceList:
+        """The ensemble's boxes, as mmdet's own code (test-time augmentation) asks for them."""
+        variant = self.variants[-1]
+        return self.predict_variants(x, batch_img_metas, rpn_results_list, rcnn_test_cfg, rescale, [variant])[variant]
+
+    def _build_heads(self, bbox_head: ConfigType | list[ConfigType]) -> ModuleList:
+        """K heads, by one config for all or by one for each."""
+        configs = bbox_head if isinstance(bbox_head, (list, tuple)) else [bbox_head] * len(self.ratios)
+        if len(configs) != len(self.ratios):
+            raise ValueError(f"{len(configs)} bbox heads for {len(self.ratios)} ratios ({', '.join(self.head_names)})")
+        return ModuleList(MODELS.build(copy.deepcopy(config)) for config in configs)
+
+    def _build_samplers(
+        self, sampler: ConfigType, heads: ModuleList, roi_features: Callable[[Sequence[Tensor], Tensor], Tensor]
+    ) -> list[Any]:
+        """The config's sampler, once per head, at the head's ratio."""
+        configs = sampler_configs(sampler, self.ratios, self.sampling)
+        return [
+            TASK_UTILS.build(config, default_args=dict(context=HeadContext(head, roi_features)))
+            for config, head in zip(configs, heads, strict=True)
+        ]
+
+    def _head_losses(
+        self,
+        index: int,
+        head: nn.Module,
+        output: HeadOutput,
+        rois: Tensor,
+        draws: list[SamplingResult],
+        train_cfg: ConfigType,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses and draw statistics of one head, each key led by its slug ("1to9.loss_cls"), and its labels (N,).
+
+        Args:
+            index: k, the head's place among the K.
+            head: The head itself.
+            output: Its logits and box regression on its own draw.
+            rois: (N, 5), its draw.
+            draws: The same draw, per image.
+            train_cfg: mmdet's `train_cfg.rcnn`, of this stage.
+        """
+        cls_score, bbox_pred = output
+        result = head.loss_and_target(
+            cls_score=cls_score, bbox_pred=bbox_pred, rois=rois, sampling_results=draws, rcnn_train_cfg=train_cfg
+        )
+        labels = result["bbox_targets"][0]
+        entries = {**result["loss_bbox"], **draw_statistics(class_scores(head, cls_score), labels, draws)}
+        return {f"{slug(self.head_names[index])}.{key}": value for key, value in entries.items()}, labels
+
+    def _combination(self, variant: str) -> Combination:
+        """How a variant comes from the heads."""
+        if variant != ENSEMBLE and variant in self.variants:
+            return alone(self.variants.index(variant))
+        return combination(variant, [ratio.positive_fraction for ratio in self.ratios], self.box_head)
+
+
+def rows_of(bbox_pred: Any, index: Tensor) -> Any:
+    """The rows of a head's box regression, whether that is a tensor or a tuple of tensors (SABL)."""
+    if bbox_pred is None:
+        return None
+    return bbox_pred[index] if isinstance(bbox_pred, Tensor) else tuple(part[index] for part in bbox_pred)
+
+
+def _to_original_pixels(results: InstanceList, metas: list[dict]) -> None:
+    for found, meta in zip(results, metas, strict=True):
+        found.bboxes = scale_boxes(found.bboxes, [1 / factor for factor in meta["scale_factor"]])
+
+
+def _boxes_by_variant(found: dict[str, InstanceData]) -> BaseDataElement:
+    kept = BaseDataElement()
+    for variant, instances in found.items():
+        boxes = InstanceData(bboxes=instances.bboxes, scores=instances.scores, labels=instances.labels)
+        kept.set_field(boxes, variant)
+    return kept

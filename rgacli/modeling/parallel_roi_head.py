@@ -1,0 +1,86 @@
+"""Parallel R-CNN Modules for the standard RoI head: Faster R-CNN and Mask R-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import SampleList
+from mmdet.utils import ConfigType, InstanceList
+from torch import Tensor
+
+from rgacli.modeling.label_and_sample import draw, union_of_draws
+from rgacli.modeling.parallel_heads import ParallelHeads
+from rgacli.modeling.stages import HeadOutput, Stage, through_stages
+
+
+@MODELS.register_module()
+class ParallelRoIHead(ParallelHeads, StandardRoIHead):
+    """mmdet's StandardRoIHead with K bbox heads, each trained at its own positive:negative ratio.
+
+    In training, proposals are assigned once per image, each head draws its own RoIs, and RoI features are cropped
+    once over the union of the draws. At test time every head scores the same RoI features, and the prediction is
+    the average ensemble. A mask head is trained on the positives of the head with the highest positive fraction.
+    With one head at the config's own ratio this is mmdet's StandardRoIHead.
+
+    Args:
+        bbox_head: One config for all heads, or a list of K.
+        ratios, sampling, keep_heads, methods: As for ParallelHeads.
+        **kwargs: As for StandardRoIHead.
+    """
+
+    def init_bbox_head(self, bbox_roi_extractor: ConfigType, bbox_head: ConfigType | list[ConfigType]) -> None:
+        """Builds the RoI extractor, which the heads share, and the K heads."""
+        self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
+        self.bbox_head = self._build_heads(bbox_head)
+
+    def init_assigner_sampler(self) -> None:
+        """Builds one assigner for all heads and one sampler per head."""
+        self.bbox_assigner, self.bbox_samplers = None, None
+        if self.train_cfg:
+            self.bbox_assigner = TASK_UTILS.build(self.train_cfg.assigner)
+            self.bbox_samplers = self._build_samplers(self.train_cfg.sampler, self.bbox_head, self._roi_features)
+
+    def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList) -> dict:
+        """Losses and draw statistics of every head, each key led by the head's slug ("1to9.loss_cls").
+
+        Args:
+            x: Feature maps, each (B, C, H, W).
+            rpn_results_list: Proposals per image; `bboxes` (P, 4) xyxy in the input image's pixels.
+            batch_data_samples: Ground truth per image.
+        """
+        gts, gts_ignored, _ = unpack_gt_instances(batch_data_samples)
+        draws = draw(self.bbox_assigner, self.bbox_samplers, x, rpn_results_list, gts, gts_ignored)
+        rois, indices = union_of_draws(draws)
+        features = self._roi_features(x, rois)
+        losses = {}
+        for k, (head, index) in enumerate(zip(self.bbox_head, indices, strict=True)):
+            found, _ = self._head_losses(k, head, head(features[index]), rois[index], draws[k], self.train_cfg)
+            losses.update(found)
+        if self.with_mask:
+            own = features[indices[self.box_head]]
+            losses.update(self.mask_loss(x, draws[self.box_head], own, gts)["loss_mask"])
+        return losses
+
+    def stages(self, x: Sequence[Tensor]) -> list[Stage]:
+        """As ParallelHeads': one stage, whose heads score the same RoI features."""
+
+        def outputs(rois: Tensor, heads: Sequence[int]) -> dict[int, HeadOutput]:
+            features = self._roi_features(x, rois)
+            return {k: self.bbox_head[k](features) for k in heads}
+
+        return [Stage(self.bbox_head, outputs)]
+
+    def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
+        """The ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
+        last = self.variants[-1]
+        passed = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
+        (bbox_pred,) = passed.bbox_preds.values()
+        return dict(cls_score=passed.logits, bbox_pred=bbox_pred)
+
+    def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """RoI features (N, C, 7, 7) of rois (N, 5)."""
+        features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        return self.shared_head(features) if self.with_shared_head else features

@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rgacli.errors import UsageError
+from rgacli.method import SamplingRatio, box_head_index, head_names, parse_ratios, slug
+
+RATIOS = st.builds(SamplingRatio, st.integers(1, 99), st.integers(1, 99))
+PLAN = st.lists(RATIOS, min_size=1, max_size=6)
+
+
+@given(ratio=RATIOS)
+def test_a_ratio_reads_back_what_it_prints(ratio):
+    assert SamplingRatio.parse(str(ratio)) == ratio
+
+
+@pytest.mark.parametrize(("text", "fraction"), [("1:1", 0.5), ("1:3", 0.25), ("1:9", 0.1), (" 2 : 6 ", 0.25)])
+def test_positive_fraction_is_p_over_p_plus_n(text, fraction):
+    assert SamplingRatio.parse(text).positive_fraction == fraction
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("1:0", "without negatives"),
+        ("0:1", "without positives"),
+        ("abc", "POSITIVES:NEGATIVES"),
+        ("", "POSITIVES:NEGATIVES"),
+        ("1:-1", "POSITIVES:NEGATIVES"),
+        ("1.5:1", "POSITIVES:NEGATIVES"),
+        ("1:9:9", "POSITIVES:NEGATIVES"),
+        ("1", "POSITIVES:NEGATIVES"),
+        ("1:1234567", "POSITIVES:NEGATIVES"),
+    ],
+)
+def test_what_is_no_ratio_is_refused_in_one_line_that_quotes_it(text, complaint):
+    with pytest.raises(UsageError) as error:
+        SamplingRatio.parse(text)
+    message = str(error.value)
+    assert complaint in message
+    assert f"'{text}'" in message
+    assert "\n" not in message
+
+
+def test_a_plan_is_parsed_from_text_or_from_a_sequence():
+    heads = (SamplingRatio(1, 1), SamplingRatio(1, 9))
+    assert parse_ratios("1:1,1:9") == heads
+    assert parse_ratios(["1:1", "1:9"]) == heads
+
+
+@pytest.mark.parametrize("text", ["", ",", "1:1,", "1:1,,1:9", []])
+def test_a_plan_with_a_gap_is_refused(text):
+    with pytest.raises(UsageError, match="sampling ratio"):
+        parse_ratios(text)
+
+
+def test_a_repeated_ratio_gets_a_running_number():
+    assert head_names(parse_ratios("1:1,1:9,1:1,1:1")) == ("1:1", "1:9", "1:1#2", "1:1#3")
+
+
+@given(plan=PLAN)
+def test_names_and_slugs_are_distinct_and_slugs_are_fit_for_file_names_and_tags(plan):
+    names = head_names(plan)
+    slugs = [slug(name) for name in names]
+    assert len(set(names)) == len(set(slugs)) == len(plan)
+    assert all(text.replace("_", "").isalnum() for text in slugs)
+
+
+def test_slug_of_the_papers_heads():
+    assert [slug(name) for name in head_names(parse_ratios("1:1,1:9,1:9"))] == ["1to1", "1to9", "1to9_2"]
+
+
+@given(plan=PLAN)
+def test_the_boxes_come_from_the_first_head_with_the_highest_positive_fraction(plan):
+    chosen = box_head_index(plan)
+    fractions = [ratio.positive_fraction for ratio in plan]
+    assert all(fraction < fractions[chosen] for fraction in fractions[:chosen])
+    assert all(fraction <= fractions[chosen] for fraction in fractions[chosen:])
+
+
+def test_equal_fractions_written_differently_tie():
+    assert box_head_index(parse_ratios("1:9,2:6,1:3,10:30")) == 1
