@@ -30,7 +30,7 @@ def load(
     [9, 10, 10]
 
     Args:
-        run_or_checkpoint: A run's name or folder, a folder or an ONNX file that `rgacli export` wrote, or a
+        run_or_checkpoint: A run's name or folder, a folder or an ONNX file that an export wrote, or a
             checkpoint; the latest run without.
         config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies
             in its run or its export.

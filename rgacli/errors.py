@@ -6,24 +6,33 @@ import errno
 import re
 import urllib.error
 
+from rgacli.wording import function, param, spelled
+
 
 class RgacliError(Exception):
     """Base of every error shown as one line. `exit_code` is what the process ends with.
 
     Args:
-        message: The line.
+        message: The line. It names parameters and functions by `rgacli.wording`: as text they are spelled for Python.
         shared: Whether every process of a job raises it, so that one of them tells it.
+
+    Attributes:
+        message: The line as it was given, for another speller.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, shared: bool = False) -> None:
         super().__init__(message)
+        self.message = message
         self.shared = shared
+
+    def __str__(self) -> str:
+        return spelled(self.message)
 
 
 class UsageError(RgacliError):
-    """An option, a config, a dataset, a checkpoint or a run that cannot be used (exit code 2)."""
+    """A parameter, a config, a dataset, a checkpoint or a run that cannot be used (exit code 2)."""
 
     exit_code = 2
 
@@ -34,6 +43,10 @@ class DataError(UsageError):
 
 class RunFailed(RgacliError):
     """Work that started well and then failed: out of memory, disk full, loss not finite (exit code 1)."""
+
+
+class Unforeseen(RunFailed):
+    """An error that nothing here expects: its place in the code says more than its message."""
 
 
 class PeerLost(RunFailed):
@@ -71,22 +84,25 @@ def explain(error: BaseException) -> RgacliError:
             "find_unused_parameters = True in the config file."
         )
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "DefaultCPUAllocator" in str(error):
-        return RunFailed("out of memory: lower --batch-size, the image size or the number of --ratios.")
+        return RunFailed(
+            f"out of memory: lower {param('batch_size')}, the image size or the number of {param('ratios')}."
+        )
     if isinstance(error, urllib.error.URLError):
         return RunFailed(
             f"a download failed ({what}), most likely of pretrained weights: give a local file by "
-            "--set model.backbone.init_cfg.checkpoint=FILE, or train from scratch by --set model.backbone.init_cfg=None"
+            f"{param('settings', 'model.backbone.init_cfg.checkpoint=FILE')}, or train from scratch by "
+            f"{param('settings', 'model.backbone.init_cfg=None')}."
         )
     if "DataLoader worker" in what:
         return RunFailed(
-            "a data-loading process died, most likely for want of memory or of /dev/shm: lower --batch-size, or "
-            "--set train_dataloader.num_workers=1."
+            "a data-loading process died, most likely for want of memory or of /dev/shm: lower "
+            f"{param('batch_size')}, or {param('settings', 'train_dataloader.num_workers=1')}."
         )
     if "failed to load image" in what or isinstance(error, FileNotFoundError):
         of_image = "failed to load image" in what or re.search(r"\.(bmp|jpe?g|png|tiff?|webp)'$", what, re.IGNORECASE)
-        hint = " (`rgacli data check` finds every unreadable image)" if of_image else ""
+        hint = f" ({function('check_dataset')} finds every unreadable image)" if of_image else ""
         return RunFailed(f"{what.removeprefix('[Errno 2] ')}{hint}.")
-    return RunFailed(f"{type(error).__name__}: {what} (rgacli --debug … shows where)")
+    return Unforeseen(f"{type(error).__name__}: {what}")
 
 
 def _is_of_full_disk(error: BaseException, what: str) -> bool:

@@ -7,10 +7,10 @@ runs/<name>/
     detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
     figures/<split>/     each figure beside the CSV it was drawn from
     logs/                the text logs
-    predictions/<time>/  what `rgacli predict` found and drew
-    export/              what `rgacli export` wrote
+    predictions/<time>/  what `rgacli.predict` found and drew
+    export/              what `rgacli.export_…` wrote
 
-A folder that `rgacli export` wrote (config.py and model.pth) is read as a run with that one checkpoint.
+A folder that an export wrote (config.py and model.pth) is read as a run with that one checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rgacli.errors import UsageError
+from rgacli.wording import function, param
 
 ROOT = Path("runs")
 EXPORTED = "model.pth"
@@ -91,10 +92,12 @@ def new_run(name: str) -> Iterator[Run]:
         UsageError: the name is taken or is not a plain name.
     """
     if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
-        raise UsageError(f"--name {name!r} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
+        raise UsageError(f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
     path = ROOT / name
     if path.exists():
-        raise UsageError(f"run {path} exists: choose another --name, or go on with it by --resume.")
+        raise UsageError(
+            f"run {path} exists: choose another {param('name')}, or go on with it by {param('resume', True)}."
+        )
     path.mkdir(parents=True)
     run = Run(path)
     try:
@@ -135,7 +138,7 @@ def config_of(checkpoint: Path) -> Path:
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether a file is taken for one by `rgacli export onnx`, which needs no config, by its suffix."""
+    """Whether a file is taken for an ONNX file, which needs no config, by its suffix."""
     return path.suffix.lower() == ".onnx"
 
 
@@ -147,7 +150,7 @@ def latest_run() -> Run:
     """
     runs = all_runs()
     if not runs:
-        raise UsageError(f"no run in {ROOT.resolve()}: train one first (rgacli train), or name its directory.")
+        raise UsageError(f"no run in {ROOT.resolve()}: train one first ({function('train')}), or name its directory.")
     return runs[-1]
 
 

@@ -59,7 +59,7 @@ def collect(
         by_bin = {label: found["AP"] for label, found in evaluation.by_bin(bins).items()}
         rows.append(Row(name, *metrics, by_bin, *gain))
         if progress:
-            progress(len(rows), len(evaluations))
+            progress("comparing", len(rows), len(evaluations))
     return rows
 
 

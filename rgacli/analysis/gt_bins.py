@@ -75,7 +75,7 @@ def collect(
                 Row(name, label, len(images), sum(counts[image] for image in images), ap, ap50, ap75, low, high)
             )
         if progress:
-            progress(done, len(results))
+            progress("comparing", done, len(results))
     return rows
 
 

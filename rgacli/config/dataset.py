@@ -9,6 +9,7 @@ from typing import Any
 from rgacli.data.annotations import Annotations, category_names, load_annotations, load_with_objects
 from rgacli.data.layout import SPLITS, Dataset, Split, find_dataset, find_splits
 from rgacli.errors import DataError, UsageError
+from rgacli.wording import function, param
 
 # What a dataset config says that is not of its own files and format.
 _KEPT = ("pipeline", "test_mode", "filter_cfg", "backend_args", "return_classes")
@@ -75,7 +76,7 @@ def require_trainable(cfg: Any) -> None:
         if missing:
             raise DataError(
                 f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder} "
-                f"(first: {missing[0]}); `rgacli data check` lists every problem."
+                f"(first: {missing[0]}); {function('check_dataset')} lists every problem."
             )
 
 
@@ -94,7 +95,7 @@ def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
     if number not in (None, found) and not model.get("language_model"):  # whose classes are named in words
         raise DataError(
             f"{annotation_file(dataset)}: it has {found} of the config's classes, and the detector tells {number} "
-            "apart: name the dataset that it was trained for by --data, or another config."
+            f"apart: name the dataset that it was trained for by {param('data')}, or another config."
         )
 
 
@@ -106,7 +107,9 @@ def dataset_config(loader: Any) -> Any:
     """
     config = _innermost(loader)
     if "ann_file" not in config or not str(config.ann_file).endswith(".json"):
-        raise UsageError(f"dataset {config.type} is not in COCO's format; name a COCO-style dataset by --data.")
+        raise UsageError(
+            f"dataset {config.type} is not in COCO's format; name a COCO-style dataset by {param('data')}."
+        )
     return config
 
 
@@ -128,7 +131,7 @@ def existing_annotation_file(dataset: Any) -> str:
     """
     path = annotation_file(dataset)
     if not Path(path).is_file():
-        raise DataError(f"{path}: no such annotation file; name the dataset's folder by --data.")
+        raise DataError(f"{path}: no such annotation file; name the dataset's folder by {param('data')}.")
     return path
 
 

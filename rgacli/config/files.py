@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from rgacli.config.catalogue import CONFIGS, bundled_configs, closest
 from rgacli.errors import UsageError
+from rgacli.wording import function, param
 
 BUILD_ERRORS = (TypeError, KeyError, ValueError, AttributeError, AssertionError)
 """What mmengine's registries and the parts' constructors raise for a config that makes no sense to them."""
@@ -50,7 +51,7 @@ def _locate(name: str) -> Path:
     raise UsageError(
         f"config '{name}' is neither a file nor a bundled config nor one of mmdet's "
         "(mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py)."
-        f"{closest(stem, bundled_configs())} `rgacli configs` lists the bundled ones."
+        f"{closest(stem, bundled_configs())} {function('configs')} lists the bundled ones."
     )
 
 
@@ -77,12 +78,12 @@ def set_keys(cfg: Config, assignments: list[str]) -> None:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {assignment} is not of the form KEY=VALUE.")
+            raise UsageError(f"{param('settings', assignment)} is not of the form KEY=VALUE.")
         parent, _, last = key.rpartition(".")
         if parent and _lookup(cfg, parent) is None:
-            raise UsageError(f"--set {key}: the config has no '{parent}' to set '{last}' in.")
+            raise UsageError(f"{param('settings', key)}: the config has no '{parent}' to set '{last}' in.")
         if not parent and key not in cfg:
-            raise UsageError(f"--set {key}: the config has no such key.")
+            raise UsageError(f"{param('settings', key)}: the config has no such key.")
         value, owner = _value(text), _lookup(cfg, parent) if parent else cfg
         if isinstance(value, dict) and hasattr(owner, "get") and not isinstance(owner.get(last), dict):
             owner[last] = ConfigDict(value)  # mmengine merges dicts, and knows no merging into what is none
@@ -90,7 +91,7 @@ def set_keys(cfg: Config, assignments: list[str]) -> None:
         try:
             cfg.merge_from_dict({key: value}, allow_list_keys=True)
         except (KeyError, TypeError, IndexError, AssertionError) as error:
-            raise UsageError(f"--set {assignment}: {_first_line(error)}") from error
+            raise UsageError(f"{param('settings', assignment)}: {_first_line(error)}") from error
 
 
 def cannot_build(error: Exception) -> UsageError:

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from rgacli.errors import UsageError
 from rgacli.method import ENSEMBLE, LAMBDA0, RATIOS, WHOLE, SamplingRatio, head_names, names_by_slug, parse_ratios
+from rgacli.wording import param
 
 _HOOK = "GradientAnnealingHook"
 _PARALLEL = {"StandardRoIHead": "ParallelRoIHead", "CascadeRoIHead": "ParallelCascadeRoIHead"}
@@ -43,16 +44,17 @@ def apply_method(
     if not model:
         raise UsageError(f"config {cfg.filename} has no `model`: it is no mmdet detector config.")
     plain = cfg.get("plain", False)
-    wants_rga = _wanted(rga, {"--lambda0": lambda0, "--anneal": anneal}, "--no-rga", default=not plain)
-    wants_prm = _wanted(prm, {"--ratios": ratios, "--sampling": sampling}, "--no-prm", default=not plain)
+    wants_rga = _wanted("rga", rga, {"lambda0": lambda0, "anneal": anneal}, default=not plain)
+    wants_prm = _wanted("prm", prm, {"ratios": ratios, "sampling": sampling}, default=not plain)
     if (wants_rga or wants_prm) and not (model.get("roi_head") or {}).get("bbox_head"):
         raise UsageError(
             f"{model.get('type')} has no RoI head with bbox heads, which RGA and PRM act on; "
-            "train it as it is by --no-rga --no-prm."
+            f"train it as it is by {param('rga', False)} {param('prm', False)}."
         )
     if wants_prm and (obstacle := _obstacle_to_prm(model)):
         if prm or ratios is not None or sampling is not None:
-            raise UsageError(f"{obstacle}; leave out --prm, --ratios and --sampling to train it with RGA alone.")
+            asked = f"{param('prm')}, {param('ratios')} and {param('sampling')}"
+            raise UsageError(f"{obstacle}; leave out {asked} to train it with RGA alone.")
         wants_prm = False
     hooks = cfg.get("custom_hooks") or []
     annealing = [_annealing(annealing_config(cfg), lambda0, anneal)] if wants_rga else []
@@ -126,11 +128,11 @@ def require_rpn(cfg: Config) -> None:
         raise UsageError(f"{cfg.model.type} has no RPN, so it has no proposals to look at.")
 
 
-def _wanted(switch: bool | None, settings: dict[str, Any], negation: str, default: bool) -> bool:
+def _wanted(name: str, switch: bool | None, settings: dict[str, Any], default: bool) -> bool:
     """Whether a part of the method is wanted: as its switch says, else if any of its settings is given, else so."""
-    given = [option for option, value in settings.items() if value is not None]
+    given = [setting for setting, value in settings.items() if value is not None]
     if switch is False and given:
-        raise UsageError(f"{negation} contradicts {given[0]}.")
+        raise UsageError(f"{param(name, False)} contradicts {param(given[0])}.")
     return default or bool(given) if switch is None else switch
 
 
@@ -162,7 +164,9 @@ def _set_parallel(model: ConfigDict, ratios: Sequence[SamplingRatio] | None, sam
             )
     others = {_plain(sampler.type) for sampler in samplers} - {"RandomSampler"}
     if sampling == "hard" and others:
-        raise UsageError(f"--sampling hard is defined for RandomSampler only; this config samples by {others.pop()}.")
+        raise UsageError(
+            f"{param('sampling', 'hard')} is defined for RandomSampler only; this config samples by {others.pop()}."
+        )
     kind = _plain(roi_head.type)
     roi_head.type = _PARALLEL.get(kind, kind)
     roi_head.ratios = [str(ratio) for ratio in ratios]
@@ -178,7 +182,8 @@ def _annealing(own: dict, lambda0: float | None, anneal: str | None) -> dict:
     )
     if not 1 <= hook["lambda0"] < math.inf:
         raise UsageError(
-            f"--lambda0 {hook['lambda0']:g}: it must be a finite number, at least 1 (no RGA); the paper's is 7."
+            f"{param('lambda0', format(hook['lambda0'], 'g'))}: it must be a finite number, at least 1 (no RGA); "
+            "the paper's is 7."
         )
     return hook
 

@@ -7,6 +7,7 @@ import math
 from mmengine.config import Config
 
 from rgacli.errors import UsageError
+from rgacli.wording import param
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
@@ -17,9 +18,11 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     """
     old = cfg.train_cfg.get("max_epochs")
     if not old:
-        raise UsageError("--epochs: this config trains by iterations; use --set train_cfg.max_iters=N.")
+        raise UsageError(
+            f"{param('epochs')}: this config trains by iterations; use {param('settings', 'train_cfg.max_iters=N')}."
+        )
     if epochs < 1:
-        raise UsageError(f"--epochs {epochs}: it must be at least 1.")
+        raise UsageError(f"{param('epochs', epochs)}: it must be at least 1.")
     cfg.train_cfg.max_epochs = epochs
     cfg.train_cfg.val_interval = max(1, min(cfg.train_cfg.get("val_interval", 1), epochs))
     for scheduler in cfg.get("param_scheduler") or []:
@@ -42,7 +45,7 @@ def set_batch_size(cfg: Config, batch_size: int) -> None:
         UsageError: batch_size < 1.
     """
     if batch_size < 1:
-        raise UsageError(f"--batch-size {batch_size}: it must be at least 1.")
+        raise UsageError(f"{param('batch_size', batch_size)}: it must be at least 1.")
     cfg.train_dataloader.batch_size = batch_size
 
 
@@ -53,7 +56,7 @@ def set_accumulation(cfg: Config, iterations: int) -> None:
         UsageError: iterations < 1.
     """
     if iterations < 1:
-        raise UsageError(f"--accumulate {iterations}: it must be at least 1.")
+        raise UsageError(f"{param('accumulate', iterations)}: it must be at least 1.")
     cfg.optim_wrapper.accumulative_counts = iterations
 
 
@@ -64,7 +67,9 @@ def set_clipping(cfg: Config, max_norm: float) -> None:
         UsageError: max_norm is negative or not finite.
     """
     if not 0 <= max_norm < math.inf:
-        raise UsageError(f"--clip {max_norm:g}: it must be a finite number, at least 0 (no clipping).")
+        raise UsageError(
+            f"{param('clip', format(max_norm, 'g'))}: it must be a finite number, at least 0 (no clipping)."
+        )
     cfg.optim_wrapper.clip_grad = dict(max_norm=max_norm, norm_type=2) if max_norm else None
 
 
@@ -92,9 +97,9 @@ def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scal
         cfg.auto_scale_lr.base_batch_size = batch
     if lr is not None:
         if not 0 < lr < math.inf:
-            raise UsageError(f"--lr {lr:g}: it must be a finite number above 0.")
+            raise UsageError(f"{param('lr', format(lr, 'g'))}: it must be a finite number above 0.")
         optimizer.lr = lr
-        return f"learning rate {lr:g} (--lr)"
+        return f"learning rate {lr:g} ({param('lr')})"
     if not scale:
         return f"learning rate {optimizer.lr:g} (the config's, not scaled)"
     if not base or base == batch:
@@ -103,7 +108,7 @@ def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scal
     optimizer.lr = config_lr * batch / base
     return (
         f"learning rate {optimizer.lr:g} = {config_lr:g} · {batch}/{base} "
-        "(linear scaling from the config's batch size; --lr sets it)"
+        f"(linear scaling from the config's batch size; {param('lr')} sets it)"
     )
 
 
@@ -134,8 +139,8 @@ def share_batch(cfg: Config, processes: int) -> str | None:
     if images % processes:
         fit = ", ".join(str(number) for number in range(1, images + 1) if images % number == 0)
         raise UsageError(
-            f"--resume: this run trains on {images} images at a time, which {processes} processes cannot share evenly: "
-            f"it can go on with {fit}."
+            f"{param('resume', True)}: this run trains on {images} images at a time, which {processes} processes "
+            f"cannot share evenly: it can go on with {fit}."
         )
     cfg.train_dataloader.batch_size = images // processes
     cfg.processes = processes

@@ -10,6 +10,7 @@ from reprlib import repr as short
 from typing import Any
 
 from rgacli.errors import DataError
+from rgacli.wording import function
 
 _NUMBER = (int, float, Real)  # the first two are known at once; Real takes in numpy's
 # What training and evaluation read of each entry.
@@ -39,7 +40,7 @@ def load_annotations(path: Path, *, labelled: bool = True, classes: Collection[s
     """
     content = read_annotations(path, labelled=labelled)
     for section, index, what in malformed_entries(content):
-        raise DataError(f"{path}: {section}[{index}]: {what}; `rgacli data check` lists every problem")
+        raise DataError(f"{path}: {section}[{index}]: {what}; {function('check_dataset')} lists every problem")
     return content if classes is None else _only(content, classes)
 
 
@@ -116,7 +117,7 @@ def gt_counts(content: Annotations) -> dict[int, int]:
 
 
 def is_crowdhuman(content: Mapping[str, Any]) -> bool:
-    """Whether the file was made by `rgacli data crowdhuman`, which is what its `info` says."""
+    """Whether the file was made by `rgacli.data.crowdhuman.prepare`, which is what its `info` says."""
     info = content.get("info")
     return isinstance(info, dict) and info.get("dataset") == CROWDHUMAN
 

@@ -111,7 +111,7 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
         content = read_annotations(split.annotations)
     except DataError as error:
         where = str(split.annotations)
-        problem = Problem("error", "unusable annotation file", where, str(error).removeprefix(f"{where}: "))
+        problem = Problem("error", "unusable annotation file", where, error.message.removeprefix(f"{where}: "))
         return SplitReport(0, 0, gt_count_histogram([]), [], [problem])
 
     full_bodies = is_crowdhuman(content)
@@ -120,7 +120,7 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
     object_problems = list(_object_problems(content, beyond_border=full_bodies))
     problems += filter(None, object_problems)
     problems += _absences(split, content, object_problems)
-    looked_at = in_threads(lambda image: _image_problem(split.images, image), content["images"], progress)
+    looked_at = in_threads(lambda image: _image_problem(split.images, image), content["images"], progress, "decoding")
     problems += filter(None, looked_at)
 
     counts = gt_counts(content)

@@ -19,6 +19,7 @@ from rgacli.data.odgt import PERSON, Record, is_ignored, load_odgt
 from rgacli.errors import DataError, UsageError
 from rgacli.files import replacing, write_json
 from rgacli.progress import Progress, in_threads
+from rgacli.wording import function, param
 
 SPLITS = ("train", "val")  # no annotations of the third, test, are published
 
@@ -70,7 +71,7 @@ def prepare(root: Path, *, splits: Sequence[str] | None = None, progress: Progre
         raise DataError(f"{root}: no such folder; give the one that holds CrowdHuman's files")
     for split in splits or ():
         if split not in SPLITS:
-            raise UsageError(f"--split {split}: it can be {' or '.join(SPLITS)}.")
+            raise UsageError(f"{param('split', split)}: it can be {' or '.join(SPLITS)}.")
     sources = {split: root / f"annotation_{split}.odgt" for split in splits or SPLITS}
     if not splits:
         sources = {split: source for split, source in sources.items() if source.is_file()}
@@ -111,7 +112,7 @@ def official_records(annotations: Mapping[str, Any], path: Path) -> list[Record]
     if missing := [name for name in names if name not in records]:
         raise DataError(
             f"{odgt}: it lacks {len(missing)} of the {len(names)} images of {path} (first: {missing[0]}); prepare them "
-            "again by `rgacli data crowdhuman`."
+            f"again by {function('prepare_crowdhuman')}."
         )
     return [records[name] for name in names]
 
@@ -134,7 +135,7 @@ def _unpack(root: Path, split: str, records: list[Record], folder: Path, progres
                     shutil.copyfileobj(source, target)
                 done += 1
                 if progress:
-                    progress(done, len(found))
+                    progress("unpacking", done, len(found))
 
 
 @contextmanager
@@ -155,7 +156,9 @@ def _read_sizes(
     folder: Path, records: list[Record], progress: Progress | None
 ) -> tuple[dict[str, tuple[int, int]], list[Problem]]:
     """Image ID -> (width, height) px, and the problem of each image that has none."""
-    found = in_threads(lambda record: image_size(folder, _file_name(record), decode=False), records, progress)
+    found = in_threads(
+        lambda record: image_size(folder, _file_name(record), decode=False), records, progress, "reading"
+    )
     sizes, problems = {}, []
     for record, size in zip(records, found, strict=True):
         if isinstance(size, Problem):

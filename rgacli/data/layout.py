@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rgacli.data.annotations import category_difference, category_names, load_annotations
 from rgacli.errors import DataError
+from rgacli.wording import function, param
 
 SPLITS = ("train", "val", "test")
 
@@ -103,7 +104,8 @@ def find_splits(
     if missing and (splits or not found):
         raise DataError(
             f"{root}: no annotations of {' or '.join(missing)}: looked for annotations/{missing[0]}.json and "
-            f"annotations/instances_{missing[0]}<year>.json; train and data check take another by --{missing[0]}-ann"
+            f"annotations/instances_{missing[0]}<year>.json; {function('train')} and {function('check_dataset')} take "
+            f"another by {param(f'{missing[0]}_ann')}"
         )
     return found
 
@@ -111,7 +113,7 @@ def find_splits(
 def _find_split(root: Path, name: str, annotations: Path | None, images: Path | None) -> Split | None:
     files = [_given(root, annotations, Path.is_file)] if annotations else _annotation_files(root, name)
     if images and not files:
-        raise DataError(f"{root}: no annotations for the images of {name}; name them with --{name}-ann")
+        raise DataError(f"{root}: no annotations for the images of {name}; name them with {param(f'{name}_ann')}")
     for file in files:
         folders = [_given(root, images, Path.is_dir)] if images else image_folders(root, name, _tag(file))
         for folder in filter(Path.is_dir, folders):
@@ -119,8 +121,8 @@ def _find_split(root: Path, name: str, annotations: Path | None, images: Path | 
     if files:
         looked_for = _some_folders(root, image_folders(root, name, _tag(files[0])))
         raise DataError(
-            f"{root}: no images for {files[0].name}: looked for {looked_for}; train and data check take another by "
-            f"--{name}-images"
+            f"{root}: no images for {files[0].name}: looked for {looked_for}; {function('train')} and "
+            f"{function('check_dataset')} take another by {param(f'{name}_images')}"
         )
     return None
 
@@ -136,7 +138,7 @@ def find_test_dev(root: Path) -> Split:
     if not files:
         raise DataError(
             f"{root}: no images of test-dev: looked for annotations/image_info_test-dev<year>.json; "
-            "name COCO's folder by --data"
+            f"name COCO's folder by {param('data')}"
         )
     folders = image_folders(root, "test", files[0].stem.replace("image_info_test-dev", "test"))
     for folder in filter(Path.is_dir, folders):

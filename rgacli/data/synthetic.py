@@ -72,7 +72,7 @@ def write_dataset(
             _annotate(content, index, image_size, objects)
             done += 1
             if progress:
-                progress(done, total)
+                progress("drawing", done, total)
         write_json(root / "annotations" / f"{split}.json", content)
 
 

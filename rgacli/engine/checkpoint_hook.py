@@ -15,6 +15,7 @@ from torch import Tensor
 from rgacli.engine.distributed import bare
 from rgacli.errors import RunFailed
 from rgacli.files import replacing
+from rgacli.wording import param
 
 
 class AtomicBackend(LocalBackend):
@@ -73,7 +74,7 @@ class RunCheckpointHook(CheckpointHook):
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunFailed(
                     f"the weights are not finite after iteration {checkpoint['meta']['iter']} ({name}), and are not "
-                    "saved: lower --lr or --lambda0."
+                    f"saved: lower {param('lr')} or {param('lambda0')}."
                 )
         if self._gradients:
             checkpoint["gradients"] = self._gradients

@@ -16,6 +16,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
 from rgacli.errors import UsageError, explain
+from rgacli.wording import param
 
 
 def join(launcher: str) -> None:
@@ -31,7 +32,9 @@ def join(launcher: str) -> None:
         os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID") or os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK", "0")
     gpus, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
     if 0 < gpus <= local_rank:
-        raise UsageError(f"--launcher {launcher}: process {local_rank + 1} of this machine has no GPU; it has {gpus}.")
+        raise UsageError(
+            f"{param('launcher', launcher)}: process {local_rank + 1} of this machine has no GPU; it has {gpus}."
+        )
     for library in ("OMP", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # mmengine's choice, which it warns of
     set_multi_processing(distributed=True)  # as mmengine's Runner does before its init_dist
@@ -96,7 +99,7 @@ def together() -> Iterator[None]:
     except Exception as error:
         failure = explain(error)
         failure.__cause__ = error
-    failures = all_gather_object((type(failure), str(failure)) if failure else None)
+    failures = all_gather_object((type(failure), failure.message) if failure else None)
     for rank, found in enumerate(failures):
         if found:
             kind, text = found
@@ -111,7 +114,10 @@ def use_sync_bn(cfg: Config) -> None:
         UsageError: there is one process alone, or no GPU, which SyncBN needs.
     """
     if not torch.cuda.is_available():
-        raise UsageError("--sync-bn: SyncBN needs a CUDA device, and torch sees none.")
+        raise UsageError(f"{param('sync_bn', True)}: SyncBN needs a CUDA device, and torch sees none.")
     if get_world_size() == 1:
-        raise UsageError("--sync-bn: it synchronises processes, and this job has one; give several by --gpus.")
+        raise UsageError(
+            f"{param('sync_bn', True)}: it synchronises processes, and this job has one; give several by "
+            f"{param('gpus')}."
+        )
     cfg.sync_bn = "torch"

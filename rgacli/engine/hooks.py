@@ -19,6 +19,7 @@ from rgacli.engine.metrics_log import truncate_metrics
 from rgacli.errors import RunFailed
 from rgacli.files import write_text
 from rgacli.modeling.checkpoints import misfits, state_dict
+from rgacli.wording import param
 
 
 class Interrupted(RunFailed):
@@ -107,7 +108,7 @@ class FiniteLossHook(Hook):
             images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
             found = f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images})"
         if found := first_report(found):
-            raise RunFailed(f"{found}: lower --lr or --lambda0.", shared=True)
+            raise RunFailed(f"{found}: lower {param('lr')} or {param('lambda0')}.", shared=True)
 
 
 class MisfitHook(Hook):

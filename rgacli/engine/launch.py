@@ -103,7 +103,7 @@ def launch(command: Sequence[str], job: Job, environment: Mapping[str, str]) -> 
 def record(error: RgacliError) -> None:
     """Leaves an error where the launcher of this process finds it: `launch`, or torchrun."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        what = dict(message=str(error), kind=type(error).__name__, exit_code=error.exit_code, shared=error.shared)
+        what = dict(message=error.message, kind=type(error).__name__, exit_code=error.exit_code, shared=error.shared)
         write_json(path, {**what, "timestamp": int(time.time())})
 
 

@@ -14,6 +14,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from rgacli.errors import UsageError
+from rgacli.wording import param
 
 DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
 
@@ -57,6 +58,6 @@ def use_mixed_precision(cfg: Config, dtype: str = "fp16") -> None:
         UsageError: the GPU cannot calculate in bf16.
     """
     if dtype == "bf16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
-        raise UsageError(f"--amp-dtype bf16: {torch.cuda.get_device_name()} has no bf16; take fp16.")
+        raise UsageError(f"{param('amp_dtype', 'bf16')}: {torch.cuda.get_device_name()} has no bf16; take fp16.")
     cfg.optim_wrapper.type = MixedPrecisionOptimWrapper.__name__
     cfg.optim_wrapper.dtype = DTYPES[dtype]

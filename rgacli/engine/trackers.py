@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from rgacli.engine.metrics_log import JsonLinesVisBackend
 from rgacli.errors import UsageError
+from rgacli.wording import param
 
 TRACKERS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend"}
 """Name, which is also the package's -> mmengine's backend."""
@@ -24,7 +25,7 @@ def use_trackers(cfg: Config, names: Sequence[str]) -> None:
     backends = list(cfg.get("vis_backends") or [])
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise UsageError(f"--track {name}: it is not installed here; pip install {name}")
+            raise UsageError(f"{param('track', name)}: it is not installed here; pip install {name}")
         if not any(backend["type"] == TRACKERS[name] for backend in backends):
             backends.append(dict(type=TRACKERS[name]))
     cfg.vis_backends = backends

@@ -12,6 +12,7 @@ from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Evaluation
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.progress import Progress
+from rgacli.wording import param
 
 NMS_IOU = 0.5  # mmdet's two-stage detectors'
 WBF_IOU = 0.55  # the library's default, and its paper's
@@ -35,7 +36,7 @@ def joint_nms(
     from torchvision.ops import batched_nms
 
     fused, number_of = [], _class_numbers(detectors)
-    for _, by_detector in _by_image(detectors, progress):
+    for _, by_detector in _by_image(detectors, progress, "joint-nms"):
         mixed = [detection for own in by_detector for detection in own]
         boxes = torch.from_numpy(_corners(mixed))
         scores = torch.tensor([detection["score"] for detection in mixed], dtype=boxes.dtype)
@@ -65,11 +66,11 @@ def weighted_boxes_fusion(
         from ensemble_boxes import weighted_boxes_fusion as fuse
     except ImportError:
         raise UsageError(
-            "--method wbf needs the package ensemble-boxes: pip install 'rgacli[wbf]' (or ensemble-boxes)."
+            f"{param('method', 'wbf')} needs the package ensemble-boxes: pip install 'rgacli[wbf]' (or ensemble-boxes)."
         ) from None
     fused, number_of = [], _class_numbers(detectors)
     category_of = list(number_of)
-    for image_id, by_detector in _by_image(detectors, progress):
+    for image_id, by_detector in _by_image(detectors, progress, "wbf"):
         usable = [[d for d in own if d["score"] > 0 and min(d["bbox"][2:]) > 0] for own in by_detector]
         boxes = [_corners(own) for own in usable]
         if not any(map(len, boxes)):
@@ -144,7 +145,7 @@ def _class_numbers(detectors: Sequence[Results]) -> dict[int, int]:
 
 
 def _by_image(
-    detectors: Sequence[Results], progress: Progress | None
+    detectors: Sequence[Results], progress: Progress | None, task: str
 ) -> Iterator[tuple[int, list[list[Mapping[str, Any]]]]]:
     """Image id, and each detector's detections there."""
     images: dict[int, list[list]] = defaultdict(lambda: [[] for _ in detectors])
@@ -154,7 +155,7 @@ def _by_image(
     for done, entry in enumerate(images.items(), start=1):
         yield entry
         if progress:
-            progress(done, len(images))
+            progress(task, done, len(images))
 
 
 def _corners(detections: Results) -> np.ndarray:

@@ -25,6 +25,7 @@ from rgacli.evaluation.variants_metric import evaluator
 from rgacli.files import write_json
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.joint_detector import JointDetector
+from rgacli.wording import param
 
 _SOURCE = "source.json"
 
@@ -41,9 +42,9 @@ def split_dataloader(cfg: Config, split: str) -> Any:
         UsageError: there is no such split.
     """
     if split not in SPLITS:
-        raise UsageError(f"--split {split}: it can be one of {', '.join(SPLITS)}.")
+        raise UsageError(f"{param('split', split)}: it can be one of {', '.join(SPLITS)}.")
     if not cfg.get(f"{split}_dataloader"):
-        raise UsageError(f"--split {split}: the config has no {split}_dataloader.")
+        raise UsageError(f"{param('split', split)}: the config has no {split}_dataloader.")
     loader = copy.deepcopy(cfg[f"{'val' if split == 'train' else split}_dataloader"])
     if split == "train":
         source, target = dataset_config(cfg.train_dataloader), dataset_config(loader)
@@ -131,7 +132,7 @@ def joint_detector(members: Mapping[str, Member], methods: Sequence[str] = ()) -
         if _preprocessing(other) != _preprocessing(cfg):
             raise UsageError(
                 f"{name} prepares images in another way than {first} (test pipeline or data_preprocessor), so they "
-                "have no common proposals; --method joint-nms and wbf need nothing in common."
+                f"have no common proposals; {param('method', 'joint-nms')} and wbf need nothing in common."
             )
     return JointDetector({name: build_detector(*member) for name, member in members.items()}, methods)
 

@@ -100,7 +100,7 @@ class VariantsCocoMetric(VariantsMetric):
 
 @METRICS.register_module()
 class VariantsCrowdHumanMetric(VariantsMetric):
-    """CrowdHuman's mMR, AP50 and JI of every variant; `ann_file` as `rgacli data crowdhuman` wrote it."""
+    """CrowdHuman's mMR, AP50 and JI of every variant; `ann_file` as `rgacli.data.crowdhuman.prepare` wrote it."""
 
     default_prefix = "crowdhuman"
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from rgacli.errors import UsageError
 from rgacli.inference.media import IMAGES, is_video, video_writer, write_image
+from rgacli.wording import param
 
 
 class Album:
@@ -31,7 +32,9 @@ class Album:
         taken = {path.resolve() for path in sources}
         for source, place in self._places.items():
             if place.resolve() in taken:
-                raise UsageError(f"the picture of {source} would overwrite {place}: choose another folder by --out.")
+                raise UsageError(
+                    f"the picture of {source} would overwrite {place}: choose another folder by {param('out')}."
+                )
             taken.add(place.resolve())
         self._video: Path | None = None
         self._write: Callable[[np.ndarray], None]

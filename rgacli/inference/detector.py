@@ -1,4 +1,4 @@
-"""Trained detectors that take images: what `rgacli.load` returns and `rgacli predict` runs."""
+"""Trained detectors that take images: what `rgacli.load` returns and `rgacli.predict` runs."""
 
 from __future__ import annotations
 

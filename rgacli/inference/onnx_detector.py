@@ -1,4 +1,4 @@
-"""A detector in an ONNX file that `rgacli export onnx` wrote, run by onnxruntime."""
+"""A detector in an ONNX file that `rgacli.export_onnx` wrote, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rgacli.errors import UsageError
 from rgacli.evaluation.detections import WHOLE, Detections, Prediction
 from rgacli.export.onnx import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx, quiet_session
 from rgacli.inference.detector import ImageDetector, Prepared
+from rgacli.wording import function
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -26,7 +27,7 @@ class OnnxDetector(ImageDetector):
         device: "cpu", or "cuda:1" where onnxruntime is one with CUDA; "auto" takes CUDA where it is.
 
     Raises:
-        UsageError: the file cannot be read, or `rgacli export onnx` did not write it; there is no such device; the
+        UsageError: the file cannot be read, or `rgacli.export_onnx` did not write it; there is no such device; the
             package onnxruntime is missing.
     """
 
@@ -47,7 +48,8 @@ class OnnxDetector(ImageDetector):
             pipeline = _pipeline(**(resize or {}))
         except (LookupError, ValueError, TypeError) as error:
             raise UsageError(
-                f"{path} was not written by `rgacli export onnx`: its metadata do not say what it detects, and how."
+                f"{path} was not written by {function('export_onnx')}: its metadata do not say what it detects, "
+                "and how."
             ) from error
         init_default_scope("mmdet")  # whose transforms the pipeline names
         super().__init__({WHOLE: WHOLE}, classes, pipeline)

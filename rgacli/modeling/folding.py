@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rgacli.errors import UsageError
+from rgacli.wording import function
 
 _BRANCHES = {"cls_fcs": "fc_cls", "reg_fcs": "fc_reg"}
 """The layers of a ConvFCBBoxHead after those that both branches share -> the branch's last layer."""
@@ -92,5 +93,5 @@ def _require_linear(head: nn.Module) -> None:
         if list(module.parameters(recurse=False)) and type(module) is not nn.Linear:
             raise UsageError(
                 f"{type(head).__name__} does not fold into a stock head: its {name} is a {type(module).__name__}, and "
-                "only heads of plain fully connected layers do. Export one head by `rgacli export head`."
+                f"only heads of plain fully connected layers do. Export one head by {function('export_head')}."
             )

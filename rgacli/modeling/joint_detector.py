@@ -19,6 +19,7 @@ from rgacli.modeling.ensembling import Combination, combination
 from rgacli.modeling.parallel_cascade import ParallelCascadeRoIHead
 from rgacli.modeling.parallel_roi_head import ParallelRoIHead
 from rgacli.modeling.stages import HeadOutput, Stage, detect_variants
+from rgacli.wording import param
 
 _JOINABLE = (StandardRoIHead, CascadeRoIHead, ParallelRoIHead, ParallelCascadeRoIHead)
 
@@ -138,7 +139,7 @@ def _stages_of(roi_head: nn.Module, x: Sequence[Tensor]) -> list[Stage]:
 
 
 def _require_joinable(detectors: Mapping[str, nn.Module]) -> None:
-    remedy = "--method joint-nms and wbf need nothing in common"
+    remedy = f"{param('method', 'joint-nms')} and wbf need nothing in common"
     for name, detector in detectors.items():
         roi_head = getattr(detector, "roi_head", None)
         if type(roi_head) not in _JOINABLE or not hasattr(detector, "rpn_head"):
