@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rgacli.errors import UsageError
+from rgacli.wording import param
 
 LAMBDA0 = 7.0
 """The paper's λ0 (Table 4)."""
@@ -15,6 +17,9 @@ RATIOS = ("1:1", "1:9")
 """The paper's sampling ratios (Table 5)."""
 ANNEAL_MODES = ("linear", "none")
 SAMPLING_MODES = ("soft", "hard")
+
+ENSEMBLING_METHODS = ("ensemble", "average-probs", "average-boxes", "joint-nms", "wbf", "dispatch", "oracle")
+"""Ways of combining heads or detectors; the first is the paper's."""
 
 ENSEMBLE = "ensemble"
 """The variant that is the paper's average ensemble of all heads (Sec. 3.2)."""
@@ -88,3 +93,103 @@ def box_head_index(ratios: Sequence[SamplingRatio]) -> int:
     """The head whose boxes the ensemble takes: the highest positive fraction, ties to the first (paper, Sec. 3.2)."""
     fractions = [ratio.positive_fraction for ratio in ratios]
     return fractions.index(max(fractions))
+
+
+def variant_names(ratios: Sequence[SamplingRatio]) -> dict[str, str]:
+    """Return variant, as files are named -> what it is called: {"1to1": "1:1", …, "ensemble": "ensemble"}.
+
+    A detector without parallel heads (no ratios) is one whole; the ensemble, of several heads, comes last.
+    """
+    heads = names_by_slug(ratios)
+    if not heads:
+        return {WHOLE: WHOLE}
+    return {**heads, ENSEMBLE: ENSEMBLE} if len(heads) > 1 else heads
+
+
+def select_variants(head: str, names: Mapping[str, str]) -> list[str]:
+    """Return the variants that are meant by a head's name.
+
+    Args:
+        head: "ensemble", "all", a head's name ("1:9", "1:1#2") or its index.
+        names: As `variant_names` returns them.
+
+    Raises:
+        UsageError: there is no such head; says which there are.
+    """
+    variants = list(names)
+    heads = [variant for variant in variants if variant != ENSEMBLE]
+    if head == "all":
+        return variants
+    if head == ENSEMBLE:
+        return variants[-1:]  # of a single head, the ensemble is that head
+    if head.isdecimal() and int(head) < len(heads):
+        return [heads[int(head)]]
+    by_name = {name: variant for variant, name in names.items()}
+    if head in by_name:
+        return [by_name[head]]
+    if len(heads) == 1:
+        raise UsageError(
+            f"{param('head', head)}: this detector has a single head ({names[heads[0]]}); leave out {param('head')}."
+        )
+    raise UsageError(
+        f"{param('head', head)}: this detector has {', '.join(names[variant] for variant in heads)} "
+        f"(or their index 0 to {len(heads) - 1}), '{ENSEMBLE}' and 'all'."
+    )
+
+
+@dataclass(frozen=True)
+class RGA:
+    """R-CNN Gradient Annealing (paper, Sec. 3.1 and Eq. 1).
+
+    Attributes:
+        lambda0: The factor on the heads' gradients at the first step, at least 1 (no RGA).
+        anneal: "linear": it falls to 1 at the last step; "none": it stays (Table 4's control).
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    lambda0: float = LAMBDA0
+    anneal: str = "linear"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.lambda0 < math.inf:
+            raise UsageError(
+                f"{param('lambda0', format(self.lambda0, 'g'))}: it must be a finite number, at least 1 (no RGA); "
+                "the paper's is 7."
+            )
+        if self.anneal not in ANNEAL_MODES:
+            raise UsageError(f"{param('anneal', self.anneal)}: it can be {' or '.join(ANNEAL_MODES)}.")
+
+    def at(self, step: int, total_steps: int) -> float:
+        """Return λ(t) = λ0 − (λ0 − 1)·t/T (Eq. 1).
+
+        Args:
+            step: t, optimizer steps done so far: 0 … T−1.
+            total_steps: T, optimizer steps in all.
+        """
+        if self.anneal == "none":
+            return self.lambda0
+        return self.lambda0 - (self.lambda0 - 1) * step / total_steps
+
+
+@dataclass(frozen=True)
+class PRM:
+    """Parallel R-CNN Modules (paper, Sec. 3.2).
+
+    Attributes:
+        ratios: Positive:negative, one per head.
+        sampling: "soft" (the paper's) or "hard" (Table 8's control).
+
+    Raises:
+        UsageError: there is no ratio, or no such sampling.
+    """
+
+    ratios: tuple[SamplingRatio, ...]
+    sampling: str = "soft"
+
+    def __post_init__(self) -> None:
+        if not self.ratios:
+            raise UsageError(f"{param('ratios')}: one per head is needed, such as 1:1,1:9.")
+        if self.sampling not in SAMPLING_MODES:
+            raise UsageError(f"{param('sampling', self.sampling)}: it can be {' or '.join(SAMPLING_MODES)}.")

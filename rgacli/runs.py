@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from rgacli.errors import UsageError
@@ -84,6 +85,11 @@ class Run:
         return highest.get(kind) or max(highest.values(), key=lambda path: path.stat().st_mtime_ns)
 
 
+def default_name(config: str) -> str:
+    """Return the name of a run where none is given: its config's, and the time."""
+    return f"{Path(config).stem}_{datetime.now():%Y%m%d-%H%M%S}"
+
+
 @contextmanager
 def new_run(name: str) -> Iterator[Run]:
     """A run directory that does not exist yet; on an error, removed again if nothing was logged or saved in it.
@@ -123,23 +129,6 @@ def find_run(name: str | None) -> Run:
             return Run(path)
     known = ", ".join(run.name for run in all_runs()[-5:]) or "none"
     raise UsageError(f"no run '{name}': neither {name}/config.py nor {ROOT / name}/config.py exists (latest: {known}).")
-
-
-def config_of(checkpoint: Path) -> Path:
-    """The config that a checkpoint lies with: that of its run, or of its export.
-
-    Raises:
-        UsageError: there is none.
-    """
-    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    if not (folder / "config.py").is_file():
-        raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
-    return folder / "config.py"
-
-
-def is_onnx(path: Path) -> bool:
-    """Whether a file is taken for an ONNX file, which needs no config, by its suffix."""
-    return path.suffix.lower() == ".onnx"
 
 
 def latest_run() -> Run:

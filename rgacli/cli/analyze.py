@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rgacli.cli.device import DeviceOption, use_device
-from rgacli.cli.output import print_json, print_table, say
-from rgacli.cli.progress import Meter, counted, live_progress
-from rgacli.cli.target import (
+from rgacli.cli.command import Command
+from rgacli.cli.options import (
+    BinsOption,
     CheckpointOption,
     ConfigOption,
     DataOption,
+    DeviceOption,
     JsonOption,
     RunArgument,
     SplitName,
     SplitOption,
-    Target,
-    find_target,
 )
+from rgacli.cli.output import print_json, print_table, say
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,14 +30,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
 
-BinsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Bins of the number of objects in an image (the paper's Fig. 2: 1-3 and 8+). Gaps are fine. "
-        "Default: 1-3,4-7,8+; on CrowdHuman, 1-10,11-20,21-40,41+.",
-        show_default=False,
-    ),
-]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -50,7 +41,7 @@ OutOption = Annotated[
 ]
 
 
-@app.command("gt-bins")
+@app.command("gt-bins", cls=Command)
 def gt_bins(
     runs: Annotated[
         list[str] | None,
@@ -119,7 +110,7 @@ def gt_bins(
         print_table("AP per ground-truth-count bin" + (f": {run}" if run else ""), headings, found, group="head")
 
 
-@app.command("proposals")
+@app.command("proposals", cls=Command)
 def proposals(
     run: RunArgument = None,
     bins: BinsOption = None,

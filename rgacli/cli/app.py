@@ -1,39 +1,18 @@
-"""The `rgacli` command: its subcommands, and how errors leave it."""
+"""The `rgacli` command and its subcommands."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 import rgacli
 from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, export, predict, train
+from rgacli.cli.command import Command
 from rgacli.cli.launch import LaunchedCommand
-from rgacli.cli.output import TYPERS_OWN, messages
-from rgacli.errors import explain
-
-
-class OneLineErrors(TyperGroup):
-    """Shows an error as one line and ends with its exit code; with --debug, as a traceback."""
-
-    def invoke(self, ctx: typer.Context) -> Any:
-        """Runs the subcommand."""
-        try:
-            return super().invoke(ctx)
-        except TYPERS_OWN:
-            raise
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            known = explain(error)
-            messages.print(f"error: {known}", style="bold red")
-            raise typer.Exit(known.exit_code) from None
-
 
 app = typer.Typer(
     name="rgacli",
-    cls=OneLineErrors,
     help="Train, evaluate and analyse two-stage detectors with R-CNN Gradient Annealing (RGA) "
     "and Parallel R-CNN Modules (PRM).",
     no_args_is_help=True,
@@ -61,15 +40,15 @@ def root(
 
 app.command("train", cls=LaunchedCommand)(train.train)
 app.command("eval", cls=LaunchedCommand)(eval.eval)
-app.command("ensemble")(ensemble.ensemble)
+app.command("ensemble", cls=Command)(ensemble.ensemble)
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(data.app, name="data")
 app.add_typer(export.app, name="export")
-app.command("predict")(predict.predict)
-app.command("configs")(configs.configs)
-app.command("doctor")(doctor.doctor)
+app.command("predict", cls=Command)(predict.predict)
+app.command("configs", cls=Command)(configs.configs)
+app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def main() -> None:
-    """Entry point of the installed `rgacli`."""
+    """Run the installed `rgacli`."""
     app()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgacli.cli.options import JsonOption
 from rgacli.cli.output import print_json, print_table
-from rgacli.cli.target import JsonOption
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:

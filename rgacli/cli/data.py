@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgacli.cli.command import Command
 from rgacli.cli.output import print_json, print_table, say
-from rgacli.cli.progress import counted
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder to write into.")],
     train: Annotated[int, typer.Option(min=0, help="Images to train on.")] = 400,
@@ -52,7 +52,7 @@ def synth(
     say(f"{folder}: {', '.join(f'{count} {name}' for name, count in sizes.items())} images of {size}")
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     folder: Annotated[
         Path | None,
@@ -113,7 +113,7 @@ def check(
         raise typer.Exit(UsageError.exit_code)
 
 
-@app.command()
+@app.command(cls=Command)
 def crowdhuman(
     folder: Annotated[
         Path,

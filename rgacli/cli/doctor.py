@@ -9,8 +9,8 @@ import sys
 import typer
 
 import rgacli
+from rgacli.cli.options import JsonOption
 from rgacli.cli.output import print_json, print_table
-from rgacli.cli.target import JsonOption
 from rgacli.errors import explain
 
 _PACKAGES = (

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rgacli.cli.analyze import BinsOption
-from rgacli.cli.device import DeviceOption, use_device
+from rgacli.cli.options import BinsOption, DataOption, DeviceOption, JsonOption, SplitName, SplitOption
 from rgacli.cli.output import print_json, print_table, say
-from rgacli.cli.progress import counted
-from rgacli.cli.sources import AVERAGE, METHODS, Costs, Heads, Results, Source, find_source
-from rgacli.cli.target import DataOption, JsonOption, SplitName, SplitOption
 from rgacli.errors import UsageError
+from rgacli.method import ENSEMBLING_METHODS as METHODS
 
 if TYPE_CHECKING:
     from rgacli.analysis.ensembles import Row

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgacli.cli.command import Command
 import rgacli
-from rgacli.cli.eval import select_variants
 from rgacli.cli.output import print_json, say
-from rgacli.cli.progress import counted
-from rgacli.cli.target import CheckpointOption, ConfigOption, JsonOption, RunArgument, find_target
+from rgacli.cli.options import CheckpointOption, ConfigOption, JsonOption, RunArgument
 from rgacli.errors import RunFailed, UsageError
 from rgacli.files import replacing, replacing_files_in
 
 if TYPE_CHECKING:
-    from rgacli.cli.target import Target
     from rgacli.export.parity import Agreement
     from rgacli.inference.detector import ImageDetector
 
@@ -48,7 +46,7 @@ FolderOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def fold(
     run: RunArgument = None,
     checkpoint: CheckpointOption = None,
@@ -66,7 +64,7 @@ def fold(
     _export_stock(target, _part(target, "ensemble"), out, check, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def head(
     which: Annotated[str, typer.Option("--head", help="The head: its ratio (1:9) or its index (0 is the first).")],
     run: RunArgument = None,
@@ -84,7 +82,7 @@ def head(
     _export_stock(target, part, out, check, json)
 
 
-@app.command()
+@app.command(cls=Command)
 def onnx(
     run: RunArgument = None,
     checkpoint: CheckpointOption = None,

@@ -7,10 +7,10 @@ import sys
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
-from rgacli.cli.device import Device
-from rgacli.cli.output import TYPERS_OWN, messages, mute, unmute
+from rgacli.cli.command import Command, print_error
+from rgacli.cli.options import Device
+from rgacli.cli.output import TYPERS_OWN, mute, unmute
 from rgacli.errors import RgacliError, UsageError, explain
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
@@ -51,7 +51,7 @@ _RANK = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RAN
 _STARTER = {"pytorch": "torchrun", "slurm": "srun", "mpi": "mpirun"}
 
 
-class LaunchedCommand(TyperCommand):
+class LaunchedCommand(Command):
     """A command with the options above, of which one process speaks where several run it."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
@@ -59,20 +59,20 @@ class LaunchedCommand(TyperCommand):
         ctx.meta["arguments"] = list(args)
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: typer.Context) -> Any:
-        """Runs the command; as one of several processes, silently unless it is the first, or fails by itself."""
+    def run(self, ctx: typer.Context) -> Any:
+        """Run the command; as one of several processes, silently unless it is the first, or fails by itself."""
         launcher = "pytorch" if is_worker() else ctx.params["launcher"]
         if launcher == "none":
-            return super().invoke(ctx)
+            return super().run(ctx)
         rank = int(os.environ.get(_RANK[launcher], 0))
         if rank:
             mute()
         try:
-            result = super().invoke(ctx)
+            result = super().run(ctx)
         except TYPERS_OWN:
             raise
         except Exception as error:
-            _report(explain(error), rank)
+            _report(explain(error), rank, self)
             if ctx.find_root().params.get("debug"):
                 unmute()
                 raise
@@ -114,6 +114,8 @@ def run_in_processes(
         UsageError: the options contradict each other or what there is.
         JobFailed: one of the processes failed.
     """
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # also for the processes to be started
     if is_worker():
         launcher = "pytorch"
     elif gpus > 1 or nnodes > 1:
@@ -131,7 +133,7 @@ def run_in_processes(
     return False
 
 
-def _report(error: RgacliError, rank: int) -> None:
+def _report(error: RgacliError, rank: int, command: Command) -> None:
     """Tells an error once, however many processes have it; --gpus tells those of the processes that it started."""
     from rgacli.engine.launch import record
 
@@ -139,7 +141,7 @@ def _report(error: RgacliError, rank: int) -> None:
     if is_worker() or (rank and error.shared):
         return
     unmute()
-    messages.print(f"error: rank {rank}: {error}" if rank else f"error: {error}", style="bold red")
+    print_error(error, command, f"rank {rank}: " if rank else "")
 
 
 def _check(

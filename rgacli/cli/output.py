@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,7 +22,7 @@ messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 
 
 def say(text: str) -> None:
-    """One line for the person at the terminal, on stderr."""
+    """Print one line for the person at the terminal, on stderr."""
     messages.print(text)
 
 
@@ -37,8 +38,8 @@ def unmute() -> None:
 
 
 def print_json(value: Any) -> None:
-    """`value` as JSON on stdout; a NaN, which JSON has no word for, becomes null."""
-    print(json.dumps(_without_nan(value), indent=2))
+    """Print `value` as JSON on stdout; a NaN, which JSON has no word for, becomes null, and a path its text."""
+    print(json.dumps(_plain(value), indent=2))
 
 
 def print_table(
@@ -79,11 +80,13 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _without_nan(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     return value

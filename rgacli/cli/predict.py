@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rgacli.cli.device import Device, DeviceOption, use_device
-from rgacli.cli.eval import select_variants
+from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption
 from rgacli.cli.output import print_json, print_table, say
-from rgacli.cli.progress import Meter, live_progress
-from rgacli.cli.target import ConfigOption, JsonOption, find_target
 from rgacli.errors import DataError, RunFailed, UsageError
-from rgacli.runs import is_onnx
 
 if TYPE_CHECKING:
     import numpy as np

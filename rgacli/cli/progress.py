@@ -18,9 +18,9 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Meter:
-    """Progress of one job of known length, with its rate and the time left.
+    """Progress of one task of known length, with its rate and the time left.
 
-    The rate is that since the first update, which it takes two of: before it lie a resumed job's earlier part, and
+    The rate is that since the first update, which it takes two of: before it lie a resumed task's earlier part, and
     loading and warming up.
     """
 
@@ -32,15 +32,14 @@ class Meter:
         if progress:
             self._task = progress.add_task(title, total=total, note="")
 
-    def update(self, done: int, note: str = "", title: str | None = None) -> None:
-        """Shows that `done` of the total are done; `note` stands at the end of the line."""
-        self._title = title or self._title
+    def update(self, done: int, note: str = "") -> None:
+        """Show that `done` of the total are done; `note` stands at the end of the line."""
         now = time.monotonic()
         self._first = self._first or (now, done)
         rate = self._rate(now, done)
         speed = f"{rate:.2f}/s  " if rate else ""
         if self._progress:
-            self._progress.update(self._task, completed=done, description=self._title, note=f"{speed}{note}")
+            self._progress.update(self._task, completed=done, note=f"{speed}{note}")
         elif now - self._last_line >= _SECONDS_BETWEEN_LINES or done == self._total:
             self._last_line = now
             if rate:
@@ -54,7 +53,7 @@ class Meter:
         return (done - first) / (now - start) if done > first and now > start else None
 
     def close(self) -> None:
-        """Takes the bar off the screen."""
+        """Take the bar off the screen."""
         if self._progress:
             self._progress.remove_task(self._task)
 
@@ -68,24 +67,23 @@ class _NotedProgress(Progress):
 
 
 @contextmanager
-def counted(title: str) -> Iterator[Report]:
-    """What to call with the number done and the number to do; another job may follow when one is done."""
-    with live_progress() as live:
-        meter = None
+def live_progress() -> Iterator[Report]:
+    """Yield what functions of the library report to: live bars on a terminal, lines elsewhere."""
+    with _display() as display:
+        meters: dict[str, Meter] = {}
 
-        def show(done: int, total: int) -> None:
-            nonlocal meter
-            meter = meter or Meter(live, title, total)
-            meter.update(done)
-            if done == total:
-                meter.close()
-                meter = None
+        def show(task: str, done: int, total: int, note: str = "") -> None:
+            if task not in meters:
+                meters[task] = Meter(display, task, total)
+            meters[task].update(done, note)
+            if done == total:  # the same task may come again
+                meters.pop(task).close()
 
         yield show
 
 
 @contextmanager
-def live_progress() -> Iterator[Progress | None]:
+def _display() -> Iterator[Progress | None]:
     """A live display on a terminal, None elsewhere."""
     if not messages.is_terminal:
         yield None

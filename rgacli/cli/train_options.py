@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-QUICKSTART = "quickstart"
-LITE = "faster-rcnn_r18-lite_fpn_rga-prm"
+from rgacli.config.catalogue import LITE, QUICKSTART
 
 
 def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
@@ -130,13 +129,12 @@ ClipOption = Annotated[
     ),
 ]
 SeedOption = Annotated[
-    int,
+    int | None,
     _option(
         _SCHEDULE,
         min=0,
         max=2**32 - 1,
-        help="Random seed, for weights, data order, augmentation and sampling.",
-        show=True,
+        help="Random seed, for weights, data order, augmentation and sampling. Default: the config's, else 0.",
     ),
 ]
 

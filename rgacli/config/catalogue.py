@@ -14,6 +14,11 @@ from typing import Any
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
+QUICKSTART = "quickstart"
+"""What is trained where neither a config nor a dataset is named."""
+LITE = "faster-rcnn_r18-lite_fpn_rga-prm"
+"""What is trained on a dataset where no config is named."""
+
 
 @dataclass(frozen=True)
 class CatalogueEntry:
@@ -36,6 +41,11 @@ class CatalogueEntry:
 def bundled_configs() -> tuple[str, ...]:
     """Names of the configs that come with rgacli, part by part: `…_rga_1x_coco` goes before `…_rga-prm_1x_coco`."""
     return tuple(sorted((path.stem for path in CONFIGS.glob("*.py")), key=lambda name: name.split("_")))
+
+
+def default_config(data: Path | None) -> str:
+    """Return the config that is trained where none is named, on this dataset or on the embedded one."""
+    return LITE if data else QUICKSTART
 
 
 def read_catalogue() -> list[CatalogueEntry]:

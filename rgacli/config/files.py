@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,31 +68,38 @@ def _locate_in_package(package: str, name: str) -> Path:
     return folder / name
 
 
-def set_keys(cfg: Config, assignments: list[str]) -> None:
-    """Applies `key.sub_key=value` assignments, in order.
+def set_keys(cfg: Config, assignments: Sequence[str] | Mapping[str, Any]) -> None:
+    """Set keys of a config such as `model.backbone.depth`, in order.
 
-    Values are read as Python literals ("0.01", "[1,2]", "None", "dict" forms too), else as text.
+    Args:
+        cfg: Changed in place.
+        assignments: Key -> value; or "key.sub_key=value" each, whose values are read as Python literals ("0.01",
+            "[1,2]", "None", dicts too), else as text.
 
     Raises:
         UsageError: not of that form, or the key's parent is not in the config (a misspelt key would be ignored).
     """
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{param('settings', assignment)} is not of the form KEY=VALUE.")
+    for key, value in assignments.items() if isinstance(assignments, Mapping) else map(_assigned, assignments):
         parent, _, last = key.rpartition(".")
         if parent and _lookup(cfg, parent) is None:
             raise UsageError(f"{param('settings', key)}: the config has no '{parent}' to set '{last}' in.")
         if not parent and key not in cfg:
             raise UsageError(f"{param('settings', key)}: the config has no such key.")
-        value, owner = _value(text), _lookup(cfg, parent) if parent else cfg
+        owner = _lookup(cfg, parent) if parent else cfg
         if isinstance(value, dict) and hasattr(owner, "get") and not isinstance(owner.get(last), dict):
             owner[last] = ConfigDict(value)  # mmengine merges dicts, and knows no merging into what is none
             continue
         try:
             cfg.merge_from_dict({key: value}, allow_list_keys=True)
         except (KeyError, TypeError, IndexError, AssertionError) as error:
-            raise UsageError(f"{param('settings', assignment)}: {_first_line(error)}") from error
+            raise UsageError(f"{param('settings', f'{key}={value}')}: {_first_line(error)}") from error
+
+
+def _assigned(assignment: str) -> tuple[str, Any]:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise UsageError(f"{param('settings', assignment)} is not of the form KEY=VALUE.")
+    return key, _value(text)
 
 
 def cannot_build(error: Exception) -> UsageError:

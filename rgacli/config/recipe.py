@@ -8,8 +8,9 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from rgacli import method
 from rgacli.errors import UsageError
-from rgacli.method import ENSEMBLE, LAMBDA0, RATIOS, WHOLE, SamplingRatio, head_names, names_by_slug, parse_ratios
+from rgacli.method import LAMBDA0, RATIOS, SamplingRatio, head_names, parse_ratios
 from rgacli.wording import param
 
 _HOOK = "GradientAnnealingHook"
@@ -83,11 +84,8 @@ def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
 
 
 def variant_names(cfg: Config) -> dict[str, str]:
-    """Variant (as files are named) -> what it is called ("1to9" -> "1:9"); the ensemble, if any, is the last."""
-    heads = names_by_slug(parallel_ratios(cfg))
-    if not heads:
-        return {WHOLE: WHOLE}
-    return {**heads, ENSEMBLE: ENSEMBLE} if len(heads) > 1 else heads
+    """Return variant, as files are named -> what it is called, of the config's heads; see `method.variant_names`."""
+    return method.variant_names(parallel_ratios(cfg))
 
 
 def bbox_head_configs(cfg: Config) -> list[ConfigDict]:

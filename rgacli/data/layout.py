@@ -12,6 +12,8 @@ from rgacli.errors import DataError
 from rgacli.wording import function, param
 
 SPLITS = ("train", "val", "test")
+TEST_DEV = "test-dev"
+"""COCO's images whose annotations are not public."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def find_test_dev(root: Path) -> Split:
         )
     folders = image_folders(root, "test", files[0].stem.replace("image_info_test-dev", "test"))
     for folder in filter(Path.is_dir, folders):
-        return Split("test-dev", files[0], folder)
+        return Split(TEST_DEV, files[0], folder)
     raise DataError(f"{root}: no images for {files[0].name}: looked for {_some_folders(root, folders)}")
 
 

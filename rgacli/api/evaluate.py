@@ -1,0 +1,133 @@
+"""Measuring a trained detector: its ensemble, one of its heads, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mmengine.dist import is_main_process
+
+from rgacli.config.recipe import variant_names
+from rgacli.data.layout import TEST_DEV
+from rgacli.engine.device import Device, on_device
+from rgacli.engine.distributed import together
+from rgacli.errors import UsageError
+from rgacli.evaluation.results import KEYS, save_results
+from rgacli.evaluation.split_detections import SplitDetections
+from rgacli.messages import tell
+from rgacli.method import ENSEMBLE, select_variants
+from rgacli.progress import Progress
+from rgacli.trained import find_trained
+from rgacli.wording import param
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What a detector's heads are worth on a split.
+
+    Attributes:
+        run: The run's (or checkpoint's) name.
+        checkpoint: The weights.
+        split: As it was asked for.
+        annotations: The split's annotation file.
+        heads: Head ("1:9", "ensemble", …) -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
+            mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
+        detections: Folder of all heads' detections in COCO's results format.
+    """
+
+    run: str
+    checkpoint: Path
+    split: str
+    annotations: str
+    heads: Mapping[str, Mapping[str, float]]
+    detections: Path
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Detections in the format of COCO's server.
+
+    Attributes:
+        run, checkpoint, split, annotations: As for EvalResult.
+        head: Whose detections.
+        submission: The file.
+        images: Of the split.
+        detections: In the file.
+    """
+
+    run: str
+    checkpoint: Path
+    split: str
+    annotations: str
+    head: str
+    submission: Path
+    images: int
+    detections: int
+
+
+def evaluate(
+    run: str | Path | None = None,
+    *,
+    head: str = ENSEMBLE,
+    checkpoint: Path | None = None,
+    config: str | None = None,
+    data: Path | None = None,
+    split: Literal["train", "val", "test", "test-dev"] = "test",
+    submit: Path | None = None,
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> EvalResult | Submission:
+    """Run a detector over a split and measure its boxes and, if any, masks, by COCO's metrics or CrowdHuman's.
+
+    One forward pass yields every head and the ensemble; the detections of each are saved as COCO results under
+    RUN/detections/SPLIT/. In a job of several processes, each calls it alike and takes its share of the images.
+
+    Args:
+        run: A run's name or folder; the latest without.
+        head: "ensemble", "all", a head's ratio ("1:9") or its index ("0" is the first).
+        checkpoint: Weights in a run's place.
+        config: The checkpoint's, where it does not lie in its run or export.
+        data: Folder of another dataset than the one trained on.
+        split: Of the dataset; one without "test" is evaluated on "val" in its place. "test-dev" are COCO's images
+            whose annotations are not public, for `submit`.
+        submit: File to write the head's detections to, in the format of COCO's server; nothing is measured.
+        device: "auto" takes CUDA where there is one.
+        progress: Told of each batch.
+
+    Returns:
+        A Submission with `submit`, else an EvalResult.
+
+    Raises:
+        UsageError, DataError: the detector, the head or the split cannot be used.
+    """
+    if submit and head == "all":
+        raise UsageError(f"{param('submit')} writes one head's detections: name it by {param('head')}.")
+    if split == TEST_DEV and not submit:
+        raise UsageError(
+            f"{param('split', split)} has no annotations here to evaluate on: write detections by {param('submit')}."
+        )
+    with on_device(device):
+        with together():
+            found = SplitDetections.of(find_trained(run, checkpoint, config), split, data)
+            names = variant_names(found.cfg)
+            shown = select_variants(head, names)
+        about = dict(run=found.name, checkpoint=found.checkpoint, split=split, annotations=found.ann_file)
+        if submit:
+            return _submit(found, shown[0], names[shown[0]], submit, about, progress)
+        metrics = found.detect(progress=progress)
+    tell(f"{found.name}: {found.checkpoint.name} on {found.ann_file}; detections in {found.folder}")
+    heads = {names[variant]: metrics[variant] for variant in shown}
+    return EvalResult(**about, heads=heads, detections=found.folder)
+
+
+def _submit(
+    found: SplitDetections, variant: str, head: str, path: Path, about: dict, progress: Progress | None
+) -> Submission:
+    detections = found.load(measured=False, progress=progress)[variant]
+    if is_main_process():
+        save_results(path, [{key: detection[key] for key in KEYS} for detection in detections])
+    images = len(found.images["images"])
+    tell(f"{path}: {len(detections)} detections on {images} images, by {head} of {found.name}, {found.checkpoint.name}")
+    return Submission(**about, head=head, submission=path, images=images, detections=len(detections))

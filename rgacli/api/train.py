@@ -1,0 +1,228 @@
+"""Training a detector with RGA and PRM, or going on with one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size, is_main_process
+
+from rgacli import runs
+from rgacli.config.catalogue import LITE, default_config
+from rgacli.config.dataset import require_trainable, use_dataset
+from rgacli.config.files import load_config, set_keys
+from rgacli.config.recipe import apply_method, describe_method, parallel_ratios
+from rgacli.config.schedule import (
+    set_accumulation,
+    set_batch_size,
+    set_clipping,
+    set_epochs,
+    set_learning_rate,
+    share_batch,
+)
+from rgacli.data.layout import find_dataset
+from rgacli.data.synthetic import embedded_dataset
+from rgacli.engine.device import Device, on_device
+from rgacli.engine.distributed import of_rank_0, together, use_sync_bn
+from rgacli.engine.precision import use_mixed_precision
+from rgacli.engine.progress_hook import ProgressHook
+from rgacli.engine.trackers import use_trackers
+from rgacli.engine.training import prepare
+from rgacli.engine.training import train as train_prepared
+from rgacli.errors import UsageError
+from rgacli.evaluation.variants_metric import evaluate_variants
+from rgacli.files import write_text
+from rgacli.messages import tell
+from rgacli.method import names_by_slug, parse_ratios
+from rgacli.progress import Progress
+from rgacli.wording import param
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+        run: Its run directory.
+        checkpoint: The last checkpoint.
+        method: What was trained, in a line.
+    """
+
+    run: runs.Run
+    checkpoint: Path
+    method: str
+
+
+def train(
+    config: str | None = None,
+    *,
+    lambda0: float | None = None,
+    anneal: Literal["linear", "none"] | None = None,
+    ratios: str | Sequence[str] | None = None,
+    sampling: Literal["soft", "hard"] | None = None,
+    rga: bool | None = None,
+    prm: bool | None = None,
+    data: Path | None = None,
+    train_ann: Path | None = None,
+    val_ann: Path | None = None,
+    test_ann: Path | None = None,
+    train_images: Path | None = None,
+    val_images: Path | None = None,
+    test_images: Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    scale_lr: bool = True,
+    accumulate: int | None = None,
+    clip: float | None = None,
+    seed: int | None = None,
+    amp: bool = False,
+    amp_dtype: Literal["fp16", "bf16"] | None = None,
+    sync_bn: bool = False,
+    device: Device = "auto",
+    name: str | None = None,
+    resume: bool = False,
+    track: Sequence[str] | None = None,
+    settings: Sequence[str] | Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a two-stage detector with R-CNN Gradient Annealing and Parallel R-CNN Modules.
+
+    In a job of several processes, each calls it alike.
+
+    Args:
+        config: A bundled name, mmdet::… or a file; by default the quickstart, or with `data` a small detector.
+        lambda0: RGA's factor on the heads' gradients at the first step (Eq. 1; the paper's is 7); 1 is no RGA.
+        anneal: "linear" lets it fall to 1, "none" keeps it (Table 4's control).
+        ratios: PRM's positive:negative sampling ratios, one per head: "1:1,1:9" or a list (Sec. 3.2).
+        sampling: "soft" (the paper's) or "hard" (Table 8).
+        rga, prm: Whether to train with RGA, with PRM; by default both where the detector allows it.
+        data: Dataset folder in COCO's format; the embedded one where neither it nor `config` is given.
+        train_ann, val_ann, test_ann: Annotation files, where `data` does not tell.
+        train_images, val_images, test_images: Image folders, where `data` does not tell.
+        epochs: The learning-rate schedule is stretched to match.
+        batch_size: Images per iteration of one process.
+        lr: Learning rate; by default the config's, scaled to the images that an optimizer step sees.
+        scale_lr: Whether to scale the config's.
+        accumulate: Iterations per optimizer step.
+        clip: Norm at which gradients are clipped, after λ; 0 is no clipping.
+        seed: For weights, data order, augmentation and sampling; by default the config's, else 0.
+        amp: Automatic mixed precision, of type `amp_dtype`.
+        amp_dtype: "fp16" or "bf16"; switches `amp` on.
+        sync_bn: Batch statistics over the images of all processes.
+        device: "auto" takes CUDA where there is one.
+        name: Of the run under runs/; with `resume`, the run to go on with.
+        resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
+        track: Also log to "tensorboard", "wandb".
+        settings: Keys of the config to set: "key.sub_key=value" each, or a mapping.
+        progress: Told of each iteration.
+
+    Raises:
+        UsageError, DataError: what is asked for cannot be trained.
+        RunFailed: the training failed; its run has the last checkpoint.
+    """
+    given = dict(locals())
+    with on_device(device):
+        if resume:
+            _require_alone(given)
+            return _resume(runs.find_run(name), progress)
+        name = of_rank_0(
+            name or runs.default_name(config or default_config(data))
+        )  # several machines tell the time differently
+        locations = {
+            "annotations": {"train": train_ann, "val": val_ann, "test": test_ann},
+            "images": {"train": train_images, "val": val_images, "test": test_images},
+        }
+        with ExitStack() as stack:
+            with together():
+                heads = parse_ratios(ratios) if ratios is not None else None
+                cfg = _new_config(config, data, locations, progress)
+                set_keys(cfg, settings or [])
+                apply_method(cfg, lambda0=lambda0, anneal=anneal, ratios=heads, sampling=sampling, rga=rga, prm=prm)
+                if epochs is not None:
+                    set_epochs(cfg, epochs)
+                if batch_size is not None:
+                    set_batch_size(cfg, batch_size)
+                if accumulate is not None:
+                    set_accumulation(cfg, accumulate)
+                if clip is not None:
+                    set_clipping(cfg, clip)
+                tell(set_learning_rate(cfg, lr, processes=get_world_size(), scale=scale_lr))
+                if amp or amp_dtype:
+                    use_mixed_precision(cfg, amp_dtype or "fp16")
+                if sync_bn:
+                    use_sync_bn(cfg)
+                use_trackers(cfg, track or [])
+                require_trainable(cfg)
+                evaluate_variants(cfg)
+                _set_seed(cfg, seed)
+                cfg.processes = get_world_size()
+                run = stack.enter_context(runs.new_run(name)) if is_main_process() else runs.Run(runs.ROOT / name)
+                prepare(cfg, run.path, run.checkpoints)
+                if is_main_process():
+                    write_text(run.config, cfg.pretty_text)
+            return _train(run, cfg, None, progress)
+
+
+def _new_config(
+    config: str | None, data: Path | None, locations: dict[str, dict[str, Path | None]], progress: Progress | None
+) -> Config:
+    """Return the config, pointed at its dataset."""
+    cfg = load_config(config or default_config(data))
+    given = [f"{split}_{kind}" for kind, paths in _SUFFIXES.items() for split, path in locations[paths].items() if path]
+    if data or config is None:
+        if data is None:
+            tell(f"no {param('config')} and no {param('data')}: training the quickstart config on the embedded dataset")
+        elif config is None:
+            tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try faster-rcnn_r50_fpn_rga-prm")
+        use_dataset(cfg, find_dataset(data or embedded_dataset(progress=progress), **locations))
+    elif given:
+        raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")
+    return cfg
+
+
+_SUFFIXES = {"ann": "annotations", "images": "images"}
+
+
+def _set_seed(cfg: Config, seed: int | None) -> None:
+    own = dict(cfg.get("randomness") or {})
+    cfg.randomness = dict(own, seed=(own.get("seed") or 0) if seed is None else seed)
+
+
+def _require_alone(given: Mapping[str, Any]) -> None:
+    """Raise a UsageError if anything but the run to resume is given: it would be ignored."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
+    others = [
+        name
+        for name, value in given.items()
+        if name not in ("resume", "name", "device", "progress") and value != defaults[name]
+    ]
+    if others:
+        raise UsageError(
+            f"{param('resume', True)} goes on with the run's own config: leave out {', '.join(map(param, others))}.",
+            shared=True,
+        )
+
+
+def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
+    with together():
+        cfg, checkpoint = load_config(str(run.config)), run.last_checkpoint()
+        if shared := share_batch(cfg, get_world_size()):
+            tell(shared)
+        prepare(cfg, run.path, run.checkpoints)  # the run directory may have been moved
+    return _train(run, cfg, checkpoint, progress)
+
+
+def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
+    heads, method = names_by_slug(parallel_ratios(cfg)), describe_method(cfg)
+    tell(f"run {run.path}: {method}" + (f", from {resume_from}" if resume_from else ""))
+    train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
+    checkpoint = run.last_checkpoint()
+    if is_main_process():
+        tell(f"done: {checkpoint}")
+    return TrainResult(run, checkpoint, method)

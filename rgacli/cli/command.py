@@ -1,0 +1,64 @@
+"""How a command runs: messages and errors leave it as lines on stderr, spelled for the command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from rgacli.cli.output import TYPERS_OWN, messages, say
+from rgacli.cli.spelling import CommandLine
+from rgacli.errors import RgacliError, Unforeseen, explain
+from rgacli.messages import LOGGER, Message
+from rgacli.wording import spelled
+
+
+class Command(TyperCommand):
+    """A command whose errors are one line each, with their exit code; with --debug, a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command."""
+        with _messages_shown(CommandLine(self)):
+            try:
+                return self.run(ctx)
+            except TYPERS_OWN:
+                raise
+            except Exception as error:
+                if ctx.find_root().params.get("debug"):
+                    raise
+                known = explain(error)
+                print_error(known, self)
+                raise typer.Exit(known.exit_code) from None
+
+    def run(self, ctx: typer.Context) -> Any:
+        """Call the function with its parameters."""
+        return super().invoke(ctx)
+
+
+def print_error(error: RgacliError, command: TyperCommand, prefix: str = "") -> None:
+    """Print an error as one line."""
+    where = " (rgacli --debug … shows where)" if isinstance(error, Unforeseen) else ""
+    messages.print(f"error: {prefix}{spelled(error.message, CommandLine(command))}{where}", style="bold red")
+
+
+@contextmanager
+def _messages_shown(speller: CommandLine) -> Iterator[None]:
+    """Shows what the library tells meanwhile."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            (message,) = record.args if record.args and isinstance(record.args[0], Message) else (None,)
+            say(spelled(message.text, speller) if message else record.getMessage())
+
+    handler, level = Handler(), LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)

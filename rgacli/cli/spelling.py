@@ -1,0 +1,53 @@
+"""How the command line spells what messages name: `--epochs 0` for a parameter, `rgacli data check` for a function."""
+
+from __future__ import annotations
+
+import typer
+
+COMMANDS = {
+    "train": "train",
+    "evaluate": "eval",
+    "ensemble": "ensemble",
+    "gt_bins": "analyze gt-bins",
+    "proposals": "analyze proposals",
+    "predict": "predict",
+    "export_fold": "export fold",
+    "export_head": "export head",
+    "export_onnx": "export onnx",
+    "synth_dataset": "data synth",
+    "check_dataset": "data check",
+    "prepare_crowdhuman": "data crowdhuman",
+    "configs": "configs",
+    "doctor": "doctor",
+}
+"""Function of `rgacli.api` -> its command."""
+
+# Parameters whose options do not bear their names, in every command that has them.
+_OPTIONS = {"settings": "--set"}
+
+
+class CommandLine:
+    """Spells parameters as the options and arguments of a command.
+
+    Args:
+        command: The command that was called; None where it is not known.
+    """
+
+    def __init__(self, command: typer.core.TyperCommand | None = None) -> None:
+        self._parameters = {parameter.name: parameter for parameter in command.params} if command else {}
+
+    def parameter(self, name: str, value: str | None) -> str:
+        """`--epochs 0`, `--no-rga`, `RUN`."""
+        own = self._parameters.get(name)
+        if own is not None and own.param_type_name == "argument":
+            return own.metavar.removesuffix("...")
+        names = (own.opts, own.secondary_opts) if own else ([_OPTIONS.get(name, f"--{name.replace('_', '-')}")], [])
+        option = max(names[0], key=len)
+        if value in ("True", "False") and (own is None or own.is_flag):
+            negation = max(names[1], key=len) if names[1] else f"--no-{option.removeprefix('--')}"
+            return option if value == "True" else negation
+        return option if value is None else f"{option} {value}"
+
+    def function(self, name: str) -> str:
+        """`rgacli data check`, in quotes; a function without a command as Python has it."""
+        return f"`rgacli {COMMANDS[name]}`" if name in COMMANDS else f"rgacli.{name}"

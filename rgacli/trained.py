@@ -1,0 +1,91 @@
+"""What a trained detector is, however it is named: a run, a checkpoint, an export, or an ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from rgacli import runs
+from rgacli.config.files import load_config
+from rgacli.errors import UsageError
+from rgacli.wording import function, param
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained detector on disk.
+
+    Attributes:
+        name: What tables call it: the run's name, or the checkpoint's without its suffix.
+        checkpoint: Its weights.
+        home: Folder that what is made of it goes to.
+        cfg: Its config; None of an ONNX file, which needs none.
+    """
+
+    name: str
+    checkpoint: Path
+    home: Path
+    cfg: Config | None
+
+
+def find_trained(
+    run: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    config: str | Path | None = None,
+    *,
+    onnx: bool = False,
+) -> Trained:
+    """Return the detector that is named; the latest run's where nothing is.
+
+    What is made of a run goes into the run, what is made of FILE.pth to FILE.rgacli/.
+
+    Args:
+        run: A run's name or folder, or a folder that an export wrote; its last checkpoint is taken.
+        checkpoint: Weights in a run's place.
+        config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies in
+            its run or its export.
+        onnx: Whether the checkpoint may be an ONNX file.
+
+    Raises:
+        UsageError: nothing usable is named, or parameters contradict each other.
+    """
+    if checkpoint is None:
+        if config:
+            raise UsageError(f"{param('config')} says what a {param('checkpoint')} was trained by: give that as well.")
+        found = runs.find_run(None if run is None else str(run))
+        return Trained(found.name, found.last_checkpoint(), found.path, load_config(str(found.config)))
+    if run:
+        raise UsageError(f"give a {param('run')} or {param('checkpoint')}, not both.")
+    path = Path(checkpoint)
+    # Its own folder: checkpoints of many models may lie side by side.
+    name, home = path.stem, path.with_suffix(".rgacli")
+    if is_onnx(path) and onnx:
+        if config:
+            raise UsageError(f"{path}: an ONNX file takes no {param('config')}.")
+        return Trained(name, path, home, None)
+    if not path.is_file():
+        raise UsageError(f"checkpoint {path} does not exist.")
+    if is_onnx(path):
+        raise UsageError(
+            f"{path}: only {function('predict')} and {function('load')} run an ONNX file, without {param('config')}."
+        )
+    return Trained(name, path, home, load_config(str(config or config_of(path))))
+
+
+def config_of(checkpoint: Path) -> Path:
+    """Return the config that a checkpoint lies with: that of its run, or of its export.
+
+    Raises:
+        UsageError: there is none.
+    """
+    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    if not (folder / "config.py").is_file():
+        raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
+    return folder / "config.py"
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is taken for an ONNX file, by its suffix."""
+    return path.suffix.lower() == ".onnx"
