@@ -16,7 +16,7 @@ from rgacli import runs
 from rgacli.config.catalogue import LITE, default_config
 from rgacli.config.dataset import require_trainable, use_dataset
 from rgacli.config.files import load_config, set_keys
-from rgacli.config.recipe import apply_method, describe_method, parallel_ratios
+from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
     set_accumulation,
     set_batch_size,
@@ -143,7 +143,7 @@ def train(
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, progress)
                 set_keys(cfg, settings or [])
-                apply_method(cfg, lambda0=lambda0, anneal=anneal, ratios=heads, sampling=sampling, rga=rga, prm=prm)
+                set_method(cfg, lambda0=lambda0, anneal=anneal, ratios=heads, sampling=sampling, rga=rga, prm=prm)
                 if epochs is not None:
                     set_epochs(cfg, epochs)
                 if batch_size is not None:

@@ -20,7 +20,7 @@ _STOCK = {parallel: stock for stock, parallel in _PARALLEL.items()}
 _UNFIT_BBOX_HEADS = ("DoubleConvFCBBoxHead", "DIIHead", "SCNetBBoxHead", "MultiInstanceBBoxHead")
 
 
-def apply_method(
+def set_method(
     cfg: Config,
     *,
     lambda0: float | None = None,

@@ -17,7 +17,7 @@ from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from rgacli.modeling.label_and_sample import Draws, draw, ground_truth_flags, union_of_draws
+from rgacli.modeling.label_and_sample import SamplingResults, gt_flags, label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads, rows_of
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 
@@ -26,7 +26,7 @@ from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
     """mmdet's CascadeRoIHead with K bbox heads at every stage, `bbox_head[stage][k]`.
 
-    In training, each stage assigns once per image, every head of it draws its own RoIs, and the union of the draws,
+    In training, each stage assigns once per image, every head of it draws its own RoIs, and the union of the samples,
     refined by the head with the highest positive fraction, is what the next stage draws from. (The union and not
     that head's draw alone, so that a head of few positives finds its negatives at later stages, too. With one head
     both are the same.)
@@ -68,10 +68,12 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         proposals: InstanceList | None = rpn_results_list
         losses = {}
         for stage, weight in enumerate(self.stage_loss_weights):
-            draws = draw(self.bbox_assigner[stage], self.bbox_samplers[stage], x, proposals, gts, gts_ignored)
-            found, proposals = self._stage_losses(stage, x, draws, metas)
+            sampling_results = label_and_sample(
+                self.bbox_assigner[stage], self.bbox_samplers[stage], x, proposals, gts, gts_ignored
+            )
+            found, proposals = self._stage_losses(stage, x, sampling_results, metas)
             if self.with_mask:
-                found |= self.mask_loss(stage, x, draws[self.box_head], gts)["loss_mask"]
+                found |= self.mask_loss(stage, x, sampling_results[self.box_head], gts)["loss_mask"]
             for name, value in found.items():
                 losses[f"s{stage}.{name}"] = value * weight if "loss" in name else value
             if proposals is None:  # nothing was drawn at all
@@ -79,10 +81,10 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         return losses
 
     def _stage_losses(
-        self, stage: int, x: tuple[Tensor, ...], draws: Draws, metas: list[dict]
+        self, stage: int, x: tuple[Tensor, ...], sampling_results: SamplingResults, metas: list[dict]
     ) -> tuple[dict[str, Tensor], InstanceList | None]:
         """Losses and statistics of a stage's heads, and the boxes that go to the next stage (none after the last)."""
-        rois, indices = union_of_draws(draws)
+        rois, indices = union_of_rois(sampling_results)
         features = self._roi_features(stage, x, rois)
         refines = stage < self.num_stages - 1
         refining: HeadOutput = (None, None)
@@ -94,12 +96,14 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
                 output = refining[0][index], rows_of(refining[1], index)
             else:
                 output = head(features[index])
-            found, own_labels = self._head_losses(k, head, output, rois[index], draws[k], self.train_cfg[stage])
+            found, own_labels = self._head_losses(
+                k, head, output, rois[index], sampling_results[k], self.train_cfg[stage]
+            )
             losses.update(found)
             labels[index] = own_labels
         if not refines:
             return losses, []
-        flags = ground_truth_flags(draws, indices, len(rois))
+        flags = gt_flags(sampling_results, indices, len(rois))
         with torch.no_grad():
             return losses, self._refiner(stage).refine_bboxes(
                 # mmdet drops the RoIs flagged here: ground truth is added anew by the next stage's samplers.
@@ -115,8 +119,8 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         proposals = [result.bboxes for result in rpn_results_list]
         metas, counts = [sample.metainfo for sample in batch_data_samples], [len(boxes) for boxes in proposals]
         last = self.variants[-1]
-        passed = through_stages(self.stages(x), {last: self._combination(last)}, bbox2roi(proposals), counts, metas)
-        rois, logits, bbox_preds = passed[last]
+        output = through_stages(self.stages(x), {last: self._combination(last)}, bbox2roi(proposals), counts, metas)
+        rois, logits, bbox_preds = output[last]
         outputs = [logits, *bbox_preds.values()]
         if self.with_mask:
             outputs += [self._mask_forward(stage, x, rois)["mask_preds"] for stage in range(self.num_stages)]

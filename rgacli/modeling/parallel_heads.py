@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from rgacli.method import ENSEMBLE, box_head_index, head_names, parse_ratios, slug
 from rgacli.modeling.ensembling import Combination, alone, combination
-from rgacli.modeling.label_and_sample import HeadContext
+from rgacli.modeling.label_and_sample import SamplerContext
 from rgacli.modeling.sampling import sampler_configs
 from rgacli.modeling.stages import HeadOutput, Stage, class_scores, detect_variants
-from rgacli.modeling.statistics import draw_statistics
+from rgacli.modeling.statistics import sampling_statistics
 
 
 class ParallelHeads:
@@ -135,7 +135,7 @@ class ParallelHeads:
         """The config's sampler, once per head, at the head's ratio."""
         configs = sampler_configs(sampler, self.ratios, self.sampling)
         return [
-            TASK_UTILS.build(config, default_args=dict(context=HeadContext(head, roi_features)))
+            TASK_UTILS.build(config, default_args=dict(context=SamplerContext(head, roi_features)))
             for config, head in zip(configs, heads, strict=True)
         ]
 
@@ -145,7 +145,7 @@ class ParallelHeads:
         head: nn.Module,
         output: HeadOutput,
         rois: Tensor,
-        draws: list[SamplingResult],
+        sampling_results: list[SamplingResult],
         train_cfg: ConfigType,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Losses and draw statistics of one head, each key led by its slug ("1to9.loss_cls"), and its labels (N,).
@@ -155,15 +155,22 @@ class ParallelHeads:
             head: The head itself.
             output: Its logits and box regression on its own draw.
             rois: (N, 5), its draw.
-            draws: The same draw, per image.
+            sampling_results: The same draw, per image.
             train_cfg: mmdet's `train_cfg.rcnn`, of this stage.
         """
         cls_score, bbox_pred = output
         result = head.loss_and_target(
-            cls_score=cls_score, bbox_pred=bbox_pred, rois=rois, sampling_results=draws, rcnn_train_cfg=train_cfg
+            cls_score=cls_score,
+            bbox_pred=bbox_pred,
+            rois=rois,
+            sampling_results=sampling_results,
+            rcnn_train_cfg=train_cfg,
         )
         labels = result["bbox_targets"][0]
-        entries = {**result["loss_bbox"], **draw_statistics(class_scores(head, cls_score), labels, draws)}
+        entries = {
+            **result["loss_bbox"],
+            **sampling_statistics(class_scores(head, cls_score), labels, sampling_results),
+        }
         return {f"{slug(self.head_names[index])}.{key}": value for key, value in entries.items()}, labels
 
     def _combination(self, variant: str) -> Combination:

@@ -11,7 +11,7 @@ from mmdet.structures import SampleList
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
-from rgacli.modeling.label_and_sample import draw, union_of_draws
+from rgacli.modeling.label_and_sample import label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 
@@ -52,16 +52,20 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
             batch_data_samples: Ground truth per image.
         """
         gts, gts_ignored, _ = unpack_gt_instances(batch_data_samples)
-        draws = draw(self.bbox_assigner, self.bbox_samplers, x, rpn_results_list, gts, gts_ignored)
-        rois, indices = union_of_draws(draws)
+        sampling_results = label_and_sample(
+            self.bbox_assigner, self.bbox_samplers, x, rpn_results_list, gts, gts_ignored
+        )
+        rois, indices = union_of_rois(sampling_results)
         features = self._roi_features(x, rois)
         losses = {}
         for k, (head, index) in enumerate(zip(self.bbox_head, indices, strict=True)):
-            found, _ = self._head_losses(k, head, head(features[index]), rois[index], draws[k], self.train_cfg)
+            found, _ = self._head_losses(
+                k, head, head(features[index]), rois[index], sampling_results[k], self.train_cfg
+            )
             losses.update(found)
         if self.with_mask:
             own = features[indices[self.box_head]]
-            losses.update(self.mask_loss(x, draws[self.box_head], own, gts)["loss_mask"])
+            losses.update(self.mask_loss(x, sampling_results[self.box_head], own, gts)["loss_mask"])
         return losses
 
     def stages(self, x: Sequence[Tensor]) -> list[Stage]:
@@ -76,9 +80,9 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
     def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
         """The ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
         last = self.variants[-1]
-        passed = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
-        (bbox_pred,) = passed.bbox_preds.values()
-        return dict(cls_score=passed.logits, bbox_pred=bbox_pred)
+        output = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
+        (bbox_pred,) = output.bbox_preds.values()
+        return dict(cls_score=output.logits, bbox_pred=bbox_pred)
 
     def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """RoI features (N, C, 7, 7) of rois (N, 5)."""

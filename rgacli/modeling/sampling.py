@@ -32,20 +32,20 @@ class HardRandomSampler(RandomSampler):
         self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs: object
     ) -> SamplingResult:
         """Like mmdet's `BaseSampler.sample`, but repeated positives stay repeated."""
-        drawn = super().sample(assign_result, pred_instances, gt_instances, **kwargs)
-        available = len(drawn.pos_inds)
+        result = super().sample(assign_result, pred_instances, gt_instances, **kwargs)
+        available = len(result.pos_inds)
         wanted = int(self.num * self.pos_fraction)
         if not available or available >= wanted:
-            return drawn
-        pick = repeat_to(available, wanted, device=drawn.pos_inds.device)
+            return result
+        pick = repeat_to(available, wanted, device=result.pos_inds.device)
         for field in ("pos_inds", "pos_priors", "pos_is_gt", "pos_assigned_gt_inds", "pos_gt_labels", "pos_gt_bboxes"):
-            setattr(drawn, field, getattr(drawn, field)[pick])
+            setattr(result, field, getattr(result, field)[pick])
         # The soft draw filled up with negatives; keep as many as the ratio leaves, at random.
-        left = torch.randperm(len(drawn.neg_inds))[: self.num - wanted].to(drawn.neg_inds.device)
-        drawn.neg_inds, drawn.neg_priors = drawn.neg_inds[left], drawn.neg_priors[left]
-        drawn.num_pos, drawn.num_neg = wanted, max(len(left), 1)
-        drawn.avg_factor = drawn.num_pos + drawn.num_neg
-        return drawn
+        left = torch.randperm(len(result.neg_inds))[: self.num - wanted].to(result.neg_inds.device)
+        result.neg_inds, result.neg_priors = result.neg_inds[left], result.neg_priors[left]
+        result.num_pos, result.num_neg = wanted, max(len(left), 1)
+        result.avg_factor = result.num_pos + result.num_neg
+        return result
 
 
 def repeat_to(available: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:

@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS, init_default_scope
 
 from rgacli.config import files as configs
 from rgacli.config.catalogue import read_catalogue
-from rgacli.config.recipe import apply_method, describe_method
+from rgacli.config.recipe import describe_method, set_method
 from rgacli.method import head_names, parse_ratios
 
 CATALOGUE = {entry.name: entry for entry in read_catalogue()}
@@ -207,7 +207,7 @@ def test_a_config_builds_at_its_full_size_with_a_head_per_ratio(name):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_what_the_catalogue_says_is_what_is_trained(name):
     entry, cfg = CATALOGUE[name], copy.deepcopy(load_config(name))
-    apply_method(cfg)
+    set_method(cfg)
     if entry.plain:
         assert describe_method(cfg).endswith(" as the config has it, no PRM, no RGA")
     else:

@@ -4,7 +4,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
 from rgacli.config.files import load_config
-from rgacli.config.recipe import add_imports, apply_method, describe_method, parallel_ratios, require_rpn
+from rgacli.config.recipe import add_imports, describe_method, parallel_ratios, require_rpn, set_method
 from rgacli.errors import UsageError
 from rgacli.method import parse_ratios
 from tests.support import tiny
@@ -18,7 +18,7 @@ OURS = "GradientAnnealingHook"
 
 def applied(name=R50, **arguments):
     cfg = load_config(name)
-    apply_method(cfg, **arguments)
+    set_method(cfg, **arguments)
     return cfg
 
 
@@ -71,7 +71,7 @@ def test_a_users_file_is_rewritten_too(tmp_path):
 
 def test_what_is_asked_for_overrides_what_the_config_has():
     cfg = tiny.tiny_config()
-    apply_method(cfg, lambda0=3, anneal="none", ratios=parse_ratios("1:2,1:2"), sampling="hard")
+    set_method(cfg, lambda0=3, anneal="none", ratios=parse_ratios("1:2,1:2"), sampling="hard")
     assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:2", "1:2"], "hard")
     assert annealing(cfg) == dict(type=OURS, lambda0=3.0, anneal="none")
 
@@ -79,7 +79,7 @@ def test_what_is_asked_for_overrides_what_the_config_has():
 def test_what_is_not_asked_for_stays_as_the_config_has_it():
     cfg = tiny.tiny_config(ratios=["1:5"], sampling="hard")
     cfg.custom_hooks = [dict(type=OURS, lambda0=2.0, anneal="none")]
-    apply_method(cfg)
+    set_method(cfg)
     assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:5"], "hard")
     assert annealing(cfg) == dict(type=OURS, lambda0=2.0, anneal="none")
 
@@ -88,7 +88,7 @@ def test_other_hooks_and_imports_stay():
     cfg = load_config(R50)
     cfg.custom_hooks = [dict(type="EMAHook")]
     cfg.custom_imports = dict(imports="mmdet.models", allow_failed_imports=True)
-    apply_method(cfg)
+    set_method(cfg)
     assert [hook.type for hook in cfg.custom_hooks] == ["EMAHook", OURS]
     assert cfg.custom_imports == dict(imports=["mmdet.models", "rgacli.core"], allow_failed_imports=True)
 
@@ -104,9 +104,9 @@ def test_an_import_is_added_once():
 def test_applying_it_twice_is_applying_it_once(arguments):
     cfg = applied(**arguments)
     once = cfg.pretty_text
-    apply_method(cfg)
+    set_method(cfg)
     assert cfg.pretty_text == once
-    apply_method(cfg, **arguments)
+    set_method(cfg, **arguments)
     assert cfg.pretty_text == once
 
 
@@ -148,7 +148,7 @@ def test_without_rga_and_prm_the_config_is_mmdets_own():
 @pytest.mark.parametrize("name", [R50, CASCADE])
 def test_parallel_heads_are_taken_away_again(name):
     cfg = applied(name, sampling="hard")
-    apply_method(cfg, rga=False, prm=False)
+    set_method(cfg, rga=False, prm=False)
     assert cfg.model == load_config(name).model
     assert cfg.custom_hooks == []
 
@@ -163,7 +163,7 @@ def test_a_plain_config_stays_as_it_is_unless_asked():
     def plain(**arguments):
         cfg = load_config(R50)
         cfg.plain = True
-        apply_method(cfg, **arguments)
+        set_method(cfg, **arguments)
         return describe_method(cfg)
 
     assert plain() == "StandardRoIHead as the config has it, no PRM, no RGA"
@@ -222,7 +222,7 @@ def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):
     cfg = load_config(R50)
     cfg.merge_from_dict({f"model.{key}": value for key, value in changes.items()})
     before = cfg.pretty_text
-    assert obstacle in refusal(apply_method, cfg, ratios=parse_ratios("1:1,1:9"))
+    assert obstacle in refusal(set_method, cfg, ratios=parse_ratios("1:1,1:9"))
     assert cfg.pretty_text == before
 
 
@@ -230,12 +230,12 @@ def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):
 def test_a_scope_before_a_type_is_no_obstacle(scope):
     cfg = load_config(R50)
     cfg.model.roi_head.type = f"{scope}.StandardRoIHead"
-    apply_method(cfg)
+    set_method(cfg)
     assert cfg.model.roi_head.type == "ParallelRoIHead"
 
 
 def test_a_config_without_a_model_is_refused():
-    assert "no mmdet detector config" in refusal(apply_method, Config(dict(optimizer=1)))
+    assert "no mmdet detector config" in refusal(set_method, Config(dict(optimizer=1)))
 
 
 @pytest.mark.parametrize("lambda0", [0.99, 0, -7, float("nan"), float("inf")])
@@ -246,7 +246,7 @@ def test_a_lambda0_out_of_range_is_refused(lambda0):
 def test_hard_sampling_of_another_sampler_is_refused_and_nothing_changed():
     cfg = load_config("mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py")
     before = cfg.pretty_text
-    assert "CombinedSampler" in refusal(apply_method, cfg, sampling="hard")
+    assert "CombinedSampler" in refusal(set_method, cfg, sampling="hard")
     assert cfg.pretty_text == before
 
 
@@ -261,10 +261,10 @@ def test_proposals_are_asked_of_a_detector_with_an_rpn_only():
 def test_a_ratio_that_leaves_a_head_without_positives_is_refused_and_nothing_changed(name):
     cfg = load_config(name)
     before = cfg.pretty_text
-    message = refusal(apply_method, cfg, ratios=parse_ratios("1:1,1:512"))
+    message = refusal(set_method, cfg, ratios=parse_ratios("1:1,1:512"))
     assert "sampling ratio 1:512 leaves a head without positives: it draws 512 RoIs an image" in message
     assert cfg.pretty_text == before
-    apply_method(cfg, ratios=parse_ratios("1:1,1:511"))
+    set_method(cfg, ratios=parse_ratios("1:1,1:511"))
 
 
 def test_a_parallel_head_whose_config_names_no_ratios_has_the_papers():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from rgacli.config.recipe import apply_method
+from rgacli.config.recipe import set_method
 from rgacli.engine.annealing import GradientAnnealingHook, rcnn_parameters
 from rgacli.errors import UsageError
 from rgacli.method import parse_ratios
@@ -68,7 +68,7 @@ def detections_of(model, data):
 @pytest.mark.parametrize("name", PRM)
 def test_parallel_heads_train_and_are_evaluated(name):
     cfg = families.family(name)
-    apply_method(cfg, ratios=parse_ratios("1:1,1:9,1:1"))
+    set_method(cfg, ratios=parse_ratios("1:1,1:9,1:1"))
     cfg.model.roi_head.keep_heads = True
     model, before, log = trained(cfg, tiny.batch(masks=True))
     assert log["loss"].isfinite()
@@ -86,7 +86,7 @@ def test_parallel_heads_train_and_are_evaluated(name):
 @pytest.mark.parametrize("name", PRM)
 def test_one_head_at_the_configs_own_ratio_is_the_stock_detector(name):
     stock, single = families.family(name), families.family(name)
-    apply_method(single, ratios=parse_ratios("1:3"), rga=False)
+    set_method(single, ratios=parse_ratios("1:3"), rga=False)
     _, _, expected = trained(stock, tiny.batch(masks=True), steps=1)
     _, _, found = trained(single, tiny.batch(masks=True), steps=1)
     torch.testing.assert_close(found["loss"], expected["loss"], rtol=1e-6, atol=0)
@@ -95,7 +95,7 @@ def test_one_head_at_the_configs_own_ratio_is_the_stock_detector(name):
 @pytest.mark.parametrize("name", PRM + RGA_ALONE)
 def test_rga_multiplies_what_one_step_does_to_the_bbox_heads_and_to_nothing_else(name):
     cfg = families.family(name)
-    apply_method(cfg)
+    set_method(cfg)
     scaled, before, _ = trained(cfg, tiny.batch(masks=True), lambda0=5.0, steps=1)
     plain, _, _ = trained(cfg, tiny.batch(masks=True), steps=1)
     in_heads = {id(parameter) for parameter in rcnn_parameters(scaled)}
@@ -115,8 +115,8 @@ def test_what_cannot_have_parallel_heads_takes_rga_alone_and_refuses_ratios(name
     cfg = families.family(name)
     kind = cfg.model.roi_head.type
     with pytest.raises(UsageError, match="leave out --prm, --ratios and --sampling to train it with RGA"):
-        apply_method(cfg, ratios=parse_ratios("1:1,1:9"))
-    apply_method(cfg)
+        set_method(cfg, ratios=parse_ratios("1:1,1:9"))
+    set_method(cfg)
     assert cfg.model.roi_head.type == kind
     assert cfg.custom_hooks[-1].type == "GradientAnnealingHook"
     model, _, log = trained(cfg, tiny.batch(masks=True))
@@ -128,8 +128,8 @@ def test_what_cannot_have_parallel_heads_takes_rga_alone_and_refuses_ratios(name
 def test_any_detector_trains_as_it_is(name):
     cfg = families.family(name)
     with pytest.raises(UsageError, match="train it as it is by --no-rga --no-prm"):
-        apply_method(cfg)
-    apply_method(cfg, rga=False, prm=False)
+        set_method(cfg)
+    set_method(cfg, rga=False, prm=False)
     data = tiny.batch((1,))
     if name.startswith("ssd"):  # its last feature map needs images of 512 pixels
         data["inputs"] = [image.repeat_interleave(8, 1).repeat_interleave(8, 2) for image in data["inputs"]]
