@@ -1,4 +1,4 @@
-"""One assignment per image -> a draw of RoIs per head -> the union of the draws (paper, Sec. 3.2)."""
+"""One assignment per image -> the RoIs that each head samples -> their union (paper, Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from mmdet.models.task_modules import SamplingResult
 from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import InstanceList
 from torch import Tensor, nn
+
+from rgacli.modeling.sampling import NestedRandomSampler
 
 SamplingResults = list[list[SamplingResult]]
 """`sampling_results[k][i]`: the RoIs of head k in image i. All heads index the same priors of an image."""
@@ -37,11 +39,11 @@ def label_and_sample(
     gts: InstanceList,
     gts_ignored: InstanceList,
 ) -> SamplingResults:
-    """Assigns each image's proposals once and lets every head's sampler draw from them.
+    """Assign each image's proposals once and let every head's sampler draw from them.
 
     Args:
         assigner: mmdet's.
-        samplers: mmdet's, one per head.
+        samplers: mmdet's, one per head, all of one kind.
         x: Feature maps, each (B, C, H, W), for samplers that mine by loss.
         proposals: Per image `bboxes` (P, 4) xyxy, which are renamed to `priors`.
         gts: Per image `bboxes` (G, 4) and `labels` (G,).
@@ -51,17 +53,19 @@ def label_and_sample(
     for i, found in enumerate(proposals):
         found.priors = found.pop("bboxes")
         assigned = assigner.assign(found, gts[i], gts_ignored[i])
-        features = [level[i][None] for level in x]
+        shared = dict(feats=[level[i][None] for level in x])
+        if isinstance(samplers[0], NestedRandomSampler):
+            shared["ranks"] = torch.randperm(len(found.priors) + len(gts[i].bboxes)).to(found.priors.device)
         for own, sampler in zip(sampling_results, samplers, strict=True):
             # Samplers add the ground truth to the assignment they are given: each gets its own copy.
-            own.append(sampler.sample(copy.copy(assigned), found, gts[i], feats=features))
+            own.append(sampler.sample(copy.copy(assigned), found, gts[i], **shared))
     return sampling_results
 
 
 def union_of_rois(sampling_results: SamplingResults) -> tuple[Tensor, list[Tensor]]:
-    """Every RoI that any head drew, once, and where each head's RoIs stand in it.
+    """Return every RoI that any head sampled, once, and where each head's RoIs stand among them.
 
-    RoIs stand in the order of their first appearance, so that a single head's union is its own draw, in its order.
+    RoIs stand in the order of their first appearance, so that a single head's union is its own sample, in its order.
 
     Returns:
         rois: (U, 5), image index and xyxy.
@@ -83,7 +87,7 @@ def union_of_rois(sampling_results: SamplingResults) -> tuple[Tensor, list[Tenso
 
 
 def gt_flags(sampling_results: SamplingResults, indices: Sequence[Tensor], size: int) -> Tensor:
-    """Which RoIs of a union are ground-truth boxes that the samplers added: (U,) uint8, 1 for those.
+    """Return which RoIs of a union are ground-truth boxes that the samplers added: (U,) uint8, 1 for those.
 
     Args:
         sampling_results: What the union was made of.
@@ -92,6 +96,7 @@ def gt_flags(sampling_results: SamplingResults, indices: Sequence[Tensor], size:
     """
     flags = indices[0].new_zeros(size, dtype=torch.uint8)
     for own, index in zip(sampling_results, indices, strict=True):
-        own = [torch.cat([result.pos_is_gt, result.pos_is_gt.new_zeros(len(result.neg_inds))]) for result in own]
-        flags[index] = torch.cat(own)
+        flags[index] = torch.cat(
+            [torch.cat([result.pos_is_gt, result.pos_is_gt.new_zeros(len(result.neg_inds))]) for result in own]
+        )
     return flags

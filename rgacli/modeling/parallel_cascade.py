@@ -37,7 +37,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
 
     Args:
         bbox_head: One config for all stages, or a list of one per stage, each for all K heads or a list of K.
-        ratios, sampling, keep_heads, methods: As for ParallelHeads.
+        ratios, sampling, head_loss, draws, keep_heads, methods: As for ParallelHeads.
         **kwargs: As for CascadeRoIHead.
     """
 

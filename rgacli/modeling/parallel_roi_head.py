@@ -27,7 +27,7 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
 
     Args:
         bbox_head: One config for all heads, or a list of K.
-        ratios, sampling, keep_heads, methods: As for ParallelHeads.
+        ratios, sampling, head_loss, draws, keep_heads, methods: As for ParallelHeads.
         **kwargs: As for StandardRoIHead.
     """
 

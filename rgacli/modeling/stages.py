@@ -99,7 +99,7 @@ def through_stages(
     counts: Sequence[int],
     metas: list[dict],
 ) -> dict[str, VariantOutput]:
-    """Takes each variant's boxes through the stages by its own logits and box heads.
+    """Take each variant's boxes through the stages by its own logits and box heads.
 
     Args:
         stages, variants, metas: As for `detect_variants`.

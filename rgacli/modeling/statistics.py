@@ -1,4 +1,4 @@
-"""What training records beside the losses: the draws each head really got, and how well it does on them."""
+"""What training records beside the losses: what each head really sampled, and how well it does on that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def sampling_statistics(
     cls_logits: Tensor, labels: Tensor, sampling_results: list[SamplingResult]
 ) -> dict[str, Tensor]:
-    """The curves of the paper's Fig. 1(a) and Fig. 3 for one head and one batch.
+    """Return the points of the curves of the paper's Fig. 1(a) and Fig. 3 for one head and one batch.
 
     Args:
         cls_logits: (N, C+1), background last.
@@ -30,7 +30,7 @@ def sampling_statistics(
     }
     is_positive = labels < cls_logits.size(1) - 1
     is_right = cls_logits.argmax(dim=1) == labels
-    # The numbers are known on the host from the draws' shapes: nothing here waits for the device.
+    # The numbers are known on the host from the samples' shapes: nothing here waits for the device.
     if num_positives:
         statistics["acc_pos"] = (is_right & is_positive).sum() * (100 / num_positives)
     if num_negatives:

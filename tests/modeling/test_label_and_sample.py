@@ -41,6 +41,34 @@ def test_heads_of_the_same_ratio_draw_independently():
     assert not torch.equal(one[0].neg_inds, other[0].neg_inds)
 
 
+def test_nested_heads_take_the_first_of_one_order_of_an_images_objects_and_proposals(monkeypatch):
+    samples, x = data()
+    head, orders, randperm = make(FASTER, ["1:1", "1:7"], draws="nested"), [], torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda number: orders.append(randperm(number)) or orders[-1])
+    sampling_results = sampling_results_of(head, x, samples)
+    proposals = tiny.proposals(samples)
+    assert [len(ranks) for ranks in orders] == [
+        len(found) + len(sample.gt_instances) for found, sample in zip(proposals, samples, strict=True)
+    ]
+    for own, expected in zip(sampling_results, [(8, 8), (2, 14)], strict=True):
+        for result, ranks in zip(own, orders, strict=True):
+            assert (len(result.pos_inds), len(result.neg_inds)) == expected
+            for chosen in (result.pos_inds, result.neg_inds):
+                rest = set(range(len(ranks))) - set(chosen.tolist())
+                assert rest  # else this would test little
+    for i, ranks in enumerate(orders):
+        more, fewer = sampling_results[0][i], sampling_results[1][i]
+        assert set(more.pos_inds[ranks[more.pos_inds].argsort()[:2]].tolist()) == set(fewer.pos_inds.tolist())
+        assert set(fewer.neg_inds[ranks[fewer.neg_inds].argsort()[:8]].tolist()) == set(more.neg_inds.tolist())
+
+
+def test_nested_heads_draw_anew_each_time():
+    samples, x = data()
+    head = make(FASTER, ["1:1", "1:7"], draws="nested")
+    one, other = (sampling_results_of(head, x, samples)[0][0] for _ in range(2))
+    assert not torch.equal(one.neg_inds, other.neg_inds)
+
+
 def test_every_head_draws_from_the_objects_and_the_proposals_in_their_order():
     samples, x = data()
     sampling_results = sampling_results_of(make(FASTER, ["1:1", "1:3", "1:9"]), x, samples)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox2roi, scale_boxes
 
+from rgacli.errors import UsageError
 from rgacli.modeling.ensembling import ENSEMBLE, combination
 from tests.support import tiny
 from tests.support.by_hand import assert_detected, classification_losses, detected_by_sabl, hardest, mask_loss_by_hand
@@ -166,6 +167,26 @@ def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(samp
         torch.testing.assert_close(one, level.grad, rtol=1e-5, atol=1e-7)
 
 
+def gradients_of(name, ratios, **roi_head):
+    """The losses, and the gradients of the bbox heads' at the feature maps."""
+    losses, x = roi_losses(make(name, ratios, **roi_head))
+    total({key: value for key, value in losses.items() if "mask" not in key}).backward()
+    return losses, [level.grad for level in x]
+
+
+@pytest.mark.parametrize(("ratios", "rtol"), [(("1:1", "1:9"), 0), (("1:1", "1:9", "1:3"), 1e-5)])
+@pytest.mark.parametrize("name", [FASTER, SABL, SEESAW], ids=short)
+def test_the_mean_of_the_losses_has_the_sums_gradient_divided_by_the_number_of_heads(name, ratios, rtol):
+    (losses, whole), (divided, mean) = (gradients_of(name, ratios, head_loss=kind) for kind in ("sum", "mean"))
+    assert set(divided) == set(losses)
+    for entry, value in losses.items():
+        is_heads = "loss" in entry and "mask" not in entry
+        assert torch.equal(divided[entry], value / len(ratios) if is_heads else value), entry
+    assert whole[0].abs().sum() > 0
+    for one, other in zip(mean, whole, strict=True):
+        torch.testing.assert_close(one, other / len(ratios), rtol=rtol, atol=rtol / 1000)  # by 2 it loses no bit
+
+
 def test_features_are_cropped_once_and_each_head_runs_once():
     head = make(FASTER, ["1:1", "1:3", "1:9"])
     with counted_calls(head.bbox_roi_extractor, *head.bbox_head) as counts:
@@ -259,6 +280,19 @@ def test_as_many_configs_of_heads_as_ratios_are_needed():
     config = mmdet_config(FASTER).model.roi_head.bbox_head
     with pytest.raises(ValueError, match=r"3 bbox heads for 2 ratios \(1:1, 1:9\)"):
         build(bbox_head=[config] * 3)
+
+
+@pytest.mark.parametrize(
+    ("roi_head", "complaint"),
+    [
+        (dict(sampling="medium"), "sampling=medium: it can be soft or hard"),
+        (dict(head_loss="max"), "head_loss=max: it can be sum or mean"),
+        (dict(draws="disjoint"), "draws=disjoint: it can be independent or nested"),
+    ],
+)
+def test_settings_that_there_are_not_are_refused(roi_head, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        build(**roi_head)
 
 
 def test_heads_may_have_configs_of_their_own():

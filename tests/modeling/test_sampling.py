@@ -1,11 +1,15 @@
+import itertools
+from collections import Counter
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmdet.models.task_modules import RandomSampler
 
-from rgacli.method import parse_ratios
-from rgacli.modeling.sampling import HardRandomSampler, repeat_to, sampler_configs
+from rgacli.errors import UsageError
+from rgacli.method import PRM, parse_ratios
+from rgacli.modeling.sampling import HardRandomSampler, NestedRandomSampler, repeat_to, sampler_configs
 from tests.support.scenes import SAMPLERS, SHAPES, sample_scene, scene
 
 RANDOM = dict(type="RandomSampler", num=512, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True)
@@ -88,8 +92,63 @@ def test_repeat_to_gives_what_is_wanted_evenly(available, wanted):
     assert spread(torch.bincount(pick, minlength=available)) <= 1
 
 
+# --- nested draws
+
+
+def nested(parts, settings, add_gt, seed=0):
+    """What samplers of several settings take in one random order of a scene's objects and proposals."""
+    _, proposals, gt = parts
+    ranks = torch.randperm(len(proposals.priors) + len(gt.bboxes), generator=torch.Generator().manual_seed(seed))
+    samplers = [NestedRandomSampler(**setting, add_gt_as_proposals=add_gt) for setting in settings]
+    return [sample_scene(sampler, parts, ranks=ranks) for sampler in samplers]
+
+
+def is_part(some, all_):
+    return set(some.tolist()) <= set(all_.tolist())
+
+
+@given(shape=SHAPES, settings=st.lists(SAMPLERS, min_size=2, max_size=3), add_gt=st.booleans(), seed=st.integers(0, 99))
+def test_a_head_that_takes_fewer_takes_a_part_of_what_one_takes_that_takes_more(shape, settings, add_gt, seed):
+    results = nested(scene(**shape), settings, add_gt, seed)
+    for one, other in itertools.combinations(results, 2):
+        for field in ("pos_inds", "neg_inds"):
+            fewer, more = sorted((getattr(one, field), getattr(other, field)), key=len)
+            assert is_part(fewer, more)
+
+
+@given(shape=SHAPES, setting=SAMPLERS, add_gt=st.booleans(), bound=st.sampled_from([-1, 2]))
+def test_nested_draws_are_as_many_as_independent_ones(shape, setting, add_gt, bound):
+    parts, setting = scene(**shape), dict(setting, neg_pos_ub=bound)
+    (result,) = nested(parts, [setting], add_gt)
+    expected = sample_scene(RandomSampler(**setting, add_gt_as_proposals=add_gt), parts)
+    assert (len(result.pos_inds), len(result.neg_inds)) == (len(expected.pos_inds), len(expected.neg_inds))
+    assert len(result.priors.unique(dim=0)) == len(result.priors)
+    assert result.avg_factor == expected.avg_factor
+    assigned = parts[0]
+    owners = torch.cat([torch.arange(len(parts[2].bboxes)) + 1, assigned.gt_inds]) if add_gt else assigned.gt_inds
+    assert (owners[result.pos_inds] > 0).all()
+    assert (owners[result.neg_inds] == 0).all()
+
+
+@pytest.mark.parametrize(("num", "wanted"), [(4, (2, 2)), (2, (1, 1)), (6, (3, 3))])
+def test_every_pair_of_positives_and_negatives_is_drawn_equally_often(num, wanted):
+    """As by RandomSampler: of all orders of 3 positives and 4 negatives, to each pair lead equally many."""
+    assigned, proposals, gt = scene(positives=3, negatives=4, objects=1)
+    sampler = NestedRandomSampler(num=num, pos_fraction=0.5, add_gt_as_proposals=False)
+    seen = Counter()
+    for order in itertools.permutations(range(7)):
+        result = sample_scene(sampler, (assigned, proposals, gt), ranks=torch.tensor(order))
+        seen[tuple(result.pos_inds.tolist()), tuple(result.neg_inds.tolist())] += 1
+    positives, negatives = itertools.combinations(range(3), wanted[0]), itertools.combinations(range(3, 7), wanted[1])
+    assert set(seen) == set(itertools.product(positives, negatives))
+    assert len(set(seen.values())) == 1
+
+
+# --- which sampler a head has
+
+
 def test_soft_sampling_is_the_configs_own_sampler_at_each_heads_fraction():
-    configs = sampler_configs(dict(RANDOM), parse_ratios("1:1,1:9"), "soft")
+    configs = sampler_configs(dict(RANDOM), PRM(parse_ratios("1:1,1:9")))
     assert configs == [dict(RANDOM, pos_fraction=0.5), dict(RANDOM, pos_fraction=0.1)]
 
 
@@ -97,26 +156,26 @@ def test_soft_sampling_keeps_another_kind_of_sampler():
     libra = dict(
         type="CombinedSampler", num=512, pos_fraction=0.25, pos_sampler=dict(type="InstanceBalancedPosSampler")
     )
-    (config,) = sampler_configs(libra, parse_ratios("1:1"), "soft")
+    (config,) = sampler_configs(libra, PRM(parse_ratios("1:1")))
     assert config == dict(libra, pos_fraction=0.5)
 
 
-def test_hard_sampling_changes_the_samplers_type_alone():
-    configs = sampler_configs(dict(RANDOM), parse_ratios("1:1,1:9"), "hard")
-    assert configs == [dict(RANDOM, type="HardRandomSampler", pos_fraction=fraction) for fraction in (0.5, 0.1)]
+@pytest.mark.parametrize(
+    ("settings", "kind"), [(dict(sampling="hard"), "HardRandomSampler"), (dict(draws="nested"), "NestedRandomSampler")]
+)
+def test_hard_sampling_and_nested_draws_change_the_samplers_type_alone(settings, kind):
+    configs = sampler_configs(dict(RANDOM), PRM(parse_ratios("1:1,1:9"), **settings))
+    assert configs == [dict(RANDOM, type=kind, pos_fraction=fraction) for fraction in (0.5, 0.1)]
 
 
 def test_the_heads_samplers_share_nothing_with_one_another_or_the_config():
     source = dict(RANDOM, extra=dict(deep=1))
-    first, second = sampler_configs(source, parse_ratios("1:1,1:1"), "soft")
+    first, second = sampler_configs(source, PRM(parse_ratios("1:1,1:1")))
     first["extra"]["deep"] = 2
     assert second["extra"]["deep"] == source["extra"]["deep"] == 1
 
 
-@pytest.mark.parametrize(
-    ("sampler", "mode", "complaint"),
-    [(RANDOM, "medium", "soft or hard"), (dict(RANDOM, type="OHEMSampler"), "hard", "not for OHEMSampler")],
-)
-def test_sampling_that_is_not_defined_is_refused(sampler, mode, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        sampler_configs(sampler, parse_ratios("1:1"), mode)
+@pytest.mark.parametrize("settings", [dict(sampling="hard"), dict(draws="nested")])
+def test_sampling_that_is_not_defined_is_refused(settings):
+    with pytest.raises(UsageError, match=r"is defined for RandomSampler only; this config samples by OHEMSampler\.$"):
+        sampler_configs(dict(RANDOM, type="mmdet.OHEMSampler"), PRM(parse_ratios("1:1"), **settings))
