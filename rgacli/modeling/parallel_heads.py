@@ -187,13 +187,6 @@ class ParallelHeads:
         return combination(variant, [ratio.positive_fraction for ratio in self.ratios], self.box_head)
 
 
-def rows_of(bbox_pred: Any, index: Tensor) -> Any:
-    """The rows of a head's box regression, whether that is a tensor or a tuple of tensors (SABL)."""
-    if bbox_pred is None:
-        return None
-    return bbox_pred[index] if isinstance(bbox_pred, Tensor) else tuple(part[index] for part in bbox_pred)
-
-
 def _to_original_pixels(results: InstanceList, metas: list[dict]) -> None:
     for found, meta in zip(results, metas, strict=True):
         found.bboxes = scale_boxes(found.bboxes, [1 / factor for factor in meta["scale_factor"]])

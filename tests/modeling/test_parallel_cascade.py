@@ -1,3 +1,4 @@
+import copy
 import math
 from functools import partial
 
@@ -6,6 +7,7 @@ import torch
 from mmdet.structures.bbox import bbox2roi
 
 from rgacli.modeling import parallel_cascade
+from rgacli.modeling.label_and_sample import union_of_rois
 from tests.support import tiny
 from tests.support.by_hand import (
     assert_detected,
@@ -48,12 +50,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # mmdet's own: n
 
 PER_CLASS = dict(reg_class_agnostic=False)
 MINING = dict(type="OHEMSampler")
+NORMALISED = dict(type="Shared4Conv1FCBBoxHead", norm_cfg=dict(type="BN"), conv_out_channels=tiny.CHANNELS)
 FAMILIES = {
     "boxes": (CASCADE, {}),
     "boxes-per-class": (CASCADE, dict(bbox_head=PER_CLASS)),
     "masks": (CASCADE_MASK, {}),
     "OHEM": (CASCADE, dict(sampler=MINING)),
     "SABL": (SABL_CASCADE, {}),
+    "normalised": (CASCADE, dict(bbox_head=NORMALISED)),
     "Seesaw": (SEESAW_CASCADE, {}),
     "Seesaw-per-class": (SEESAW_CASCADE, dict(bbox_head=PER_CLASS)),
 }
@@ -199,6 +203,66 @@ def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(bbox
         torch.testing.assert_close(one, level.grad, rtol=1e-5, atol=1e-6)
 
 
+def test_normalised_heads_learn_from_their_own_rois_alone(stages):
+    head = make(CASCADE, ["1:1", "1:9", "1:3"], NORMALISED)
+    alone = copy.deepcopy(head.bbox_head)
+    found, _ = roi_losses(head)
+    x = tiny.features()
+    for stage, (_, sampling_results) in enumerate(stages):
+        each = zip(("1to1", "1to9", "1to3"), head.bbox_head[stage], alone[stage], sampling_results, strict=True)
+        for name, parallel, single, own in each:
+            rois = bbox2roi([result.priors for result in own])
+            outputs = single(head.bbox_roi_extractor[stage](x, rois))
+            losses = single.loss_and_target(*outputs, rois, own, head.train_cfg[stage])["loss_bbox"]
+            for key in ("loss_cls", "loss_bbox"):
+                expected = losses[key] * WEIGHTS[stage]
+                torch.testing.assert_close(found[f"s{stage}.{name}.{key}"], expected, rtol=1e-6, atol=1e-7)
+            for one, other in zip(parallel.buffers(), single.buffers(), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_a_normalised_head_refines_its_own_rois_as_in_training_and_others_as_at_test_time(stages):
+    head = make(CASCADE, ["1:9", "1:1"], NORMALISED)
+    alone = copy.deepcopy(head.bbox_head)
+    roi_losses(head)
+    assert all(module.training for module in head.modules())
+    x = tiny.features()
+    for stage in STAGES[:-1]:
+        rois, (_, index) = union_of_rois(stages[stage][1])
+        assert len(index) < len(rois)
+        refining = alone[stage][1]
+        with torch.no_grad():
+            features = head.bbox_roi_extractor[stage](x, rois)
+            own = refining(features[index])[1]
+            deltas = refining.eval()(features)[1]
+        assert not torch.allclose(deltas[index], own, rtol=0.1)
+        deltas[index] = own
+        refined = refined_by_hand(refining, rois, torch.zeros(len(rois), dtype=torch.long), deltas)
+        for i, sample in enumerate(data()[0]):
+            is_object = (rois[:, None, 1:] == sample.gt_instances.bboxes).all(dim=2).any(dim=1)
+            expected = refined[(rois[:, 0] == i) & ~is_object, 1:]
+            torch.testing.assert_close(stages[stage + 1][0][i], expected)
+
+
+def test_the_mean_of_the_losses_has_the_sums_gradient_divided_by_the_number_of_heads():
+    gradients = {}
+    for head_loss in ("sum", "mean"):
+        losses, x = roi_losses(make(CASCADE, ["1:1", "1:9"], head_loss=head_loss))
+        total(losses).backward()
+        gradients[head_loss] = [level.grad for level in x]
+    assert gradients["sum"][0].abs().sum() > 0
+    for whole, mean in zip(gradients["sum"], gradients["mean"], strict=True):
+        assert torch.equal(mean, whole / 2)  # dividing by 2 loses no bit
+
+
+def test_nested_heads_sample_in_one_order_at_every_stage(stages):
+    roi_losses(make(CASCADE, ["1:1", "1:7"], draws="nested"), near=8)
+    for _, (one, other) in stages:
+        for i in range(len(IMAGES)):
+            assert set(other[i].pos_inds.tolist()) <= set(one[i].pos_inds.tolist())
+            assert set(one[i].neg_inds.tolist()) <= set(other[i].neg_inds.tolist())
+
+
 def test_losses_and_nothing_else_are_weighted_by_stage():
     weighted, _ = roi_losses(make(CASCADE_MASK))
     plain, _ = roi_losses(make(CASCADE_MASK, stage_loss_weights=[1, 1, 1]))
@@ -219,7 +283,8 @@ def test_features_are_cropped_once_and_each_head_runs_once_in_training():
     modules = [module for stage in STAGES for module in (head.bbox_roi_extractor[stage], *head.bbox_head[stage])]
     with counted_calls(*modules) as counts:
         roi_losses(head)
-    assert counts == [1] * len(modules)
+    # And where there is a next stage, one head refines for it what the others sampled.
+    assert [tuple(counts[4 * stage : 4 * stage + 4]) for stage in STAGES] == [(1, 2, 1, 1), (1, 2, 1, 1), (1, 1, 1, 1)]
 
 
 @pytest.mark.gpu
