@@ -20,10 +20,14 @@ from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 class ParallelRoIHead(ParallelHeads, StandardRoIHead):
     """mmdet's StandardRoIHead with K bbox heads, each trained at its own positive:negative ratio.
 
-    In training, proposals are assigned once per image, each head draws its own RoIs, and RoI features are cropped
-    once over the union of the draws. At test time every head scores the same RoI features, and the prediction is
+    In training, proposals are assigned once per image, each head samples its own RoIs, and RoI features are cropped
+    once over the union of the samples. At test time every head scores the same RoI features, and the prediction is
     the average ensemble. A mask head is trained on the positives of the head with the highest positive fraction.
     With one head at the config's own ratio this is mmdet's StandardRoIHead.
+
+    Parallel are the bbox heads alone. The heads share the RoI extractor, the mask head and, where there is one, the
+    `shared_head` between RoI alignment and the heads (C4's last ResNet stage). In the paper an R-CNN module begins at
+    RoI alignment (Sec. 1), so RGA scales a `shared_head`, too; K of them would be K times most of such a module's cost.
 
     Args:
         bbox_head: One config for all heads, or a list of K.
@@ -44,7 +48,7 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
             self.bbox_samplers = self._build_samplers(self.train_cfg.sampler, self.bbox_head, self._roi_features)
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList) -> dict:
-        """Losses and draw statistics of every head, each key led by the head's slug ("1to9.loss_cls").
+        """Return losses and statistics of every head, each key led by the head's slug ("1to9.loss_cls").
 
         Args:
             x: Feature maps, each (B, C, H, W).
@@ -59,9 +63,8 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
         features = self._roi_features(x, rois)
         losses = {}
         for k, (head, index) in enumerate(zip(self.bbox_head, indices, strict=True)):
-            found, _ = self._head_losses(
-                k, head, head(features[index]), rois[index], sampling_results[k], self.train_cfg
-            )
+            output = head(features[index])
+            found, _ = self._head_losses(k, head, output, rois[index], sampling_results[k], self.train_cfg)
             losses.update(found)
         if self.with_mask:
             own = features[indices[self.box_head]]

@@ -353,11 +353,12 @@ def without_masks(instances):
 
 
 @pytest.mark.parametrize("name", MASKED, ids=short)
-def test_rga_scales_every_bbox_head_and_nothing_else(name):
+def test_rga_scales_every_bbox_head_and_what_they_stand_on_and_nothing_else(name):
     head = make(name)
-    bbox_heads = {entry for entry, _ in head.named_parameters() if entry.startswith(("bbox_head.0.", "bbox_head.1."))}
-    assert scaled_parameters(head) == bbox_heads
-    assert {entry.partition(".")[0] for entry, _ in head.named_parameters()} >= {"bbox_head", "mask_head"}
+    modules = ("bbox_head.0.", "bbox_head.1.", "shared_head.")
+    assert scaled_parameters(head) == {entry for entry, _ in head.named_parameters() if entry.startswith(modules)}
+    expected = {"bbox_head", "mask_head"} | ({"shared_head"} if name == MASK_C4 else set())
+    assert {entry.partition(".")[0] for entry, _ in head.named_parameters()} == expected
 
 
 # --- detections
