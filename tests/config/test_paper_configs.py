@@ -13,7 +13,7 @@ from mmengine.registry import HOOKS, init_default_scope
 from rgacli.config import files as configs
 from rgacli.config.catalogue import read_catalogue
 from rgacli.config.recipe import describe_method, set_method
-from rgacli.method import head_names, parse_ratios
+from rgacli.method import RGA, head_names, parse_ratios
 
 CATALOGUE = {entry.name: entry for entry in read_catalogue()}
 ROWS = [name for name, entry in CATALOGUE.items() if entry.paper and not entry.plain]
@@ -201,7 +201,7 @@ def test_a_config_builds_at_its_full_size_with_a_head_per_ratio(name):
         assert len(modules) == stages * len(CATALOGUE[name].ratios)
         assert "rgacli.core" in cfg.custom_imports.imports
         (hook,) = [hook for hook in cfg.custom_hooks if hook.type == "GradientAnnealingHook"]
-        assert HOOKS.build(hook).lambda0 == CATALOGUE[name].lambda0
+        assert HOOKS.build(hook).rga == RGA(CATALOGUE[name].lambda0, CATALOGUE[name].anneal)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
