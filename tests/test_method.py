@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.errors import UsageError
-from rgacli.method import SamplingRatio, box_head_index, head_names, parse_ratios, select_variants, slug
+from rgacli.method import (
+    SamplingRatio,
+    box_head_index,
+    head_names,
+    parse_head_name,
+    parse_ratios,
+    select_variants,
+    slug,
+)
 
 RATIOS = st.builds(SamplingRatio, st.integers(1, 99), st.integers(1, 99))
 PLAN = st.lists(RATIOS, min_size=1, max_size=6)
@@ -52,6 +60,18 @@ def test_a_plan_is_parsed_from_text_or_from_a_sequence():
 def test_a_plan_with_a_gap_is_refused(text):
     with pytest.raises(UsageError, match="sampling ratio"):
         parse_ratios(text)
+
+
+@given(ratios=PLAN)
+def test_a_heads_name_tells_its_ratio(ratios):
+    assert list(map(parse_head_name, head_names(ratios))) == ratios
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ensemble", "1", "1:0", "0:9", "01:9", "1:9#", "1:9 ", "run 1:9", "1:9:9", "1to9"]
+)
+def test_any_other_name_is_no_heads(name):
+    assert parse_head_name(name) is None
 
 
 def test_a_repeated_ratio_gets_a_running_number():

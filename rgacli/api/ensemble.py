@@ -16,8 +16,9 @@ from rgacli.ensembles.ensemble import Costs, Ensemble
 from rgacli.ensembles.heads import HeadsEnsemble
 from rgacli.ensembles.results_files import ResultsEnsemble
 from rgacli.errors import UsageError
+from rgacli.evaluation.benchmark import benchmark_of
 from rgacli.evaluation.coco_metrics import evaluate
-from rgacli.evaluation.gt_bins import GTBin, assign, default_bins, parse_bins
+from rgacli.evaluation.gt_bins import GTBin, assign, parse_bins
 from rgacli.evaluation.results import save_results
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.messages import tell
@@ -146,7 +147,7 @@ def ensemble(
         return _compare(
             combined,
             method or (),
-            own_bins or default_bins(combined.annotations),
+            own_bins or benchmark_of(combined.annotations).bins,
             split=combined.ann_file if results else split,
             bootstrap=bootstrap,
             timed=timed,

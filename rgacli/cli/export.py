@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rgacli.cli.command import Command
 import rgacli
-from rgacli.cli.output import print_json, say
+from rgacli.cli.command import Command
 from rgacli.cli.options import CheckpointOption, ConfigOption, JsonOption, RunArgument
+from rgacli.cli.output import print_json, say
 from rgacli.errors import RunFailed, UsageError
 from rgacli.files import replacing, replacing_files_in
 

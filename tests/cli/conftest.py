@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -72,24 +70,6 @@ def finding(run) -> Path:
 @pytest.fixture
 def near_misses(monkeypatch, dataset) -> None:
     """Has detectors find each object of the test split a few pixels off, at a random score: AP between 0 and 1."""
-    import numpy as np
+    from tests.support.near_misses import find_nearly
 
-    from rgacli.evaluation import variants_metric
-
-    objects = defaultdict(list)
-    for entry in json.loads((dataset / "annotations/test.json").read_text())["annotations"]:
-        objects[entry["image_id"]].append(entry)
-    rng = np.random.default_rng(0)
-
-    def off_by_pixels(image_id, instances, category_of):
-        return [
-            {
-                "image_id": image_id,
-                "category_id": entry["category_id"],
-                "bbox": (np.array(entry["bbox"]) + rng.normal(0, 1.5, 4)).clip(1).tolist(),
-                "score": rng.random(),
-            }
-            for entry in objects[image_id]
-        ]
-
-    monkeypatch.setattr(variants_metric, "coco_results", off_by_pixels)
+    find_nearly(monkeypatch, dataset / "annotations/test.json")

@@ -309,7 +309,7 @@ def test_without_the_library_wbf_is_left_out_or_refused(folder, run, dataset, mo
         ([RUN, RUN], "run base stands twice"),
         ([RUN, "gone"], "no run 'gone'"),
         (["--checkpoint", "a.pth"], "checkpoint a.pth does not exist"),
-        (["--checkpoint", "a.pth", RUN, "--config", "a.py"], "give RUNs or --checkpoint, not both"),
+        (["--checkpoint", "a.pth", RUN, "--config", "a.py"], "give RUN or --checkpoint, not both"),
         (["--config", "a.py"], "--config says what a --checkpoint was trained by"),
         (["--checkpoint", "a.pth", "--config", "a.py", "--config", "b.py"], "--config: 2 for 1 --checkpoint"),
         (["--results", "a=a.json"], "--results needs --annotations FILE"),
