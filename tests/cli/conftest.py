@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.cli.commands import EPOCHS, RUN, TINY, call
+from tests.support.once import once
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,24 @@ def dataset(tmp_path_factory) -> Path:
     """Folder of 8 images to train on, 4 to validate and 4 to test on, of 64x48 px. Not to be written to."""
     from rgacli.data.synthetic import write_dataset
 
-    root = tmp_path_factory.mktemp("data") / "drawn"
-    write_dataset(root, sizes={"train": 8, "val": 4, "test": 4}, image_size=(64, 48), max_objects=9)
-    return root
+    def draw(folder: Path) -> None:
+        sizes = {"train": 8, "val": 4, "test": 4}
+        write_dataset(folder / "drawn", sizes=sizes, image_size=(64, 48), max_objects=9)
+
+    return once(tmp_path_factory, "data", draw)[0] / "drawn"
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, dataset) -> Trained:
     """The shared run, trained by the real command with default λ0 and ratios. Not to be written to."""
-    root = tmp_path_factory.mktemp("trained")
-    output = call("train", "quickstart", "--data", dataset, "--epochs", EPOCHS, "--name", RUN, *TINY, cwd=root)
-    assert output.returncode == 0, output.stderr
-    return Trained(root, output)
+
+    def train(root: Path) -> list:
+        done = call("train", "quickstart", "--data", dataset, "--epochs", EPOCHS, "--name", RUN, *TINY, cwd=root)
+        assert done.returncode == 0, done.stderr
+        return [done.returncode, done.stdout, done.stderr]
+
+    root, output = once(tmp_path_factory, "trained", train)
+    return Trained(root, CompletedProcess([], *output))
 
 
 @pytest.fixture
