@@ -22,7 +22,7 @@ LAYERS = (
     {"engine"},
     {"modeling", "trained"},
     {"config"},
-    {"data", "method", "compat", "runs"},
+    {"data", "method", "compat", "runs", "launch"},
     {"errors", "files", "progress", "messages"},
     {"wording"},
 )

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 
 from rgacli.engine.distributed import first_report, highest, join, leave, of_rank_0, together, use_sync_bn
-from rgacli.engine.launch import Job, launch
+from rgacli.launch import Job, launch
 from rgacli.errors import DataError, RunFailed, UsageError
 from tests.support import tiny
 from tests.support.processes import ROOT
