@@ -55,7 +55,9 @@ def test_what_one_finds_alone_is_told(found, unpaired):
 
 
 def test_it_reads_as_a_line():
-    assert str(compare_detections([SOME], [SOME])) == ("1 image, 3 detections: largest difference 0 px in boxes, 0 in scores")
+    assert str(compare_detections([SOME], [SOME])) == (
+        "1 image, 3 detections: largest difference 0 px in boxes, 0 in scores"
+    )
 
 
 def test_other_numbers_of_images_are_no_comparison():
