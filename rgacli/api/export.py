@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rgacli.config.dataset import annotation_file
-from rgacli.config.files import load_config
 from rgacli.errors import UsageError
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.export.check import check_parity
@@ -18,8 +17,7 @@ from rgacli.export.parity import Parity
 from rgacli.export.provenance import export_provenance
 from rgacli.export.stock import stock_detector, write_stock
 from rgacli.files import replacing, replacing_files_in
-from rgacli.inference.detector import Detector, class_names, inference_dataset
-from rgacli.inference.onnx_detector import OnnxDetector
+from rgacli.inference.detector import class_names, inference_dataset
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE
 from rgacli.modeling.build import build_detector
@@ -160,7 +158,7 @@ def export_onnx(
     pipeline = inference_dataset(source.cfg).pipeline
     with replacing(path) as temporary:
         write_onnx(model, temporary, classes=class_names(source.cfg), pipeline=pipeline, provenance=provenance)
-        parity = check_parity(source, exported, lambda: OnnxDetector(temporary, "cpu"), check, progress)
+        parity = check_parity(source, exported, find_trained(checkpoint=temporary, onnx=True), check, progress)
     masks = "; its mask head stays behind" if model.roi_head.with_mask else ""
     tell(f"{source.name}: {exported}{masks}: {path}")
     return OnnxExport(path, provenance, parity)
@@ -172,13 +170,9 @@ def _export_stock(
     folder = Path(out or source.home / "export" / exported.file_stem)
     provenance = export_provenance(source, exported)
     about = dict(classes=class_names(source.cfg), ann_file=annotation_file(source.dataset), provenance=provenance)
-
-    def load() -> Detector:
-        return Detector(load_config(str(temporary / CONFIG)), temporary / EXPORTED, "cpu")
-
     with replacing_files_in(folder) as temporary:
         write_stock(source.cfg, source.checkpoint, temporary, head=exported.index, **about)
-        parity = check_parity(source, exported, load, check, progress)
+        parity = check_parity(source, exported, find_trained(temporary), check, progress)
     config, checkpoint = folder / CONFIG, folder / EXPORTED
     tell(f"{source.name}: {exported}; in stock mmdet:")
     tell(f'  init_detector("{config}", "{checkpoint}")')

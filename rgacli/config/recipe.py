@@ -64,7 +64,8 @@ def apply_method(
     elif prm is False:
         set_stock(model)
     cfg.custom_hooks = [hook for hook in hooks if hook.type != _HOOK] + annealing
-    cfg.pop("paper", None)  # the results that a bundled config cites are of the config as it stands, not of this run
+    for key in ("paper", "baseline", "settings"):  # a bundled config says it of itself as it stands, not of this run
+        cfg.pop(key, None)
     add_imports(cfg, "rgacli.core")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from statistics import median
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from torch import nn
 from rgacli.engine.runner import quiet_stdout
 from rgacli.evaluation.detect import split_dataloader
 from rgacli.evaluation.results import coco_results
+from rgacli.progress import Progress
 
 _WARM_UP = 3
 
@@ -38,21 +39,21 @@ class Timing(NamedTuple):
 
 
 def measure(
-    inputs: Iterable[Any],
+    inputs: Collection[Any],
     prepare: Callable[[Any], Any],
     single: Callable[[Any], Any],
     ways: Mapping[str, Callable[[Any], Any]],
     *,
-    seen: Callable[[int], None] = lambda done: None,
+    progress: Progress | None = None,
 ) -> Timing:
     """Times `single` and every one of `ways` on each input.
 
     Args:
-        inputs: One per image.
+        inputs: One per image, of known number.
         prepare: What all share, done once per input; part of `Timing.single`.
         single: A single head or detector on what `prepare` returned.
         ways: Name -> a way of combining, on the same.
-        seen: Told how many inputs are done.
+        progress: Told of each input.
     """
     totals, added = [], {name: [] for name in ways}
     with torch.no_grad():
@@ -69,17 +70,18 @@ def measure(
             totals.append(before + taken[""])
             for name in ways:
                 added[name].append(taken[name] - taken[""])
-            seen(index + 1)
+            if progress:
+                progress("timing", index + 1, len(inputs))
     return Timing(median(totals), {name: median(values) for name, values in added.items()}, len(totals), _device())
 
 
-def single_images(cfg: Config, split: str, number: int) -> Iterable[dict]:
-    """The first images of a split as batches of one, as a dataloader yields them."""
+def single_images(cfg: Config, split: str, number: int) -> list[dict]:
+    """Return the first images of a split as batches of one, as a dataloader yields them."""
     loader = split_dataloader(cfg, split)
     loader.update(batch_size=1, num_workers=0, persistent_workers=False)
     with quiet_stdout():
         built = Runner.build_dataloader(loader)
-    return islice(built, number)
+    return list(islice(built, number))
 
 
 def proposed(model: nn.Module, data: dict) -> tuple[Any, InstanceList, list]:
@@ -126,3 +128,8 @@ def _device() -> str:
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' * (threads > 1)}"
+
+
+def count_parameters(*modules: nn.Module) -> int:
+    """Return the number of parameters of all of them together."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())

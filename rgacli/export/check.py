@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from rgacli.config.dataset import annotation_file, image_folder
@@ -10,9 +9,10 @@ from rgacli.errors import RunFailed, UsageError
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.export.exported_head import ExportedHead
 from rgacli.export.parity import Parity, compare_detections
-from rgacli.inference.detector import Detector, ImageDetector
+from rgacli.inference.load import load_detector
 from rgacli.messages import tell
 from rgacli.progress import Progress
+from rgacli.trained import Trained
 from rgacli.wording import param
 
 _TOLERANCE = dict(boxes=0.01, scores=1e-3, unpaired=0.01)
@@ -22,7 +22,7 @@ _TOLERANCE = dict(boxes=0.01, scores=1e-3, unpaired=0.01)
 def check_parity(
     source: SplitDetections,
     head: ExportedHead,
-    load_exported: Callable[[], ImageDetector],
+    exported: Trained,
     limit: int,
     progress: Progress | None = None,
 ) -> Parity | None:
@@ -31,7 +31,7 @@ def check_parity(
     Args:
         source: What was exported, on the split.
         head: What of it, exactly.
-        load_exported: Loads the export.
+        exported: The export.
         limit: Number of images, the split's first; fewer where it has fewer.
         progress: Told of each image.
 
@@ -50,9 +50,10 @@ def check_parity(
     if not paths:
         tell(f"{source.name}: not checked, for the {source.split} split's images are not there")
         return None
-    exported, own, parity = load_exported(), Detector(source.cfg, source.checkpoint, "cpu"), Parity()
+    export, original = load_detector(exported, "cpu"), load_detector(source.trained, "cpu")
+    parity = Parity()
     for number, path in enumerate(paths, start=1):
-        parity += compare_detections([exported(path)[exported.heads[-1]]], [own(path)[head.name]])
+        parity += compare_detections([export(path)[export.heads[-1]]], [original(path)[head.name]])
         if progress:
             progress("checking", number, len(paths))
     if not parity.within(**_TOLERANCE):

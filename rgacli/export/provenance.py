@@ -27,7 +27,7 @@ def export_provenance(source: SplitDetections, head: ExportedHead) -> dict[str, 
         return source.cfg.provenance.to_dict()
     ann_file, metrics = annotation_file(source.dataset), {}
     if Path(ann_file).is_file():
-        metrics = saved_metrics((source.cfg, source.checkpoint), ann_file, source.folder)
+        metrics = saved_metrics(source.trained, ann_file, source.folder)
     measured = {name: value for name, value in metrics.get(head.variant, {}).items() if not isnan(value)}
     if not measured:
         tell(

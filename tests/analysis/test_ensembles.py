@@ -26,7 +26,7 @@ def rows():
 def test_each_row_is_reported():
     seen = []
     collect(EVALUATIONS, DEFAULT_BINS, "average", bootstrap=2, progress=lambda *numbers: seen.append(numbers))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [("comparing", done, 3) for done in (1, 2, 3)]
 
 
 def test_rows_hold_what_the_evaluations_say(rows):

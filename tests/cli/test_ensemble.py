@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.cli.sources import METHODS, heads
+from rgacli.ensembles import heads
+from rgacli.method import ENSEMBLING_METHODS as METHODS
 from tests.cli.commands import RUN, error_line, invoke, snapshot
 from tests.cli.test_eval import reference_ap
 
 HEADS = ["1:1", "1:9"]
-FILES = {"1:1": "1to1", "1:9": "1to9", "average": "ensemble"}
+FILES = {"1:1": "1to1", "1:9": "1to9", "ensemble": "ensemble"}
 
 
 def ensembled(*arguments):
@@ -50,12 +51,12 @@ def test_every_method_is_measured_on_what_is_saved_of_it(folder, run, dataset, n
 
 
 def test_what_averaging_gains_over_each_head_is_shown(folder, run, near_misses):
-    shown = ensembled("--method", "average")
+    shown = ensembled("--method", "ensemble")
     for row in shown["heads"]:
         assert row["gain"] == pytest.approx(shown["methods"][0]["AP"] - row["AP"], abs=1e-9)
         assert row["gain_low"] < row["gain"] < row["gain_high"]
     gains = [f"{row['gain']:+.3f}" for row in shown["heads"]]
-    printed = invoke("ensemble", "--method", "average", "--bootstrap", 5, "--timed", 0).stdout
+    printed = invoke("ensemble", "--method", "ensemble", "--bootstrap", 5, "--timed", 0).stdout
     line = next(line for line in printed.splitlines() if line.startswith("averaging gains"))
     assert [word for word in line.split() if word[0] in "+-"] == gains
 
@@ -87,7 +88,7 @@ def test_tables_fit_eighty_columns_in_one_line_per_row(folder, run, near_misses)
 
 def test_the_average_costs_what_it_does_when_others_are_asked_for(folder, run):
     average, wbf = ensembled("--method", "wbf")["methods"]
-    assert (average["name"], wbf["name"]) == ("average", "wbf")
+    assert (average["name"], wbf["name"]) == ("ensemble", "wbf")
     assert average["parameters"] == wbf["parameters"] > 0
     assert average["added_seconds"] is not None
 
@@ -96,8 +97,8 @@ def test_bins_are_shown_with_their_number_of_images(folder, run, dataset):
     content = json.loads((dataset / "annotations/test.json").read_text())
     counts = Counter(entry["image_id"] for entry in content["annotations"]).values()
     expected = {"1-4": sum(count <= 4 for count in counts), "5+": sum(count >= 5 for count in counts)}
-    assert ensembled("--method", "average", "--bins", "1-4,5+")["images"] == expected
-    printed = invoke("ensemble", "--method", "average", "--bins", "1-4,5+", "--bootstrap", 2, "--timed", 0).stdout
+    assert ensembled("--method", "ensemble", "--bins", "1-4,5+")["images"] == expected
+    printed = invoke("ensemble", "--method", "ensemble", "--bins", "1-4,5+", "--bootstrap", 2, "--timed", 0).stdout
     assert f"images: {expected['1-4']} of 1-4 objects, {expected['5+']} of 5+ objects" in printed
 
 
@@ -127,7 +128,7 @@ def test_the_oracle_is_said_to_use_the_annotations_and_dispatch_what_it_was_cali
 def test_dispatch_is_calibrated_on_another_split_than_the_one_evaluated(folder, run, dataset, split, options, expected):
     shown = ensembled("--split", split, "--method", "dispatch", *options)
     assert shown["dispatch"]["calibrated_on"] == str(dataset / f"annotations/{expected}.json")
-    assert [row["name"] for row in shown["methods"]] == ["average", "dispatch"]
+    assert [row["name"] for row in shown["methods"]] == ["ensemble", "dispatch"]
 
 
 def test_dispatch_is_not_calibrated_on_a_large_training_split_unasked(folder, run, dataset, monkeypatch):
@@ -228,11 +229,11 @@ def test_checkpoints_of_one_run_take_its_config(folder, run):
 def test_detectors_that_prepare_images_otherwise_have_no_average_but_a_fusion(folder, run, other):
     config = other / "config.py"
     config.write_text(config.read_text() + "\nmodel['data_preprocessor']['std'] = [1.0, 2.0, 3.0]\n")
-    result = invoke("ensemble", RUN, "other", "--method", "average")
+    result = invoke("ensemble", RUN, "other", "--method", "ensemble")
     assert result.exit_code == 2
     assert "other prepares images in another way than base" in error_line(result.stderr)
     result = invoke("ensemble", RUN, "other", "--bootstrap", 5, "--timed", 1, "--json")
-    assert "without average, average-probs, average-boxes: other prepares images" in result.stderr
+    assert "without ensemble, average-probs, average-boxes: other prepares images" in result.stderr
     shown = json.loads(result.stdout)
     assert [row["name"] for row in shown["methods"]] == ["joint-nms", "wbf", "oracle"]
     assert shown["reference"] == RUN
@@ -308,7 +309,7 @@ def test_without_the_library_wbf_is_left_out_or_refused(folder, run, dataset, mo
         ([RUN, RUN], "run base stands twice"),
         ([RUN, "gone"], "no run 'gone'"),
         (["--checkpoint", "a.pth"], "checkpoint a.pth does not exist"),
-        (["--checkpoint", "a.pth", RUN, "--config", "a.py"], "give RUNs or --checkpoint, not both"),
+        (["--checkpoint", "a.pth", RUN, "--config", "a.py"], "give RUN or --checkpoint, not both"),
         (["--config", "a.py"], "--config says what a --checkpoint was trained by"),
         (["--checkpoint", "a.pth", "--config", "a.py", "--config", "b.py"], "--config: 2 for 1 --checkpoint"),
         (["--results", "a=a.json"], "--results needs --annotations FILE"),
@@ -337,8 +338,8 @@ def test_what_cannot_be_combined_costs_one_line(folder, run, other, arguments, w
         (["--results", "wbf=1to1.json", "--results", "mine=1to9.json"], "wbf is the name of a method"),
         (["--results", "mine", "--results", "theirs=1to9.json"], "--results mine is not of the form NAME=FILE"),
         (
-            ["--results", "mine=1to1.json", "--results", "theirs=1to9.json", "--method", "average"],
-            "--method average: it",
+            ["--results", "mine=1to1.json", "--results", "theirs=1to9.json", "--method", "ensemble"],
+            "--method ensemble: it",
         ),
         (["--results", "mine=1to1.json", "--results", "theirs=gone.json"], "gone.json: no such results file"),
     ],

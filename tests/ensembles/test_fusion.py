@@ -70,7 +70,7 @@ def test_each_image_is_reported():
     seen = []
     joint_nms([A, B], progress=lambda *numbers: seen.append(numbers))
     images = len({detection["image_id"] for detection in A + B})
-    assert seen == [(done, images) for done in range(1, images + 1)]
+    assert seen == [("joint-nms", done, images) for done in range(1, images + 1)]
 
 
 def test_masks_do_not_follow_fused_boxes():

@@ -41,8 +41,8 @@ def test_medians_are_of_differences_image_by_image(clock):
 def test_what_is_done_is_told_and_the_device_named(monkeypatch, clock):
     done = []
     monkeypatch.setattr(timing.torch.cuda, "is_available", lambda: False)
-    found = timing.measure("abc", str, str, {}, seen=done.append)
-    assert (done, found.added) == ([1, 2, 3], {})
+    found = timing.measure("abc", str, str, {}, progress=lambda *report: done.append(report))
+    assert (done, found.added) == ([("timing", number, 3) for number in (1, 2, 3)], {})
     threads = torch.get_num_threads()
     assert found.device == f"CPU, {threads} thread{'s' * (threads > 1)}"
 

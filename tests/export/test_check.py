@@ -34,14 +34,18 @@ class Finds:
 
 @dataclass
 class Source:
-    """As much of a SplitDetections as is asked for."""
+    """As much of a SplitDetections as is asked for; its trained detector is the loaded one."""
 
     dataset: ConfigDict
     images: dict
+    trained: Finds
     name: str = "base"
     split: str = "test"
-    cfg: None = None
-    checkpoint: None = None
+
+
+@pytest.fixture(autouse=True)
+def _loaded(monkeypatch):
+    monkeypatch.setattr(check, "load_detector", lambda trained, device: trained)
 
 
 @pytest.fixture
@@ -50,15 +54,13 @@ def source(tmp_path):
     for name in ("ann.json", "1.jpg", "3.jpg", "4.jpg", "5.jpg"):
         (tmp_path / name).touch()
     dataset = ConfigDict(type="CocoDataset", data_root=str(tmp_path), ann_file="ann.json", data_prefix=dict(img=""))
-    return Source(dataset, {"images": [{"file_name": f"{number}.jpg"} for number in range(1, 6)]})
+    listed = {"images": [{"file_name": f"{number}.jpg"} for number in range(1, 6)]}
+    return Source(dataset, listed, Finds("1:9", ["1:1", "1:9", "ensemble"]))
 
 
 @pytest.fixture
-def original(monkeypatch):
-    """What the run's own detector finds."""
-    own = Finds("1:9", ["1:1", "1:9", "ensemble"])
-    monkeypatch.setattr(check, "Detector", lambda cfg, checkpoint, device: own)
-    return own
+def _unloadable(monkeypatch):
+    monkeypatch.setattr(check, "load_detector", lambda trained, device: pytest.fail("loaded"))
 
 
 @pytest.fixture
@@ -67,41 +69,43 @@ def told(caplog):
     return lambda: [record.getMessage() for record in caplog.records]
 
 
-def test_both_detect_on_the_first_images_that_are_there(source, original, told):
+def test_both_detect_on_the_first_images_that_are_there(source, told):
     exported, reports = Finds("detector"), []
-    parity = check_parity(source, HEAD, lambda: exported, 3, lambda *report: reports.append(report))
+    parity = check_parity(source, HEAD, exported, 3, lambda *report: reports.append(report))
     assert parity == Parity(images=3, detections=3)
-    assert exported.seen == original.seen == ["1.jpg", "3.jpg", "4.jpg"]
+    assert exported.seen == source.trained.seen == ["1.jpg", "3.jpg", "4.jpg"]
     assert reports == [("checking", number, 3) for number in (1, 2, 3)]
     assert told() == [f"base: checked against 1:9: {parity}"]
 
 
-def test_fewer_images_than_asked_for_are_all(source, original):
-    assert check_parity(source, HEAD, lambda: Finds("detector"), 8).images == 4
+def test_fewer_images_than_asked_for_are_all(source):
+    assert check_parity(source, HEAD, Finds("detector"), 8).images == 4
 
 
 @pytest.mark.parametrize("exported", [Finds("detector", x1=5.1), Finds("detector", number=0)])
-def test_what_differs_fails(source, original, exported):
+def test_what_differs_fails(source, exported):
     with pytest.raises(RunFailed, match=r"not detect what 1:9 does, and is not kept: 4 images.* \(check=0 exports"):
-        check_parity(source, HEAD, lambda: exported, 8)
+        check_parity(source, HEAD, exported, 8)
 
 
-def test_where_nothing_is_found_it_says_so(source, monkeypatch, told):
-    monkeypatch.setattr(check, "Detector", lambda *_: Finds("1:9", number=0))
-    assert check_parity(source, HEAD, lambda: Finds("detector", number=0), 8) == Parity(images=4)
+def test_where_nothing_is_found_it_says_so(source, told):
+    source.trained = Finds("1:9", number=0)
+    assert check_parity(source, HEAD, Finds("detector", number=0), 8) == Parity(images=4)
     assert told()[0].endswith("0 in scores; nothing was found, so that nothing is shown")
 
 
+@pytest.mark.usefixtures("_unloadable")
 @pytest.mark.parametrize("gone", [["ann.json"], ["1.jpg", "3.jpg", "4.jpg", "5.jpg"]])
 def test_without_images_nothing_is_loaded_or_compared(source, gone, told):
     for name in gone:
         Path(source.dataset.data_root, name).unlink()
-    assert check_parity(source, HEAD, lambda: pytest.fail("loaded"), 8) is None
+    assert check_parity(source, HEAD, Finds("detector"), 8) is None
     assert told() == ["base: not checked, for the test split's images are not there"]
 
 
+@pytest.mark.usefixtures("_unloadable")
 def test_none_is_no_check_and_fewer_are_refused(source, told):
-    assert check_parity(source, HEAD, lambda: pytest.fail("loaded"), 0) is None
+    assert check_parity(source, HEAD, Finds("detector"), 0) is None
     with pytest.raises(UsageError, match=r"check=-1: a number of images"):
-        check_parity(source, HEAD, lambda: pytest.fail("loaded"), -1)
+        check_parity(source, HEAD, Finds("detector"), -1)
     assert told() == []

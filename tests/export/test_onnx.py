@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from rgacli.config.files import load_config
 from rgacli.config.recipe import apply_method
 from rgacli.errors import UsageError
 from rgacli.export.onnx import resizing, write_onnx
@@ -46,6 +47,17 @@ def test_onnxruntime_detects_what_mmdet_does_at_any_size(tmp_path, name):
 def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     cfg = families.family(name)
     apply_method(cfg, ratios=parse_ratios(ratios))
+    model = scrambled(cfg)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "weights.pth")
+    stock = stock_detector(cfg, tmp_path / "weights.pth")
+    write_onnx(stock.detector, tmp_path / "model.onnx", **ABOUT)
+    assert_same(model, tmp_path / "model.onnx", (70, 100), (128, 96))
+
+
+@pytest.mark.parametrize("name", ["faster-rcnn_r50_fpn_rga-prm_1x_coco", "cascade-rcnn_r50_fpn_rga-prm_1x_coco"])
+def test_the_papers_detectors_fold_and_leave_with_roi_features_as_mmdet_1_takes_them(tmp_path, name):
+    cfg = families.shrunken(load_config(name))
+    assert not cfg.model.roi_head.bbox_roi_extractor.roi_layer.aligned
     model = scrambled(cfg)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "weights.pth")
     stock = stock_detector(cfg, tmp_path / "weights.pth")
