@@ -95,8 +95,9 @@ def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
 
 
 def annealing_config(cfg: Config) -> dict[str, Any]:
-    """The config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
-    return next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
+    """Return the config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
+    own = next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
+    return {"lambda0": LAMBDA0, "anneal": "linear", **own} if own else {}  # the hook's own defaults
 
 
 def describe_method(cfg: Config) -> str:

@@ -172,6 +172,13 @@ def test_a_plain_config_stays_as_it_is_unless_asked():
     assert plain(rga=True, prm=True) == "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
 
 
+@pytest.mark.parametrize("given", [{}, dict(lambda0=7.0), dict(anneal="linear")])
+def test_what_a_config_leaves_to_the_hooks_defaults_is_told_as_well(given):
+    cfg = load_config(R50)
+    cfg.custom_hooks = [ConfigDict(type=OURS, **given)]
+    assert describe_method(cfg).endswith(", λ0 7 (linear)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
