@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 
 from rgacli.engine.distributed import first_report, highest, join, leave, of_rank_0, together, use_sync_bn
-from rgacli.launch import Job, launch
 from rgacli.errors import DataError, RunFailed, UsageError
+from rgacli.launch import Job, launch
 from tests.support import tiny
 from tests.support.processes import ROOT
 from tests.support.running import At, logged, run, saved
