@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from enum import Enum
 from math import isnan
 from pathlib import Path
@@ -15,12 +17,9 @@ from rgacli.cli.progress import live_progress
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
 
 if TYPE_CHECKING:
-    from rgacli.analysis.ensembles import Row
-    from rgacli.api.ensemble import EnsembleResult
+    from rgacli.api.ensemble import EnsembleResult, MethodRow
 
-MethodChoice = Enum(
-    "MethodChoice", {method: method for method in ENSEMBLING_METHODS}
-)  # Typer takes no list of literals
+MethodChoice = Enum("MethodChoice", {name: name for name in ENSEMBLING_METHODS})  # Typer takes no list of literals
 
 RunsArgument = Annotated[
     list[str] | None,
@@ -137,80 +136,60 @@ def ensemble(
 
 
 def _as_json(result: EnsembleResult) -> dict[str, Any]:
-    timing = result.costs.timing
-
-    def entry(row: Row) -> dict[str, Any]:
-        added = timing.added.get(row.name) if timing else None
-        return {**row._asdict(), "parameters": result.costs.parameters.get(row.name), "added_seconds": added}
-
-    heads = []
-    for row in result.members:
-        heads.append({"head": row.name, **entry(row)})
-        if row.name != result.reference:  # what the reference gains over it
-            ends = (row.difference_high, row.difference, row.difference_low)
-            heads[-1] |= dict(zip(("gain_low", "gain", "gain_high"), (0.0 - end for end in ends), strict=True))
-    keys = ("run", "split", "annotations", "reference", "images", "figure", "detections")
-    about = {key: getattr(result, key) for key in keys}
-    if timing:
-        about["timing"] = {"single_seconds": timing.single, "images": timing.images, "device": timing.device}
-    if result.dispatch:
-        about["dispatch"] = vars(result.dispatch)
-    if result.oracle:
-        about["oracle"] = {"uses_annotations": True, "chosen": result.oracle}
-    return {**about, "heads": heads, "methods": [entry(row) for row in result.methods]}
+    found = {key: value for key, value in asdict(result).items() if value is not None}
+    found["heads"] = [{"head": row["name"], **row} for row in found.pop("members")]
+    if "oracle" in found:
+        found["oracle"] = {"uses_annotations": True, "chosen": found["oracle"]}
+    return found
 
 
 def _print(result: EnsembleResult) -> None:
     rows = [*result.members, *result.methods]
-    columns = {"name": "", "AP": "AP", "AP50": "AP50", "AP75": "AP75", **{label: label for label in rows[0].bins}}
+    columns = {key: key for key in ("AP", "AP50", "AP75", *result.images)}
     print_table(
         f"{result.run} on {result.split}: AP, and AP on images of so many objects",
-        columns,
-        [{**row._asdict(), **row.bins} for row in rows],
+        {"name": "", **columns},
+        [{**asdict(row), **row.bins} for row in rows],
     )
     print(f"images: {', '.join(f'{number} of {label} objects' for label, number in result.images.items())}")
-    timing, parameters = result.costs.timing, result.costs.parameters
-    costing = [
-        {
-            "name": row.name,
-            "gained": _signed(row),
-            "parameters": _millions(parameters.get(row.name)),
-            "added": f"{1000 * timing.added[row.name]:+.1f}" if timing and row.name in timing.added else None,
-        }
-        for row in rows
-    ]
     headings = {"name": "", "gained": "gain"}
-    headings |= {"parameters": "parameters"} if parameters else {}
-    headings |= {"added": "added ms"} if timing else {}
-    print_table(f"what each gains over {result.reference} (AP ± 95 %), and costs", headings, costing)
+    headings |= {"parameters": "parameters"} if any(row.parameters for row in rows) else {}
+    headings |= {"added": "added ms"} if result.timing else {}
+    print_table(f"what each gains over {result.reference} (AP ± 95 %), and costs", headings, list(map(_costing, rows)))
     if result.reference == ENSEMBLE:
-        gains = [f"{0.0 - row.difference:+.3f}{_half(row)} over {row.name}" for row in result.members]
-        print(f"averaging gains {', '.join(gains)}")
-    if timing:
+        gains = [f"{row.gain:+.3f}{_half(row)} over {row.name}" for row in result.members]
+        print(f"the ensemble gains {', '.join(gains)}")
+    if timing := result.timing:
         print(
             f"time: median over {timing.images} images, on {timing.device}; a single one takes "
-            f"{1000 * timing.single:.1f} ms an image in all"
+            f"{1000 * timing.single_seconds:.1f} ms an image in all"
         )
-    if result.dispatch:
-        found = result.dispatch
-        taken = ", ".join(f"{label}: {name}" for label, name in found.variants.items())
+    if found := result.dispatch:
         print(
             f"dispatch: calibrated on {found.calibrated_on}; detections of {found.threshold:g} or more "
-            f"count as objects (off by {found.count_error:.1f} an image); {taken}"
+            f"count as objects (off by {found.count_error:.1f} an image); {_listed(found.variants)}"
         )
     if result.oracle:
-        taken = ", ".join(f"{label}: {name}" for label, name in result.oracle.items())
-        print(f"oracle looks at the annotations that it is measured by, so it is no method but the headroom; {taken}")
+        print(
+            "oracle looks at the annotations that it is measured by, so it is no method but the headroom; "
+            f"{_listed(result.oracle)}"
+        )
 
 
-def _signed(row: Row) -> str | None:
-    return None if row.difference is None else f"{row.difference:+.3f}{_half(row)}"
+def _costing(row: MethodRow) -> dict[str, str | None]:
+    """A line of the table of gains and costs."""
+    return {
+        "name": row.name,
+        "gained": None if row.difference is None else f"{row.difference:+.3f}{_half(row)}",
+        "parameters": None if row.parameters is None else f"{row.parameters / 1e6:.2f} M",
+        "added": None if row.added_seconds is None else f"{1000 * row.added_seconds:+.1f}",
+    }
 
 
-def _half(row: Row) -> str:
+def _half(row: MethodRow) -> str:
     half = row.difference_high - row.difference
     return "" if isnan(half) else f" ± {half:.3f}"  # NaN on a single image
 
 
-def _millions(parameters: int | None) -> str | None:
-    return None if parameters is None else f"{parameters / 1e6:.2f} M"
+def _listed(taken: Mapping[str, str]) -> str:
+    return ", ".join(f"{label}: {name}" for label, name in taken.items())

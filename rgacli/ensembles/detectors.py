@@ -1,4 +1,4 @@
-"""Separate detectors."""
+"""Separate detectors, combined."""
 
 from __future__ import annotations
 
@@ -17,51 +17,57 @@ from mmdet.registry import DATASETS
 from rgacli.config.dataset import classes_of, dataset_config
 from rgacli.config.recipe import bbox_head_configs
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.ensembles.ensemble import OF_LOGITS, OF_RESULTS, Costs, Ensemble, NamedDetections, home_of, nms_of
-from rgacli.ensembles.timing import as_results, count_parameters, measure, single_images
+from rgacli.ensembles.costs import Costs, count_parameters
+from rgacli.ensembles.ensemble import (
+    OF_LOGITS,
+    OF_RESULTS,
+    Detected,
+    Ensemble,
+    NamedDetections,
+    home_of,
+    nms_of,
+    of_logits,
+)
+from rgacli.ensembles.timing import as_results, measure, single_images
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import detect_jointly, joint_detector, saved_detections
 from rgacli.evaluation.gt_bins import GTBin
 from rgacli.evaluation.split_detections import SplitDetections, distinct_names, require_same_annotations
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
+from rgacli.modeling import ensembling
 from rgacli.modeling.build import build_detector
-from rgacli.modeling.ensembling import obstacle
 from rgacli.progress import Progress
 from rgacli.trained import Trained
 
 
 class DetectorsEnsemble(Ensemble):
-    """Separate detectors, by name.
+    """Separate detectors; one with parallel heads counts by its ensemble.
 
     Args:
-        detectors: Each on the split to evaluate; the first one's RPN proposes for all.
+        detectors: At least two, on the split to evaluate; the first one's RPN proposes for all.
 
     Raises:
-        UsageError: they differ in their classes or in the annotations they are evaluated on, or one stands twice.
+        UsageError: they differ in their classes or in the annotations they are evaluated on, one stands twice, or has
+            the name of a method.
     """
 
     methods = (*OF_LOGITS, *OF_RESULTS)
 
     def __init__(self, detectors: Sequence[SplitDetections]) -> None:
-        self._detectors = dict(zip(distinct_names(detectors), detectors, strict=True))
-        for name in self._detectors:
+        self._members = dict(zip(distinct_names(detectors), detectors, strict=True))
+        for name in self._members:
             if name in ENSEMBLING_METHODS:
                 raise UsageError(f"run {name} has the name of a method; give it another, or name its directory.")
-        first = detectors[0]
+        self._first = detectors[0]
         require_same_annotations(detectors)
-        self.annotations, self.ann_file = first.annotations, first.ann_file
-        _require_same_classes({name: detector.cfg for name, detector in self._detectors.items()})
-        self.name = " + ".join(self._detectors)
-        home, place = home_of(self._detectors), first.folder.name
+        _require_same_classes({name: detector.cfg for name, detector in self._members.items()})
+        self.name = " + ".join(self._members)
+        self.annotations, self.ann_file = self._first.annotations, self._first.ann_file
+        home, place = home_of(self._members), self._first.folder.name
         self._logs = home / "logs"
         self.folder, self.figures = home / "detections" / place, home / "figures" / place
-        self.iou, self.limit = nms_of(first.cfg)
-
-    @cached_property
-    def members(self) -> NamedDetections:
-        """See Ensemble; a detector with parallel heads counts by its ensemble."""
-        return {name: list(detector.load().values())[-1] for name, detector in self._detectors.items()}
+        self.iou, self.limit = nms_of(self._first.cfg)
 
     def obstacle(self, method: str) -> str | None:
         """See Ensemble."""
@@ -69,8 +75,8 @@ class DetectorsEnsemble(Ensemble):
             return "it weighs the heads of one run, by their ratios"
         if method in OF_LOGITS and self._joint_obstacle:
             return self._joint_obstacle
-        heads = [head for detector in self._detectors.values() for head in bbox_head_configs(detector.cfg)]
-        return obstacle(method, heads)
+        heads = [head for detector in self._members.values() for head in bbox_head_configs(detector.cfg)]
+        return ensembling.obstacle(method, heads)
 
     @cached_property
     def _joint_obstacle(self) -> str | None:
@@ -81,12 +87,15 @@ class DetectorsEnsemble(Ensemble):
             return error.message.rstrip(".")
         return None
 
-    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None) -> NamedDetections:
-        """See Ensemble: the first detector's RPN feeds the heads of all, in one pass."""
-        wanted = [method for method in methods if method in OF_LOGITS]
-        if not wanted:
-            return {}
-        others = [method for method in wanted if method != ENSEMBLE]
+    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None = None) -> Detected:
+        """See Ensemble: for the methods, the first detector's RPN feeds the heads of all, in one pass."""
+        found = self._detect_jointly(methods, progress) if set(methods) & set(OF_LOGITS) else {}
+        members = {name: list(one.load(progress=progress).values())[-1] for name, one in self._members.items()}
+        return Detected(members, found)
+
+    def _detect_jointly(self, methods: Sequence[str], progress: Progress | None) -> NamedDetections:
+        """Return the detections of the ensemble, which is there unasked, and of those of `methods` that take logits."""
+        others = of_logits(methods)
         arguments = list(self._trained.values()), self.annotations, self.ann_file, self.folder, [ENSEMBLE, *others]
         found = saved_detections(*arguments)
         if found is not None:
@@ -94,7 +103,7 @@ class DetectorsEnsemble(Ensemble):
             return found
         detect_jointly(
             self._trained,
-            next(iter(self._detectors.values())).split,
+            self._first.split,
             self.folder,
             log_dir=self._logs,
             hooks=[ProgressHook(progress)],
@@ -102,17 +111,18 @@ class DetectorsEnsemble(Ensemble):
         )
         return saved_detections(*arguments)
 
-    def costs(self, methods: Sequence[str], images: int, progress: Progress | None) -> Costs:
+    def costs(self, methods: Sequence[str], images: int, progress: Progress | None = None) -> Costs:
         """See Ensemble; timed from the prepared image on, the first detector being the single one."""
-        wanted = [method for method in methods if method in OF_LOGITS]
-        if wanted:
-            joint = joint_detector(self._trained, [method for method in wanted if method != ENSEMBLE])
+        jointly_had: list[str] = []
+        if set(methods) & set(OF_LOGITS):
+            jointly_had = [ENSEMBLE, *of_logits(methods)]
+            joint = joint_detector(self._trained, jointly_had[1:])
             models = list(joint.detectors)
         else:
-            models = [build_detector(one.cfg, one.checkpoint) for one in self._trained.values()]
+            models = [build_detector(detector.cfg, detector.checkpoint) for detector in self._members.values()]
         sizes = [count_parameters(model) for model in models]
-        parameters = dict(zip(self._detectors, sizes, strict=True)) | dict.fromkeys(methods, sum(sizes))
-        parameters |= dict.fromkeys(wanted, joint.num_parameters if wanted else 0)
+        parameters = dict(zip(self._members, sizes, strict=True)) | dict.fromkeys(methods, sum(sizes))
+        parameters |= dict.fromkeys(jointly_had, joint.num_parameters if jointly_had else 0)
         if not images:
             return Costs(parameters)
 
@@ -127,17 +137,17 @@ class DetectorsEnsemble(Ensemble):
 
             return work
 
-        ways = {method: jointly(method) for method in wanted}
         each = [alone(model) for model in models]
+        ways = {method: jointly(method) for method in jointly_had}
         for name, fuse in self.fusions(methods).items():
             ways[name] = lambda data, fuse=fuse: fuse([work(data) for work in each])
-        first = next(iter(self._detectors.values()))
-        inputs = single_images(first.cfg, first.split, images)
-        return Costs(parameters, measure(inputs, lambda data: data, each[0], ways, progress=progress))
+        loader = single_images(self._first.cfg, self._first.split)
+        timing, added = measure(loader, images, lambda data: data, each[0], ways, progress=progress)
+        return Costs(parameters, added, timing)
 
     @property
     def _trained(self) -> dict[str, Trained]:
-        return {name: detector.trained for name, detector in self._detectors.items()}
+        return {name: detector.trained for name, detector in self._members.items()}
 
 
 def _require_same_classes(configs: Mapping[str, Config]) -> None:

@@ -1,26 +1,31 @@
-"""Heads or detectors that are combined, and the ways of combining them."""
+"""What heads, detectors and results files have in common that are combined, and the methods of combining them."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from rgacli.ensembles.fusion import joint_nms, oracle, weighted_boxes_fusion
-from rgacli.ensembles.timing import Timing
+from rgacli.ensembles.costs import Costs
+from rgacli.ensembles.fusion import NMS_IOU, joint_nms, weighted_boxes_fusion
 from rgacli.errors import UsageError
-from rgacli.evaluation.coco_metrics import Evaluation
-from rgacli.evaluation.gt_bins import GTBin
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
 from rgacli.progress import Progress
 from rgacli.wording import param
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from rgacli.ensembles.dispatch import Calibration
+    from rgacli.evaluation.gt_bins import GTBin
+
 OF_LOGITS = (ENSEMBLE, "average-probs", "average-boxes")
-"""Methods that take what heads make of common proposals."""
+"""Methods that take the outputs of heads on the same proposals."""
 OF_RESULTS = ("joint-nms", "wbf", "oracle")
 """Methods that take detections alone."""
 
@@ -31,95 +36,109 @@ NamedDetections = dict[str, list[dict]]
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Parameters and time, by name of a member or a method; what is not known is left out."""
+class Detected:
+    """Detections on a split.
 
-    parameters: dict[str, int] = field(default_factory=dict)
-    timing: Timing | None = None
+    Attributes:
+        members: Each member's.
+        methods: Those of the methods that see more than the members' detections.
+        calibration: Of dispatch, if it is among them.
+    """
+
+    members: NamedDetections
+    methods: NamedDetections
+    calibration: Calibration | None = None
 
 
 class Ensemble(ABC):
-    """Members (heads or detectors) with their detections on one split, and the ways of combining them.
+    """Heads, detectors or results files on one split ("members"), and the methods of combining them.
 
     Attributes:
-        name: What the tables are headed by.
+        methods: Those that fit such members; `obstacle` may still find something against one.
+        name: What tables are headed by.
         annotations: The split's ground truth, a COCO dict.
         ann_file: Its file.
         folder: Where the methods' detections go.
         figures: Folder of the figure.
-        limit: The most detections that an image keeps.
         iou: The IoU of NMS.
-        methods: Those that fit what is combined, which `obstacle` may still find something against.
+        limit: The most detections that an image keeps.
     """
 
-    methods: tuple[str, ...] = ENSEMBLING_METHODS
+    methods: ClassVar[tuple[str, ...]] = ENSEMBLING_METHODS
     name: str
     annotations: dict[str, Any]
     ann_file: str
     folder: Path
     figures: Path
+    iou: float = NMS_IOU
     limit: int | None = None
-    iou: float = 0.5
 
-    @property
-    @abstractmethod
-    def members(self) -> NamedDetections:
-        """Each member's own detections; of parallel heads, those that `detect` has found."""
-
-    def obstacle(self, method: str) -> str | None:
-        """Return why this method cannot be had here, if it cannot."""
-        return None
-
-    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None) -> NamedDetections:
-        """Return detections by those of `methods` that see more than results."""
-        return {}
-
-    def costs(self, methods: Sequence[str], images: int, progress: Progress | None) -> Costs:
-        """Return what members and methods cost; timed on so many images, 0 for none."""
-        return Costs()
-
-    def choose(self, asked: Sequence[str]) -> list[str]:
-        """Return the methods to compare: those asked for, by default all that can be had.
+    def choose(self, methods: Sequence[str] = ()) -> list[str]:
+        """Return the methods to compare: those asked for or, where none are, all that can be had.
 
         Raises:
-            UsageError: one that was asked for cannot be had.
+            UsageError: one that is asked for cannot be had.
         """
-        wanted = [method for method in ENSEMBLING_METHODS if method in (asked or self.methods)]
-        obstacles = {method: self.obstacle(method) for method in wanted}
+        found: list[str] = []
         left_out: dict[str, list[str]] = {}
-        for method, obstacle in obstacles.items():
-            if obstacle and asked:
+        for method in (name for name in ENSEMBLING_METHODS if name in (methods or self.methods)):
+            obstacle = self.obstacle(method)
+            if obstacle is None:
+                found.append(method)
+            elif methods:
                 raise UsageError(f"{param('method', method)}: {obstacle}.")
-            if obstacle:
+            else:
                 left_out.setdefault(obstacle, []).append(method)
-        for obstacle, without in left_out.items():
-            tell(f"without {', '.join(without)}: {obstacle}")
-        return [method for method, obstacle in obstacles.items() if not obstacle]
-
-    def fuse(self, methods: Sequence[str], progress: Progress | None) -> NamedDetections:
-        """Return detections by those of `methods` that need results alone."""
-        found, members = {}, list(self.members.values())
-        if "joint-nms" in methods:
-            found["joint-nms"] = joint_nms(members, iou=self.iou, limit=self.limit, progress=progress)
-        if "wbf" in methods:
-            found["wbf"] = weighted_boxes_fusion(members, limit=self.limit, progress=progress)
+        for obstacle, names in left_out.items():
+            tell(f"without {', '.join(names)}: {obstacle}")
         return found
 
-    def oracle(self, evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin]) -> tuple[list[dict], dict[str, str]]:
-        """Return what `fusion.oracle` does, over the members."""
-        return oracle(self.members, {name: evaluations[name] for name in self.members}, bins)
+    @abstractmethod
+    def obstacle(self, method: str) -> str | None:
+        """Return why a method cannot be had here, if it cannot."""
 
-    def fusions(self, methods: Sequence[str]) -> dict[str, Callable[[list[list[dict]]], Any]]:
-        """Return method -> what fuses one image's results, to be timed."""
+    @abstractmethod
+    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None = None) -> Detected:
+        """Return the detections of all members, and of those of `methods` that see more than these.
+
+        Args:
+            methods: As `choose` returns them.
+            bins: What dispatch chooses by.
+            progress: Told of each batch.
+        """
+
+    def fuse(
+        self, members: NamedDetections, methods: Sequence[str], progress: Progress | None = None
+    ) -> NamedDetections:
+        """Return the detections by those of `methods` that need the members' alone, without the oracle."""
+        return {name: fuse(list(members.values()), progress=progress) for name, fuse in self.fusions(methods).items()}
+
+    def fusions(self, methods: Sequence[str]) -> dict[str, Callable[..., list[dict[str, Any]]]]:
+        """Return method -> function of the members' detections, for those of `methods` that need no more."""
         fusions = {
-            "joint-nms": lambda found: joint_nms(found, iou=self.iou, limit=self.limit),
-            "wbf": lambda found: weighted_boxes_fusion(found, limit=self.limit),
+            "joint-nms": partial(joint_nms, iou=self.iou, limit=self.limit),
+            "wbf": partial(weighted_boxes_fusion, limit=self.limit),
         }
         return {method: fuse for method, fuse in fusions.items() if method in methods}
 
+    def costs(self, methods: Sequence[str], images: int, progress: Progress | None = None) -> Costs:
+        """Return what members and methods cost.
+
+        Args:
+            methods: As `choose` returns them.
+            images: How many to time them on; 0 for none.
+            progress: Told of each image.
+        """
+        return Costs()
+
+
+def of_logits(methods: Sequence[str]) -> list[str]:
+    """Return those of `methods` that take logits, but for the paper's ensemble: wherever logits are, it is as well."""
+    return [method for method in methods if method in OF_LOGITS and method != ENSEMBLE]
+
 
 def home_of(names: Iterable[str]) -> Path:
-    """Return where what is made of several detectors goes."""
+    """Return the folder of what is made of several detectors: ensembles/A+B."""
     together = "+".join(name.strip("./").replace("/", "_") for name in names)
     if len(together.encode()) > _LONGEST_NAME:
         digest = hashlib.sha256(together.encode()).hexdigest()[:8]
@@ -127,8 +146,8 @@ def home_of(names: Iterable[str]) -> Path:
     return Path("ensembles") / together
 
 
-def nms_of(cfg: Any) -> tuple[float, int | None]:
-    """Return IoU and most detections per image of the detector's own NMS, as far as it is a two-stage one's."""
-    test_cfg = (cfg.model.get("test_cfg") or {}).get("rcnn") or {}
+def nms_of(cfg: Config) -> tuple[float, int | None]:
+    """Return the IoU and the most detections per image of the detector's NMS, as far as it is a two-stage one's."""
+    test_cfg: Mapping[str, Any] = (cfg.model.get("test_cfg") or {}).get("rcnn") or {}
     limit = test_cfg.get("max_per_img", -1)
-    return (test_cfg.get("nms") or {}).get("iou_threshold", Ensemble.iou), limit if limit > 0 else None
+    return (test_cfg.get("nms") or {}).get("iou_threshold", NMS_IOU), limit if limit > 0 else None

@@ -1,4 +1,4 @@
-"""The parallel heads of one detector."""
+"""The parallel heads of one detector, combined."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from mmengine.model import ModuleList
 from torch import nn
 
 from rgacli.config.recipe import bbox_head_configs, parallel_ratios, variant_names
-from rgacli.data.layout import SPLITS
-from rgacli.ensembles.dispatch import Calibration, calibrate, dispatch
-from rgacli.ensembles.ensemble import OF_LOGITS, Costs, Ensemble, NamedDetections, nms_of
-from rgacli.ensembles.timing import by_heads, count_parameters, measure, proposed, single_images
+from rgacli.ensembles.costs import Costs, count_parameters
+from rgacli.ensembles.dispatch import calibrate, dispatch
+from rgacli.ensembles.ensemble import Detected, Ensemble, nms_of, of_logits
+from rgacli.ensembles.timing import by_heads, measure, proposed, single_images
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import variants_detector
 from rgacli.evaluation.gt_bins import GTBin
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE
-from rgacli.modeling.ensembling import TILTS, obstacle, tilt_name
+from rgacli.modeling import ensembling
+from rgacli.modeling.ensembling import TILTS, tilt_name
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -32,7 +33,7 @@ class HeadsEnsemble(Ensemble):
 
     Args:
         detector: The detector, on the split to evaluate.
-        on_split: Split -> the same detector on it, or a UsageError.
+        on_split: Split -> the same detector on it, to calibrate dispatch.
         calibrate: The split that dispatch is calibrated on; by default val, or train where that is evaluated.
 
     Raises:
@@ -40,26 +41,18 @@ class HeadsEnsemble(Ensemble):
     """
 
     def __init__(
-        self, detector: SplitDetections, on_split: Callable[[str], SplitDetections], calibrate: str | None
+        self, detector: SplitDetections, on_split: Callable[[str], SplitDetections], calibrate: str | None = None
     ) -> None:
-        names = variant_names(detector.cfg)
-        if ENSEMBLE not in names:
-            only = ", ".join(names.values())
+        self._heads = variant_names(detector.cfg)
+        if self._heads.pop(ENSEMBLE, None) is None:
+            only = ", ".join(self._heads.values())
             raise UsageError(
                 f"{detector.name} has a single head ({only}): nothing to ensemble; name several runs to combine them."
             )
         self._detector, self._on_split, self._calibrate = detector, on_split, calibrate
-        self._names = {variant: name for variant, name in names.items() if variant != ENSEMBLE}
         self.name, self.annotations, self.ann_file = detector.name, detector.annotations, detector.ann_file
         self.folder, self.figures = detector.folder, detector.figures
         self.iou, self.limit = nms_of(detector.cfg)
-        self.calibration: Calibration | None = None
-        self._variants: NamedDetections = {}
-
-    @property
-    def members(self) -> NamedDetections:
-        """See Ensemble."""
-        return {name: self._variants[variant] for variant, name in self._names.items()}
 
     def obstacle(self, method: str) -> str | None:
         """See Ensemble."""
@@ -67,28 +60,27 @@ class HeadsEnsemble(Ensemble):
             if len({ratio.positive_fraction for ratio in parallel_ratios(self._detector.cfg)}) == 1:
                 return "all heads have one ratio, so none suits any image better"
             try:
-                _ = self.calibration_split
+                _ = self._calibration_split
             except UsageError as error:
                 return error.message.rstrip(".")
-        return obstacle(method, bbox_head_configs(self._detector.cfg))
+        return ensembling.obstacle(method, bbox_head_configs(self._detector.cfg))
 
     @cached_property
-    def calibration_split(self) -> SplitDetections:
+    def _calibration_split(self) -> SplitDetections:
         """The detector on the split that dispatch is calibrated on.
 
         Raises:
             UsageError: it is the split that is evaluated, cannot be used, or is too large to be taken unasked.
         """
-        evaluated = self._detector.split
-        others = [split for split in ("val", *SPLITS) if split not in (evaluated, "test")]
-        for candidate in [self._calibrate] if self._calibrate else dict.fromkeys(others):
-            found = self._on_split(candidate)
+        others = [split for split in ("val", "train") if split != self._detector.split]
+        for split in [self._calibrate] if self._calibrate else others:
+            found = self._on_split(split)
             if Path(found.ann_file).resolve() != Path(self.ann_file).resolve():
                 images = len(found.annotations["images"])
                 if images > _MANY_IMAGES and not self._calibrate:
                     raise UsageError(
-                        f"it would be calibrated on all {images} images of {candidate}; if that is wanted, say "
-                        f"{param('calibrate', candidate)}."
+                        f"it would be calibrated on all {images} images of {split}; if that is wanted, say "
+                        f"{param('calibrate', split)}."
                     )
                 return found
         raise UsageError(
@@ -96,46 +88,48 @@ class HeadsEnsemble(Ensemble):
             f"name another split by {param('calibrate')}."
         )
 
-    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None) -> NamedDetections:
+    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None = None) -> Detected:
         """See Ensemble: all from one forward pass over the split, and one over the split to calibrate on."""
-        others = [method for method in methods if method in OF_LOGITS and method != ENSEMBLE]
+        others = of_logits(methods)
         tilts = list(map(tilt_name, TILTS)) if "dispatch" in methods else []
-        self._variants = self._detector.load(methods=[*others, *tilts], progress=progress)
-        found = {method: self._variants[method] for method in (ENSEMBLE, *others)}
-        if tilts:
-            split = self.calibration_split
-            tell(f"dispatch is calibrated on {split.ann_file} ({len(split.annotations['images'])} images)")
-            on_other, weighed = split.load(methods=tilts, progress=progress), (ENSEMBLE, *tilts)
-            self.calibration = calibrate(
-                split.annotations, {variant: on_other[variant] for variant in weighed}, ENSEMBLE, bins
-            )
-            images = [image["id"] for image in self.annotations["images"]]
-            own = {variant: self._variants[variant] for variant in weighed}
-            found["dispatch"] = dispatch(own, ENSEMBLE, images, bins, self.calibration)
-        return found
+        variants = self._detector.load(methods=[*others, *tilts], progress=progress)
+        members = {name: variants[variant] for variant, name in self._heads.items()}
+        found = {method: variants[method] for method in (ENSEMBLE, *others)}
+        if not tilts:
+            return Detected(members, found)
+        split = self._calibration_split
+        tell(f"dispatch is calibrated on {split.ann_file} ({len(split.annotations['images'])} images)")
+        on_split = split.load(methods=tilts, progress=progress)
+        weighed = (ENSEMBLE, *tilts)
+        calibration = calibrate(
+            split.annotations, {name: on_split[name] for name in weighed}, bins, calibrated_on=split.ann_file
+        )
+        images = [image["id"] for image in self.annotations["images"]]
+        found["dispatch"] = dispatch({name: variants[name] for name in weighed}, images, bins, calibration)
+        return Detected(members, found, calibration)
 
-    def costs(self, methods: Sequence[str], images: int, progress: Progress | None) -> Costs:
+    def costs(self, methods: Sequence[str], images: int, progress: Progress | None = None) -> Costs:
         """See Ensemble; methods are timed from the proposals on, which all share."""
-        others = [method for method in methods if method in OF_LOGITS and method != ENSEMBLE]
         model = variants_detector(self._detector.trained)
-        heads = list(self._names)
-        sizes = [count_parameters(*_heads_at(model.roi_head, index)) for index in range(len(heads))]
+        sizes = [count_parameters(*_modules_of(model.roi_head, index)) for index in range(len(self._heads))]
         whole = count_parameters(model)
-        parameters = {name: whole - sum(sizes) + size for name, size in zip(self.members, sizes, strict=True)}
+        parameters = {name: whole - sum(sizes) + size for name, size in zip(self._heads.values(), sizes, strict=True)}
         parameters |= dict.fromkeys((ENSEMBLE, *methods), whole)
         if not images:
             return Costs(parameters)
-        ways = {method: by_heads(model, [method]) for method in (ENSEMBLE, *others)}
+        heads = list(self._heads)
         every = by_heads(model, heads)
+        ways = {method: by_heads(model, [method]) for method in (ENSEMBLE, *of_logits(methods))}
         ways |= {name: lambda shared, fuse=fuse: fuse(every(shared)) for name, fuse in self.fusions(methods).items()}
         if "dispatch" in methods:
-            ways["dispatch"] = by_heads(model, [ENSEMBLE, tilt_name(TILTS[0])])  # then what its count asks for
+            ways["dispatch"] = by_heads(model, [ENSEMBLE, tilt_name(TILTS[0])])  # and then what its count asks for
         single = by_heads(model, [heads[model.roi_head.box_head]])
-        inputs = single_images(self._detector.cfg, self._detector.split, images)
-        return Costs(parameters, measure(inputs, lambda data: proposed(model, data), single, ways, progress=progress))
+        loader = single_images(self._detector.cfg, self._detector.split)
+        timing, added = measure(loader, images, lambda data: proposed(model, data), single, ways, progress=progress)
+        return Costs(parameters, added, timing)
 
 
-def _heads_at(roi_head: nn.Module, index: int) -> list[nn.Module]:
-    """Head `index` of every stage."""
+def _modules_of(roi_head: nn.Module, index: int) -> list[nn.Module]:
+    """Return the head of an index at every stage."""
     stages = roi_head.bbox_head if isinstance(roi_head.bbox_head[0], ModuleList) else [roi_head.bbox_head]
     return [heads[index] for heads in stages]

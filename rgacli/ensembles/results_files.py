@@ -1,22 +1,27 @@
-"""Results files of any framework."""
+"""Results files of any framework, combined."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rgacli.ensembles.ensemble import OF_RESULTS, Ensemble, NamedDetections, home_of
+from rgacli.ensembles.ensemble import OF_RESULTS, Detected, Ensemble, home_of
 from rgacli.errors import UsageError
 from rgacli.evaluation.results import load_named_results
 from rgacli.method import ENSEMBLING_METHODS
+from rgacli.progress import Progress
 from rgacli.wording import param
+
+if TYPE_CHECKING:
+    from rgacli.evaluation.gt_bins import GTBin
 
 
 class ResultsEnsemble(Ensemble):
     """Results files of any framework, whose scores are probabilities.
 
     Args:
-        results: "NAME=FILE" each, or name -> file; at least two.
+        results: COCO results files, NAME=FILE each or name -> file.
         annotations: The COCO annotations that they were made for.
 
     Raises:
@@ -37,11 +42,10 @@ class ResultsEnsemble(Ensemble):
         home = home_of(self._members)
         self.folder, self.figures = home / "detections", home / "figures"
 
-    @property
-    def members(self) -> NamedDetections:
-        """See Ensemble."""
-        return self._members
-
     def obstacle(self, method: str) -> str | None:
         """See Ensemble."""
         return None if method in self.methods else "it takes detectors, and results files hold their boxes alone"
+
+    def detect(self, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None = None) -> Detected:
+        """See Ensemble: what the files hold."""
+        return Detected(self._members, {})
