@@ -216,7 +216,7 @@ CASES = {
     "checkpoint: shape": (weights("shape.pth"), "it has in other shapes neck.fpn_convs.0.conv.bias (3,) for (16,)"),
     "checkpoint: lacking": (weights("lacking.pth"), "does not fit the config: it lacks neck.fpn_convs.0.conv.bias"),
     "checkpoint: without config": (("eval", "--checkpoint", "shape.pth"), "checkpoint shape.pth lies in no run"),
-    "checkpoint: ONNX": (("eval", "--checkpoint", "text.onnx"), "only predict and rgacli.load run an ONNX file"),
+    "checkpoint: ONNX": (("eval", "--checkpoint", "text.onnx"), "only `rgacli predict` and rgacli.load run an ONNX file"),
     "checkpoint: config alone": (
         ("eval", "--config", "no_model.py"),
         "--config says what a --checkpoint was",
