@@ -1,62 +1,60 @@
-"""R-CNN Gradient Annealing and Parallel R-CNN Modules for two-stage detectors."""
+"""R-CNN Gradient Annealing and Parallel R-CNN Modules for two-stage detectors.
+
+One function per command of `rgacli`, and `load`. Importing the package is light: a function's module, and torch with
+it, is imported when the function is first asked for.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rgacli.inference.detector import ImageDetector
+    from rgacli.api.configs import configs as configs
+    from rgacli.api.data import check_dataset as check_dataset
+    from rgacli.api.data import prepare_crowdhuman as prepare_crowdhuman
+    from rgacli.api.data import synth_dataset as synth_dataset
+    from rgacli.api.doctor import doctor as doctor
+    from rgacli.api.ensemble import ensemble as ensemble
+    from rgacli.api.evaluate import evaluate as evaluate
+    from rgacli.api.export import export_fold as export_fold
+    from rgacli.api.export import export_head as export_head
+    from rgacli.api.export import export_onnx as export_onnx
+    from rgacli.api.gt_bins import gt_bins as gt_bins
+    from rgacli.api.load import load as load
+    from rgacli.api.predict import predict as predict
+    from rgacli.api.proposals import proposals as proposals
+    from rgacli.api.train import train as train
 
 __version__ = "0.1.0"
 
+# Function -> its module in rgacli.api. No function may bear the name of a module or package here: it would be shadowed.
+_FUNCTIONS = {
+    "train": "train",
+    "evaluate": "evaluate",
+    "ensemble": "ensemble",
+    "gt_bins": "gt_bins",
+    "proposals": "proposals",
+    "predict": "predict",
+    "export_fold": "export",
+    "export_head": "export",
+    "export_onnx": "export",
+    "load": "load",
+    "synth_dataset": "data",
+    "check_dataset": "data",
+    "prepare_crowdhuman": "data",
+    "configs": "configs",
+    "doctor": "doctor",
+}
 
-def load(
-    run_or_checkpoint: str | Path | None = None, config: str | Path | None = None, device: str = "auto"
-) -> ImageDetector:
-    """A trained detector, to be called on images.
 
-    >>> detector = rgacli.load("bccd-prm")                 # or runs/bccd-prm, or its checkpoints/epoch_24.pth
-    >>> detector.heads
-    ('1:1', '1:9', 'ensemble')
-    >>> found = detector("BloodImage_00007.jpg")["ensemble"].above(0.5)
-    >>> found.boxes.shape, found.boxes[0].round()          # xyxy in the image's pixels
-    ((11, 4), array([219.,  85., 415., 272.], dtype=float32))
-    >>> found.names[0], found.scores[0].round(2)
-    ('WBC', 0.96)
-    >>> pixels = cv2.imread("BloodImage_00015.jpg")        # (H, W, 3) uint8 in BGR: of RGB, pass rgb[..., ::-1]
-    >>> several = detector(["BloodImage_00007.jpg", "BloodImage_00011.jpg", pixels], batch_size=8)
-    >>> [len(prediction["1:9"].above(0.5)) for prediction in several]
-    [9, 10, 10]
+def __getattr__(name: str) -> Any:
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"rgacli.api.{_FUNCTIONS[name]}"), name)
+    globals()[name] = found  # found at once from now on
+    return found
 
-    Args:
-        run_or_checkpoint: A run's name or folder, a folder or an ONNX file that an export wrote, or a
-            checkpoint; the latest run without.
-        config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies
-            in its run or its export.
-        device: As torch names it ("cpu", "cuda:1"); "auto" takes CUDA where there is one.
 
-    Returns:
-        The detector: a callable, see `rgacli.inference.detector.ImageDetector`.
-
-    Raises:
-        rgacli.errors.UsageError: there is no such run, checkpoint, config or device, or they do not fit each other.
-    """
-    from rgacli import runs
-    from rgacli.config.files import load_config
-    from rgacli.errors import UsageError
-    from rgacli.inference.detector import Detector
-
-    path = Path(run_or_checkpoint or "")
-    if runs.is_onnx(path):
-        if config is not None:
-            raise UsageError(f"{path}: an ONNX file takes no config.")
-        from rgacli.inference.onnx_detector import OnnxDetector
-
-        return OnnxDetector(path, device)
-    if config is None and not path.is_file():
-        run = runs.find_run(None if run_or_checkpoint is None else str(run_or_checkpoint))
-        return Detector(load_config(str(run.config)), run.last_checkpoint(), device)
-    if not path.is_file():
-        raise UsageError(f"checkpoint {path} does not exist.")
-    return Detector(load_config(str(config or runs.config_of(path))), path, device)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FUNCTIONS})

@@ -81,6 +81,12 @@ def head_names(ratios: Sequence[SamplingRatio]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def parse_head_name(name: str) -> SamplingRatio | None:
+    """Return the ratio of the head that bears a name, as `head_names` gives them; None of any other name."""
+    match = re.fullmatch(r"([1-9]\d{0,5}:[1-9]\d{0,5})(?:#\d+)?", name)
+    return SamplingRatio.parse(match[1]) if match else None
+
+
 def slug(name: str) -> str:
     """A head's name where ':' may not stand, as in file names, loss names and TensorBoard tags: "1:9" -> "1to9"."""
     return name.replace(":", "to").replace("#", "_")

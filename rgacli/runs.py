@@ -27,7 +27,10 @@ from rgacli.errors import UsageError
 from rgacli.wording import function, param
 
 ROOT = Path("runs")
+CONFIG = "config.py"
+"""The config's file, in a run and in an export."""
 EXPORTED = "model.pth"
+"""The weights' file in an export."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Run:
     @property
     def config(self) -> Path:
         """The resolved config."""
-        return self.path / "config.py"
+        return self.path / CONFIG
 
     @property
     def metrics(self) -> Path:
@@ -125,10 +128,10 @@ def find_run(name: str | None) -> Run:
     if name is None:
         return latest_run()
     for path in (Path(name), ROOT / name):
-        if (path / "config.py").is_file():
+        if (path / CONFIG).is_file():
             return Run(path)
     known = ", ".join(run.name for run in all_runs()[-5:]) or "none"
-    raise UsageError(f"no run '{name}': neither {name}/config.py nor {ROOT / name}/config.py exists (latest: {known}).")
+    raise UsageError(f"no run '{name}': neither {name}/{CONFIG} nor {ROOT / name}/{CONFIG} exists (latest: {known}).")
 
 
 def latest_run() -> Run:
@@ -145,5 +148,5 @@ def latest_run() -> Run:
 
 def all_runs() -> list[Run]:
     """All runs, the one begun last at the end."""
-    configs = sorted(ROOT.glob("*/config.py"), key=lambda path: path.stat().st_mtime_ns)
+    configs = sorted(ROOT.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime_ns)
     return [Run(path.parent) for path in configs]

@@ -81,9 +81,9 @@ def config_of(checkpoint: Path) -> Path:
         UsageError: there is none.
     """
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    if not (folder / "config.py").is_file():
+    if not (folder / runs.CONFIG).is_file():
         raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
-    return folder / "config.py"
+    return folder / runs.CONFIG
 
 
 def is_onnx(path: Path) -> bool:

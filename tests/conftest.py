@@ -6,6 +6,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.support.once import once
+
 # Before torch is imported, and for the processes that tests start: everything here is too small for threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -38,9 +40,10 @@ def tiny_dataset(tmp_path_factory):
     """Folder of a drawn dataset: 64x64 images, 4 to train on, 2 to validate and 2 to test on. Not to be written to."""
     from rgacli.data.synthetic import write_dataset
 
-    root = tmp_path_factory.mktemp("dataset") / "tiny"
-    write_dataset(root, sizes={"train": 4, "val": 2, "test": 2}, image_size=(64, 64), max_objects=4)
-    return root
+    def draw(folder):
+        write_dataset(folder / "tiny", sizes={"train": 4, "val": 2, "test": 2}, image_size=(64, 64), max_objects=4)
+
+    return once(tmp_path_factory, "dataset", draw)[0] / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +52,11 @@ def finished_run(tiny_dataset, tmp_path_factory):
     from rgacli.engine.training import train
     from tests.support import tiny
 
-    folder = tmp_path_factory.mktemp("finished")
-    cfg = tiny.training_config(tiny_dataset, folder)
-    (folder / "config.py").write_text(cfg.pretty_text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(*ON_THE_CPU)
-        train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [], None)
-    return folder
+    def whole(folder):
+        cfg = tiny.training_config(tiny_dataset, folder)
+        (folder / "config.py").write_text(cfg.pretty_text)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(*ON_THE_CPU)
+            train(cfg, folder / "checkpoints", folder / "metrics.jsonl", [], None)
+
+    return once(tmp_path_factory, "finished", whole)[0]

@@ -5,7 +5,7 @@ import urllib.error
 import pytest
 import torch
 
-from rgacli.errors import DataError, RgacliError, RunFailed, UsageError, explain
+from rgacli.errors import DataError, RgacliError, RunFailed, Unforeseen, UsageError, explain
 
 FROM_A_WORKER = (
     "Caught AssertionError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
@@ -13,7 +13,7 @@ FROM_A_WORKER = (
 )
 
 CASES = {
-    "GPU memory": (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "lower --batch-size"),
+    "GPU memory": (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "lower batch_size"),
     "CPU memory": (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),
     "Python's memory": (MemoryError(), "out of memory"),
     "full disk": (OSError(errno.ENOSPC, "No space left on device", "runs/a/x.pth"), "full while writing runs/a/x.pth"),
@@ -24,11 +24,11 @@ CASES = {
     ),
     "read-only disk": (OSError(errno.EROFS, "Read-only file system", "/mnt/runs"), "no permission for /mnt/runs"),
     "no permission": (PermissionError(errno.EACCES, "Permission denied", "/etc/runs"), "no permission for /etc/runs"),
-    "image": (AssertionError("failed to load image: a.jpg"), "failed to load image: a.jpg (`rgacli data check`"),
-    "image, in a worker": (AssertionError(FROM_A_WORKER), "failed to load image: cats/7.jpg (`rgacli data check`"),
+    "image": (AssertionError("failed to load image: a.jpg"), "failed to load image: a.jpg (rgacli.check_dataset"),
+    "image, in a worker": (AssertionError(FROM_A_WORKER), "failed to load image: cats/7.jpg (rgacli.check_dataset"),
     "file": (
         FileNotFoundError(errno.ENOENT, "No such file or directory", "a.jpg"),
-        "No such file or directory: 'a.jpg' (`rgacli data check`",
+        "No such file or directory: 'a.jpg' (rgacli.check_dataset",
     ),
     "folder": (FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"), "directory: '/proc/x'."),
     "worker": (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "a data-loading process died"),
@@ -45,7 +45,7 @@ CASES = {
         RuntimeError("Expected to have finished reduction in the prior iteration before starting a new one."),
         "set find_unused_parameters = True",
     ),
-    "anything else": (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero (rgacli --debug"),
+    "anything else": (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
     "an error without words": (ValueError(), "ValueError: "),
 }
 
@@ -58,6 +58,11 @@ def test_a_failure_is_told_in_one_line_and_exits_with_one(case):
     assert words in str(told)
     assert "\n" not in str(told)
     assert told.exit_code == 1
+
+
+def test_only_what_nobody_expected_is_unforeseen():
+    unforeseen = {case for case, (error, _) in CASES.items() if isinstance(explain(error), Unforeseen)}
+    assert unforeseen == {"anything else", "an error without words"}
 
 
 @pytest.mark.parametrize("kind", [FileExistsError, NotADirectoryError, IsADirectoryError])

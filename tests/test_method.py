@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.errors import UsageError
-from rgacli.method import PRM, RGA, SamplingRatio, box_head_index, head_names, parse_ratios, slug
+from rgacli.method import (
+    PRM,
+    RGA,
+    SamplingRatio,
+    box_head_index,
+    head_names,
+    parse_head_name,
+    parse_ratios,
+    select_variants,
+    slug,
+)
 
 RATIOS = st.builds(SamplingRatio, st.integers(1, 99), st.integers(1, 99))
 PLAN = st.lists(RATIOS, min_size=1, max_size=6)
@@ -57,6 +67,18 @@ def test_a_plan_with_a_gap_is_refused(text):
         parse_ratios(text)
 
 
+@given(ratios=PLAN)
+def test_a_heads_name_tells_its_ratio(ratios):
+    assert list(map(parse_head_name, head_names(ratios))) == ratios
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ensemble", "1", "1:0", "0:9", "01:9", "1:9#", "1:9 ", "run 1:9", "1:9:9", "1to9"]
+)
+def test_any_other_name_is_no_heads(name):
+    assert parse_head_name(name) is None
+
+
 def test_a_repeated_ratio_gets_a_running_number():
     assert head_names(parse_ratios("1:1,1:9,1:1,1:1")) == ("1:1", "1:9", "1:1#2", "1:1#3")
 
@@ -83,6 +105,35 @@ def test_the_boxes_come_from_the_first_head_with_the_highest_positive_fraction(p
 
 def test_equal_fractions_written_differently_tie():
     assert box_head_index(parse_ratios("1:9,2:6,1:3,10:30")) == 1
+
+
+# Choosing heads
+
+NAMES = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}
+
+
+@pytest.mark.parametrize(
+    ("head", "variants"),
+    [
+        ("ensemble", ["ensemble"]),
+        ("all", ["1to1", "1to9", "ensemble"]),
+        ("1:9", ["1to9"]),
+        ("0", ["1to1"]),
+        ("1", ["1to9"]),
+    ],
+)
+def test_a_head_is_chosen_by_ratio_or_index(head, variants):
+    assert select_variants(head, NAMES) == variants
+
+
+@pytest.mark.parametrize("head", ["1:7", "2", "-1", "", "1to9", "²"])
+def test_an_unknown_head_is_answered_by_those_there_are(head):
+    with pytest.raises(UsageError, match=r"this detector has 1:1, 1:9 \(or their index 0 to 1\)"):
+        select_variants(head, NAMES)
+
+
+def test_the_ensemble_of_a_single_head_is_that_head():
+    assert select_variants("ensemble", {"1to3": "1:3"}) == ["1to3"]
 
 
 # --- RGA

@@ -58,7 +58,7 @@ def test_names_that_are_not_plain_are_refused(folder, name):
 
 def test_a_taken_name_is_refused_and_what_lies_there_left_alone():
     begin("runs/mine")
-    with pytest.raises(UsageError, match=r"runs/mine exists: choose another --name, or go on with it by --resume"):
+    with pytest.raises(UsageError, match=r"runs/mine exists: choose another name, or go on with it by resume=True"):
         make_and_fail("mine")
     assert runs.find_run("mine").config.is_file()
 
@@ -168,16 +168,3 @@ def test_an_exported_folder_is_read_as_a_run_of_one_checkpoint(folder):
     run = runs.find_run("runs/mine/export/fold")
     assert (run.name, run.last_checkpoint()) == ("fold", weights)
     assert [run.name for run in runs.all_runs()] == ["mine"]
-
-
-@pytest.mark.parametrize("place", ["runs/mine/checkpoints/epoch_1.pth", "runs/mine/model.pth"])
-def test_a_checkpoint_has_the_config_of_its_run_or_export(folder, place):
-    begin("runs/mine")
-    assert runs.config_of(at(Path(place), 0)) == Path("runs/mine/config.py")
-
-
-@pytest.mark.parametrize("place", ["alone.pth", "runs/mine/others/epoch_1.pth", "checkpoints/epoch_1.pth"])
-def test_a_checkpoint_that_lies_in_no_run_has_none(folder, place):
-    begin("runs/mine")
-    with pytest.raises(UsageError, match="lies in no run: name the config"):
-        runs.config_of(at(Path(place), 0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from rgacli.analysis import figures
 from rgacli.errors import UsageError
@@ -14,18 +14,23 @@ from rgacli.evaluation.gt_bins import GTBin
 from rgacli.progress import Progress
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """A head, a detector, or a way of combining them.
 
-    Metrics lie in [0, 1], NaN where there are no objects. `difference` is AP less that of the reference, with its
-    95 % bootstrap interval; None for the reference itself.
+    Attributes:
+        name: What it is called.
+        AP, AP50, AP75: In [0, 1], NaN where there are no objects.
+        bins: Bin label -> AP on its images.
+        difference, difference_low, difference_high: AP less that of the reference, and its 95 % bootstrap interval;
+            None for the reference itself.
     """
 
     name: str
     AP: float
     AP50: float
     AP75: float
-    bins: dict[str, float]  # label -> AP on its images
+    bins: dict[str, float]
     difference: float | None
     difference_low: float | None
     difference_high: float | None
@@ -40,7 +45,7 @@ def collect(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """One row per evaluation.
+    """Return one row per evaluation.
 
     Args:
         evaluations: Name -> detections evaluated, all on the same annotations.
@@ -64,7 +69,7 @@ def collect(
 
 
 def plot(rows: Sequence[Row], reference: str, images: Mapping[str, int], path: Path | str) -> None:
-    """Draws the differences to the reference with their intervals, and beside them AP on all images and on each bin.
+    """Draw the differences to the reference with their intervals, and beside them AP on all images and on each bin.
 
     Bins without objects are left out.
 
@@ -105,7 +110,7 @@ def plot(rows: Sequence[Row], reference: str, images: Mapping[str, int], path: P
 
 
 def flat(row: Row) -> dict[str, str | float | None]:
-    """A row of the CSV: bins have columns of their own, "AP 1-3"."""
-    values = row._asdict()
+    """Return a row of the CSV: bins have columns of their own, "AP 1-3"."""
+    values = asdict(row)
     bins = values.pop("bins")
     return {**values, **{f"AP {label}": value for label, value in bins.items()}}

@@ -20,14 +20,12 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def canvas(rows: int, columns: int, *, panel: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
-    """An empty figure of panels.
+    """Return an empty figure of panels, and its axes (rows, columns).
 
     Args:
+        rows, columns: Of panels.
         panel: Width and height of one panel, in inches.
         options: Passed on to matplotlib's `Figure.subplots`, such as sharex.
-
-    Returns:
-        The figure and its axes, (rows, columns).
     """
     # Without pyplot there is no window system to find and no global figure to close.
     from matplotlib.figure import Figure
@@ -42,12 +40,12 @@ def canvas(rows: int, columns: int, *, panel: tuple[float, float], **options: An
 
 
 def abbreviated(name: str) -> str:
-    """A name as an axis has room for; the CSV has it whole."""
+    """Return a name as an axis has room for; the CSV has it whole."""
     return name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}"
 
 
 def require_place(path: Path) -> None:
-    """Sees to it that a figure can be saved at `path`, before long work that would be lost without; makes nothing.
+    """Make sure that a figure can be saved at `path`, before long work that would be lost without; make nothing.
 
     Raises:
         OSError: it cannot.
@@ -62,9 +60,11 @@ def require_place(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Atomically saves the figure as PNG at `path`, and the numbers it was drawn from beside it, with suffix .csv.
+    """Save a figure as PNG, and the numbers that it was drawn from beside it, with suffix .csv; both atomically.
 
     Args:
+        figure: What to save.
+        path: The PNG.
         rows: At least one; all with the keys of the first, which head the columns.
     """
     path = Path(path)

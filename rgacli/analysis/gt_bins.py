@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rgacli.analysis import figures
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate, interval
 from rgacli.evaluation.gt_bins import GTBin, assign
-from rgacli.method import ENSEMBLE
+from rgacli.method import ENSEMBLE, parse_head_name
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """One set of detections on the images of one bin.
 
-    Metrics lie in [0, 1] and are NaN where the bin has no objects.
+    Attributes:
+        name: A head's ("1:9", "ensemble", or "RUN 1:9" of several runs), or whatever a user calls the detections.
+        bin: The bin's label, or "all".
+        images: Number of images.
+        objects: Number of non-crowd objects in them.
+        AP, AP50, AP75: COCO's, in [0, 1]; NaN where there are no objects.
+        AP_low, AP_high: AP's 95 % interval; NaN where unknown.
     """
 
     name: str
@@ -38,6 +45,21 @@ class Row(NamedTuple):
     AP_low: float
     AP_high: float
 
+    @property
+    def run(self) -> str:
+        """What stands before the head in the name; "" where nothing does, and of a name that is no head's."""
+        return self._parts[0]
+
+    @property
+    def head(self) -> str:
+        """The head in the name; of a name that is no head's, all of it."""
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        run, _, head = self.name.rpartition(" ")
+        return (run, head) if head == ENSEMBLE or parse_head_name(head) else ("", self.name)
+
 
 def collect(
     annotations: Mapping[str, Any],
@@ -48,19 +70,18 @@ def collect(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Row]:
-    """Evaluates every set of detections on all images and on every bin.
+    """Evaluate every set of detections on all images and on every bin.
 
     Args:
         annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
-        results: Name -> detections, as `rgacli.evaluation.results.load_results` returns them. Names that end in a
-            ratio or in "ensemble" are heads: "1:9", "ensemble", or "RUN 1:9" where there are several runs.
+        results: Name -> detections, as `rgacli.evaluation.results.load_results` returns them.
         bins: Bins that do not overlap.
         bootstrap: Samples behind AP's 95 % interval (`coco_metrics.interval`); fewer than 2 leave the intervals NaN.
         seed: Of the resampling.
         progress: Told of each set of detections.
 
     Returns:
-        Per name a row for "all" images, then one per bin; objects are non-crowd boxes.
+        Per name a row for "all" images, then one per bin.
     """
     rows = []
     for done, (name, detections) in enumerate(results.items(), start=1):
@@ -80,7 +101,7 @@ def collect(
 
 
 def plot(rows: Sequence[Row], path: Path | str) -> None:
-    """Draws Fig. 2: a panel per bin, AP over the heads; the ensemble is a diamond with a dashed line at its height.
+    """Draw Fig. 2: a panel per bin, AP over the heads; the ensemble is a diamond with a dashed line at its height.
 
     Heads of one run share a colour. Bins without objects are left out.
 
@@ -95,8 +116,8 @@ def plot(rows: Sequence[Row], path: Path | str) -> None:
     if not drawn:
         raise UsageError("nothing to draw: there are no detections, or no image has objects.")
     bins = list(dict.fromkeys(row.bin for row in drawn))
-    runs = list(dict.fromkeys(split_name(row.name)[0] for row in drawn))
-    heads = sorted(dict.fromkeys(split_name(row.name)[1] for row in drawn), key=_head_order)
+    runs = list(dict.fromkeys(row.run for row in drawn))
+    heads = sorted(dict.fromkeys(row.head for row in drawn), key=_head_order)
 
     width = max(2.6, 0.6 + len(heads) * max(0.5, 0.15 * len(runs)))  # inches, as for a page 11 inches wide
     columns = max(1, min(len(bins), int(11 / width)))
@@ -107,7 +128,7 @@ def plot(rows: Sequence[Row], path: Path | str) -> None:
         _draw_bin(axis, [row for row in drawn if row.bin == label], runs, heads)
     for axis in axes[:, 0]:
         axis.set_ylabel("AP (%)" if all(math.isnan(row.AP_low) for row in drawn) else "AP (%), 95 % interval")
-    if any(_RATIO.fullmatch(head) for head in heads):
+    if any(map(parse_head_name, heads)):
         figure.supxlabel("sampling ratio, positives : negatives", fontsize="medium")
     if len(runs) > 1:
         for run, color in _colored(runs):
@@ -115,11 +136,11 @@ def plot(rows: Sequence[Row], path: Path | str) -> None:
                 axes[0, 0].plot([], [], color=color, linewidth=3, label=figures.abbreviated(run))
         for text in figure.legend(loc="outside upper center", ncols=columns, frameon=False).get_texts():
             text.set_parse_math(False)
-    figures.save(figure, path, [row._asdict() for row in drawn])
+    figures.save(figure, path, list(map(asdict, drawn)))
 
 
 def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Sequence[str]) -> None:
-    found = {split_name(row.name): row for row in rows}
+    found = {(row.run, row.head): row for row in rows}
     step = min(0.2, 0.6 / len(runs))  # runs stand side by side at each head
     for index, (run, color) in enumerate(_colored(runs)):
         shift = (index - (len(runs) - 1) / 2) * step
@@ -135,7 +156,7 @@ def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Seque
                 axis.plot(x, y, "D", color=color, markersize=8)
             else:
                 axis.plot(x, y, "o", color=color, markerfacecolor="white", zorder=3)
-            if _RATIO.fullmatch(head):
+            if parse_head_name(head):
                 ratios.append((x, y))
         axis.plot(*zip(*ratios, strict=True), color=color, linewidth=1, alpha=0.6)
 
@@ -152,20 +173,10 @@ def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Seque
             tick.set(ha="right", rotation_mode="anchor")
 
 
-_RATIO = re.compile(r"([1-9]\d*):([1-9]\d*)(?:#\d+)?")
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """ "RUN 1:9" -> ("RUN", "1:9"); a name that is no head of ours stands for itself, in the run ""."""
-    run, _, head = name.rpartition(" ")
-    return (run, head) if head == ENSEMBLE or _RATIO.fullmatch(head) else ("", name)
-
-
 def _head_order(head: str) -> tuple[int, float]:
     """Ratios with the most positives first, then the user's own names, the ensemble last."""
-    ratio = _RATIO.fullmatch(head)
-    if ratio:
-        return 0, int(ratio[2]) / int(ratio[1])
+    if ratio := parse_head_name(head):
+        return 0, ratio.negatives / ratio.positives
     return (2, 0) if head == ENSEMBLE else (1, 0)
 
 

@@ -43,7 +43,7 @@ class _Scale:
 
 
 def annotate(pixels: np.ndarray, found: Detections, emphasised: np.ndarray | None = None) -> np.ndarray:
-    """The image with what was found on it, in colours by class.
+    """Return the image with what was found on it, in colours by class.
 
     Args:
         pixels: (H, W, 3) uint8 BGR. One whose longer side is well below 640 px is enlarged by a whole factor.
@@ -69,7 +69,7 @@ def annotate(pixels: np.ndarray, found: Detections, emphasised: np.ndarray | Non
 
 
 def side_by_side(pixels: np.ndarray, prediction: Prediction) -> np.ndarray:
-    """A panel for each head and the ensemble; what not all of them found stands out by thick lines and a label.
+    """Draw a panel for each head and the ensemble; what not all of them found stands out by thick lines and a label.
 
     Args:
         pixels: (H, W, 3) uint8 BGR.
@@ -95,7 +95,7 @@ def side_by_side(pixels: np.ndarray, prediction: Prediction) -> np.ndarray:
 
 
 def find_disputed(prediction: Prediction) -> dict[str, np.ndarray]:
-    """Which detections some other head, or the ensemble, lacks: head -> (D,) bool.
+    """Return which detections some other head, or the ensemble, lacks: head -> (D,) bool.
 
     Two detections are of the same object if they are of one class and their IoU is at least 0.5.
     """
@@ -109,7 +109,7 @@ def find_disputed(prediction: Prediction) -> dict[str, np.ndarray]:
 
 
 def _is_among(found: Detections, other: Detections) -> np.ndarray:
-    """(D,) bool: whether `other` has an object too."""
+    """Return whether `other` has an object too: (D,) bool."""
     same = bbox_overlaps(found.boxes, other.boxes) >= SAME_OBJECT_IOU
     return (same & (found.labels[:, None] == other.labels[None])).any(axis=1)
 
@@ -127,7 +127,7 @@ def _with_masks(pixels: np.ndarray, found: Detections) -> np.ndarray:
 def _draw_labels(
     canvas: ImageDraw.ImageDraw, found: Detections, boxes: np.ndarray, indices: Sequence[int], scale: _Scale
 ) -> None:
-    """Draws class and score by each box: above it, below it or inside, where no label is yet; the surest first."""
+    """Draw class and score by each box: above it, below it or inside, where no label is yet; the surest first."""
     font, pad = _font(scale.font), max(1, scale.font // 6)
     taken: list[tuple[float, float, float, float]] = []
     for index in indices:
@@ -145,7 +145,7 @@ def _draw_labels(
 
 
 def _inside(size: tuple[int, int], x: float, y: float, width: float, height: float) -> tuple[float, ...]:
-    """A rectangle of this size, xyxy, moved into the picture."""
+    """Return a rectangle of this size, xyxy, moved into the picture."""
     x, y = max(0.0, min(x, size[0] - width)), max(0.0, min(y, size[1] - height))
     return x, y, x + width, y + height
 
@@ -155,7 +155,7 @@ def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def _ordered(box: np.ndarray) -> tuple[float, ...]:
-    """A box that PIL draws: an empty one may have its corners exchanged by rounding."""
+    """Return a box that PIL draws: an empty one may have its corners exchanged by rounding."""
     x1, y1, x2, y2 = box.tolist()
     return x1, y1, max(x1, x2), max(y1, y2)
 
@@ -166,7 +166,7 @@ def _title(head: str, disputed: np.ndarray) -> str:
 
 
 def _titled(panel: np.ndarray, title: str, size: int) -> np.ndarray:
-    """The panel below a line of text."""
+    """Return the panel below a line of text."""
     bar = Image.new("RGB", (panel.shape[1], 2 * size), "white")
     ImageDraw.Draw(bar).text((size // 2, size), title, font=_font(round(1.2 * size)), fill="black", anchor="lm")
     return np.concatenate([np.asarray(bar), panel])
@@ -177,7 +177,7 @@ def _color(label: int) -> tuple[int, int, int]:
 
 
 def _ink(color: tuple[int, int, int]) -> str:
-    """Black on light colours and white on dark ones, by their luminance (ITU-R BT.601)."""
+    """Return black on light colours and white on dark ones, by their luminance (ITU-R BT.601)."""
     return "black" if np.dot(color, (0.299, 0.587, 0.114)) > 140 else "white"
 
 

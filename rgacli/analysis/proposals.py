@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,11 +15,17 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 
 # isort: split
 from mmdet.structures.bbox import bbox_overlaps
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from rgacli.analysis import figures
+from rgacli.engine.runner import quiet_stdout
 from rgacli.errors import UsageError
+from rgacli.evaluation.detect import split_dataloader
 from rgacli.evaluation.gt_bins import GTBin
+from rgacli.evaluation.split_detections import SplitDetections
+from rgacli.modeling.build import build_detector
+from rgacli.progress import Progress
 
 POSITIVE_IOU = 0.5
 
@@ -32,11 +39,15 @@ class Record(TypedDict):
     positives: int  # of those, with IoU >= 0.5 with any object
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """The images of one bin; statistics over images, NaN without any.
 
-    `mean` to `upper_quartile` are numbers of positive proposals; `share` is the mean of positives / proposals over
-    the images that have proposals.
+    Attributes:
+        bin: The bin's label.
+        images: Number of images.
+        mean, lower_quartile, median, upper_quartile: Of the number of positive proposals.
+        share: Mean of positives / proposals, over the images that have proposals.
     """
 
     bin: str
@@ -48,11 +59,43 @@ class Row(NamedTuple):
     share: float
 
 
+def collect(detector: SplitDetections, *, progress: Progress | None = None) -> list[Record]:
+    """Run a detector's RPN over a split and count its positive proposals, image by image.
+
+    Args:
+        detector: A two-stage detector, and the split.
+        progress: Told of each image.
+
+    Raises:
+        UsageError, DataError: the checkpoint, the split or its annotations cannot be used.
+    """
+    truth = _boxes(detector.annotations)
+    model = build_detector(detector.cfg, detector.checkpoint)
+    with quiet_stdout():
+        loader = Runner.build_dataloader(split_dataloader(detector.cfg, detector.split))
+    records = []
+    for record in count_positive_proposals(model, loader, truth):
+        records.append(record)
+        if progress:
+            progress("proposals", len(records), len(loader.dataset))
+    return records
+
+
+def _boxes(annotations: Mapping[str, Any]) -> dict[int, Tensor]:
+    """Image id -> its non-crowd objects (G, 4), xyxy in pixels."""
+    boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in annotations["images"]}
+    for entry in annotations["annotations"]:
+        if not entry.get("iscrowd") and entry["image_id"] in boxes:
+            x, y, width, height = entry["bbox"]
+            boxes[entry["image_id"]].append([x, y, x + width, y + height])
+    return {image: torch.tensor(found, dtype=torch.float32).reshape(-1, 4) for image, found in boxes.items()}
+
+
 @torch.no_grad()
 def count_positive_proposals(
     model: nn.Module, batches: Iterable[dict], boxes: Mapping[int, Tensor]
-) -> Iterator[dict[str, Any]]:
-    """How many of the proposals that the RPN passes on are positive: IoU >= 0.5 with any object (paper, Fig. 1b).
+) -> Iterator[Record]:
+    """Count how many of the proposals that the RPN passes on are positive: IoU >= 0.5 with any object (Fig. 1b).
 
     Args:
         model: A two-stage detector, in eval mode.
@@ -60,7 +103,7 @@ def count_positive_proposals(
         boxes: Image id -> ground truth (G, 4), xyxy in the original image's pixels.
 
     Yields:
-        Per image: `image_id`, `gt_count`, `proposals` and `positives`.
+        Per image, a record.
     """
     for batch in batches:
         data = model.data_preprocessor(batch, False)
@@ -80,17 +123,19 @@ def count_positive_proposals(
 
 
 def table(records: Sequence[Record], bins: Sequence[GTBin]) -> list[Row]:
-    """One row per bin."""
+    """Return a row per bin."""
     return [_summary(gt_bin.label, members) for gt_bin, members in _grouped(records, bins)]
 
 
 def plot(records: Sequence[Record], bins: Sequence[GTBin], path: Path | str) -> None:
-    """Draws Fig. 1b: per bin the distribution of the number of positive proposals, as a box over its images.
+    """Draw Fig. 1b: per bin the distribution of the number of positive proposals, as a box over its images.
 
     Boxes hold the middle half of the images, whiskers the middle 90 %; dots are single images. Bins without images
     are left out.
 
     Args:
+        records: As `collect` returns them.
+        bins: Bins that do not overlap.
         path: The PNG; the records drawn are saved as CSV beside it.
 
     Raises:

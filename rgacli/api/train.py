@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
-from rgacli.config.catalogue import LITE, default_config
+from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_trainable, use_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
@@ -195,7 +195,7 @@ def _new_config(
         if data is None:
             tell(f"no {param('config')} and no {param('data')}: training the quickstart config on the embedded dataset")
         elif config is None:
-            tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try faster-rcnn_r50_fpn_rga-prm")
+            tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try {MODERN}")
         use_dataset(cfg, find_dataset(data or embedded_dataset(progress=progress), **locations))
     elif given:
         raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")

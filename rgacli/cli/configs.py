@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rgacli.cli.options import JsonOption
 from rgacli.cli.output import print_json, print_table
-from rgacli.errors import UsageError
+from rgacli.config.catalogue import TABLES
 
 if TYPE_CHECKING:
     from rgacli.config.catalogue import CatalogueEntry
-
-_TABLES = {
-    1: "two heads, alone and together (COCO minival)",
-    2: "main results (COCO minival)",
-    3: "beside other detectors (COCO test-dev; * re-implemented by the paper)",
-    4: "λ0 and annealing (COCO minival)",
-    5: "pairs of sampling ratios (COCO minival)",
-    6: "a third head (COCO minival)",
-    7: "CrowdHuman (* re-implemented by the paper)",
-    8: "hard and soft sampling (COCO minival)",
-}
 
 
 def configs(
@@ -41,67 +31,61 @@ def configs(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the bundled configs with the paper's results for them, or print one fully resolved.
+    """List the bundled configs with the results to hold them to, or print one fully resolved.
 
-    Every row of the paper's tables has its config; one config may be a row of several tables. The whole list shows
-    the first number of each row; --table and --json show them all.
+    Every row of the paper's tables has its config, by the settings of mmdet 1.x, which the paper trained with; one
+    config may be a row of several tables. For your own data there are others, by mmdet 3's, with mmdet's baseline.
+    The whole list shows the first number of each row; --table and --json show them all.
     """
-    if name is not None:
-        if table is not None:
-            raise UsageError("--table lists configs and NAME prints one: give one of the two.")
-        _print_resolved(name, json)
-        return
-    if table is not None and table not in _TABLES:
-        raise UsageError(f"--table {table}: the paper has tables 1 to {max(_TABLES)}.")
+    from rgacli.api.configs import ResolvedConfig
+    from rgacli.api.configs import configs as list_or_resolve
 
-    from rgacli.config.catalogue import read_catalogue
+    result = list_or_resolve(name, table=table)
+    if isinstance(result, ResolvedConfig):
+        if json:
+            print_json(result.values)
+        else:
+            print(result.text, end="")
+    elif json:
+        print_json(asdict(result))
+    else:
+        _print_tables(result.configs, all_numbers=table is not None)
 
-    entries = read_catalogue()
-    if table is not None:
-        entries = [replace(entry, paper=_of_table(entry, table)) for entry in entries if _of_table(entry, table)]
-    if json:
-        print_json({"configs": [asdict(entry) for entry in entries]})
-        return
-    for number, title in _TABLES.items():
+
+def _print_tables(entries: Sequence[CatalogueEntry], *, all_numbers: bool) -> None:
+    for number, title in TABLES.items():
         rows = [
-            {
-                "config": f"{entry.name}\n  {_method(entry)}",
-                "row": result["row"],
-                "results": _results(result, all_of_them=table is not None),
-            }
+            {"config": _config(entry), "row": row["row"], "results": _results(row, all_numbers=all_numbers)}
             for entry in entries
-            for result in _of_table(entry, number)
+            for row in entry.rows(number)
         ]
         if rows:
             columns = {"config": "config", "row": "row in the paper", "results": "result (%)"}
             print_table(f"Table {number}: {title}", columns, rows, whole="config")
-    others = [{"config": entry.name, "description": entry.description} for entry in entries if not entry.paper]
+    others = [
+        {"config": _config(entry), "description": entry.description, "baseline": _baseline(entry)}
+        for entry in entries
+        if not entry.paper
+    ]
     if others:
-        columns = {"config": "config", "description": "what it trains"}
+        columns = {"config": "config", "description": "what it trains", "baseline": "baseline (%)"}
         print_table("not in the paper", columns, others, whole="config")
 
 
-def _print_resolved(name: str, json: bool) -> None:
-    from rgacli.config.files import load_config
-
-    cfg = load_config(name)
-    if json:
-        print_json(cfg.to_dict())
-    else:
-        print(cfg.pretty_text, end="")
-
-
-def _of_table(entry: CatalogueEntry, table: int) -> tuple[dict[str, Any], ...]:
-    return tuple(result for result in entry.paper if result["table"] == table)
-
-
-def _results(result: dict[str, Any], *, all_of_them: bool) -> str:
-    """The row's first number, or every one of them."""
-    numbers = [f"{metric}={number}" for metric, number in result.items() if metric not in ("table", "row")]
-    return " ".join(numbers if all_of_them else numbers[:1])
-
-
-def _method(entry: CatalogueEntry) -> str:
+def _config(entry: CatalogueEntry) -> str:
+    """Its name, and below it whose settings it has and its method."""
     if entry.plain:
-        return "as mmdet has it: no PRM, no RGA"
-    return f"{', '.join(entry.ratios)} ({entry.sampling}), λ0 {entry.lambda0:g} ({entry.anneal})"
+        method = "no PRM, no RGA"
+    else:
+        method = f"{', '.join(entry.ratios)} ({entry.sampling}), λ0 {entry.lambda0:g} ({entry.anneal})"
+    return f"{entry.name}\n  {entry.settings}: {method}"
+
+
+def _results(row: dict[str, Any], *, all_numbers: bool) -> str:
+    """The row's first number, or every one of them."""
+    numbers = [f"{metric}={number}" for metric, number in row.items() if metric not in ("table", "row")]
+    return " ".join(numbers if all_numbers else numbers[:1])
+
+
+def _baseline(entry: CatalogueEntry) -> str | None:
+    return f"AP={entry.baseline['AP']}" if entry.baseline else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rgacli.cli.command import Command
+from rgacli.cli.options import JsonOption
 from rgacli.cli.output import print_json, print_table, say
+from rgacli.cli.progress import live_progress
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
+    from rgacli.api.data import CheckResult, CrowdHumanResult
     from rgacli.data.check import Problem, SplitReport
     from rgacli.data.crowdhuman import Report
-    from rgacli.data.layout import Split
 
 SHOWN = 20  # lines of a kind; --json has them all
 
@@ -42,14 +43,20 @@ def synth(
 
     With the defaults it is the embedded dataset, which `rgacli train` uses where none is given.
     """
-    from rgacli.data.synthetic import write_dataset
+    from rgacli.api.data import synth_dataset
 
-    sizes = {"train": train, "val": val, "test": test}
-    with counted("drawing") as progress:
-        write_dataset(
-            folder, sizes=sizes, image_size=_parse_size(size), seed=seed, max_objects=max_objects, progress=progress
+    with live_progress() as progress:
+        synth_dataset(
+            folder,
+            train=train,
+            val=val,
+            test=test,
+            size=size,
+            seed=seed,
+            max_objects=max_objects,
+            progress=progress,
         )
-    say(f"{folder}: {', '.join(f'{count} {name}' for name, count in sizes.items())} images of {size}")
+    say(f"{folder}: {train} train, {val} val, {test} test images of {size}")
 
 
 @app.command(cls=Command)
@@ -70,46 +77,44 @@ def check(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, each problem included.")] = False,
     train_ann: Annotated[Path | None, typer.Option(help="Training annotations, where DIR does not tell.")] = None,
     val_ann: Annotated[Path | None, typer.Option(help="Validation annotations, where DIR does not tell.")] = None,
     test_ann: Annotated[Path | None, typer.Option(help="Test annotations, where DIR does not tell.")] = None,
     train_images: Annotated[Path | None, typer.Option(help="Training images, where DIR does not tell.")] = None,
     val_images: Annotated[Path | None, typer.Option(help="Validation images, where DIR does not tell.")] = None,
     test_images: Annotated[Path | None, typer.Option(help="Test images, where DIR does not tell.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Check a dataset: its annotations, and that every image can be decoded and has the size they say.
 
     Ends with exit code 2 if training on it would fail or learn what is wrong, 0 otherwise, warnings or not.
     """
-    from rgacli.data.check import check_dataset
-    from rgacli.data.layout import find_splits
-    from rgacli.data.synthetic import embedded_dataset
+    from rgacli.api.data import check_dataset
 
-    if folder is None:
-        with counted("drawing the embedded dataset") as progress:
-            folder = embedded_dataset(progress=progress)
-    annotations = {"train": train_ann, "val": val_ann, "test": test_ann}
-    images = {"train": train_images, "val": val_images, "test": test_images}
-    for name in annotations:
-        if split and name not in split and (annotations[name] or images[name]):
-            raise UsageError(f"files of {name} are named, which --split leaves out: add --split {name}.")
-    splits = find_splits(folder, splits=split, annotations=annotations, images=images)
-    with counted("decoding") as progress:
-        reports = check_dataset(splits, progress=progress)
-
-    severities = Counter(problem.severity for report in reports.values() for problem in report.problems)
-    if as_json:
-        print_json(_as_json(folder, splits, reports, ok=not severities["error"]))
+    with live_progress() as progress:
+        result = check_dataset(
+            folder,
+            split=split,
+            train_ann=train_ann,
+            val_ann=val_ann,
+            test_ann=test_ann,
+            train_images=train_images,
+            val_images=val_images,
+            test_images=test_images,
+            progress=progress,
+        )
+    if json:
+        print_json(asdict(result))
     else:
-        _print_counts(folder, reports)
-        _print_categories(reports)
-        _print_problems(reports)
+        _print_counts(result)
+        _print_categories(result.splits)
+        _print_problems(result.splits)
+    found = Counter(problem.severity for report in result.splits.values() for problem in report.problems)
     say(
-        f"errors: {severities['error']}, warnings: {severities['warning']}: training on it would "
-        + ("fail or learn what is wrong" if severities["error"] else "run")
+        f"errors: {found['error']}, warnings: {found['warning']}: training on it would "
+        + ("run" if result.ok else "fail or learn what is wrong")
     )
-    if severities["error"]:
+    if not result.ok:
         raise typer.Exit(UsageError.exit_code)
 
 
@@ -129,74 +134,45 @@ def crowdhuman(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, each problem included.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Prepare CrowdHuman for training on full bodies: COCO annotations beside its official files.
 
     Unpacks what is not unpacked yet, and looks at every image. Ends with exit code 2, and annotations unwritten, if
     one is missing or unreadable. A dataset prepared by it is evaluated by CrowdHuman's own metrics (eval).
     """
-    from rgacli.data.crowdhuman import prepare
+    from rgacli.api.data import prepare_crowdhuman
 
-    with counted("preparing") as progress:
-        reports = prepare(folder, splits=split, progress=progress)
-    problems = sum(len(report.problems) for report in reports.values())
-    if as_json:
-        splits = {
-            name: {
-                **asdict(report),
-                "annotation_file": str(report.annotation_file),
-                "image_folder": str(report.image_folder),
-            }
-            for name, report in reports.items()
-        }
-        print_json({"dataset": str(folder), "ok": not problems, "splits": splits})
+    with live_progress() as progress:
+        result = prepare_crowdhuman(folder, split=split, progress=progress)
+    if json:
+        print_json(asdict(result))
     else:
-        rows = [
-            {"split": name, **asdict(report), "persons_per_image": report.persons / report.images}
-            for name, report in reports.items()
-        ]
-        columns = ("split", "images", "persons", "ignored", "persons_per_image")
-        print_table(f"{folder}: full bodies", {name: name.replace("_", " ") for name in columns}, rows)
-        _print_problems(reports)
-    if problems:
-        say(f"errors: {problems}; nothing was written")
+        _print_persons(result)
+        _print_problems(result.splits)
+    if not result.ok:
+        say(f"errors: {sum(len(report.problems) for report in result.splits.values())}; nothing was written")
         raise typer.Exit(UsageError.exit_code)
-    say(f"wrote {', '.join(str(report.annotation_file) for report in reports.values())}")
+    say(f"wrote {', '.join(str(report.annotation_file) for report in result.splits.values())}")
 
 
-def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    if not match:
-        raise UsageError(f"--size {text}: not a width and a height, such as 160x128")
-    return int(match[1]), int(match[2])
-
-
-def _as_json(
-    folder: Path, splits: Mapping[str, Split], reports: Mapping[str, SplitReport], *, ok: bool
-) -> dict[str, Any]:
-    return {
-        "dataset": str(folder),
-        "ok": ok,
-        "splits": {
-            name: {
-                "annotation_file": str(splits[name].annotations),
-                "image_folder": str(splits[name].images),
-                **asdict(report),
-            }
-            for name, report in reports.items()
-        },
-    }
-
-
-def _print_counts(folder: Path, reports: Mapping[str, SplitReport]) -> None:
-    bins = next(iter(reports.values())).gt_counts
+def _print_counts(result: CheckResult) -> None:
+    bins = next(iter(result.splits.values())).gt_counts
     print_table(
-        f"{folder}: images by number of objects",
+        f"{result.dataset}: images by number of objects",
         {"split": "split", "images": "images", "objects": "objects", **{name: name for name in bins}},
+        [{"split": name, **asdict(report), **report.gt_counts} for name, report in result.splits.items()],
+    )
+
+
+def _print_persons(result: CrowdHumanResult) -> None:
+    columns = ("split", "images", "persons", "ignored", "persons_per_image")
+    print_table(
+        f"{result.dataset}: full bodies",
+        {name: name.replace("_", " ") for name in columns},
         [
-            {"split": name, "images": report.images, "objects": report.objects, **report.gt_counts}
-            for name, report in reports.items()
+            {"split": name, **asdict(report), "persons_per_image": report.persons / report.images}
+            for name, report in result.splits.items()
         ],
     )
 

@@ -135,7 +135,7 @@ def run_in_processes(
 
 def _report(error: RgacliError, rank: int, command: Command) -> None:
     """Tells an error once, however many processes have it; --gpus tells those of the processes that it started."""
-    from rgacli.engine.launch import record
+    from rgacli.launch import record
 
     record(error)
     if is_worker() or (rank and error.shared):
@@ -180,7 +180,7 @@ def _launch(
     rdzv_endpoint: str | None,
     arguments: tuple[str, ...],
 ) -> None:
-    from rgacli.engine.launch import Job, launch
+    from rgacli.launch import Job, launch
 
     debug = ["--debug"] if context.find_root().params.get("debug") else []
     command = [*debug, context.info_name, *arguments, *context.meta["arguments"]]

@@ -1,4 +1,4 @@
-"""The configs that come with rgacli: what each trains, and the paper's results that it stands for.
+"""The configs that come with rgacli: what each trains, by whose settings, and the results that it is to be held to.
 
 Their files are parsed, not run, so that listing them takes neither mmengine nor torch.
 """
@@ -18,28 +18,58 @@ QUICKSTART = "quickstart"
 """What is trained where neither a config nor a dataset is named."""
 LITE = "faster-rcnn_r18-lite_fpn_rga-prm"
 """What is trained on a dataset where no config is named."""
+MODERN = "faster-rcnn_r50_fpn_rga-prm"
+"""What to train with a GPU."""
+
+TABLES = {
+    1: "two heads, alone and together (COCO minival)",
+    2: "main results (COCO minival)",
+    3: "beside other detectors (COCO test-dev; * re-implemented by the paper)",
+    4: "λ0 and annealing (COCO minival)",
+    5: "pairs of sampling ratios (COCO minival)",
+    6: "a third head (COCO minival)",
+    7: "CrowdHuman (* re-implemented by the paper)",
+    8: "hard and soft sampling (COCO minival)",
+}
+"""The paper's tables: number -> what it compares."""
 
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """What a bundled config's file says of itself."""
+    """What a bundled config's file says of itself.
+
+    Attributes:
+        name: As it is given to `train`.
+        description: Its first comment line.
+        settings: Whose training settings it has but for those of its own: "mmdet 1.x", the paper's toolbox, or
+            "mmdet 3".
+        plain: Trained as it is, without RGA and PRM; the next four then say nothing.
+        lambda0, anneal: Of RGA.
+        ratios, sampling: Of PRM; a single ratio is a single head.
+        paper: Rows of the paper's tables that it stands for: `table`, `row`, and its numbers by metric, in percent.
+            `AP` is that of the row's detector, `AP_R1` and `AP_R2` those of single R-CNN modules.
+        baseline: The same detector without RGA and PRM: its `config`, and its `AP` on COCO minival, in percent, as
+            mmdet publishes it; None where mmdet has no such detector, or the paper's rows have their own.
+    """
 
     name: str
     description: str
-    """Its first comment line."""
+    settings: str
     plain: bool
-    """Trained as it is, without RGA and PRM; the next four fields then say nothing."""
     lambda0: float | None
     anneal: str | None
     ratios: tuple[str, ...]
     sampling: str | None
     paper: tuple[dict[str, Any], ...]
-    """Rows of the paper's tables: `table`, `row`, and its numbers by metric, in percent. `AP` is that of the row's
-    detector, `AP_R1` and `AP_R2` those of single R-CNN modules."""
+    baseline: dict[str, Any] | None
+
+    def rows(self, table: int) -> tuple[dict[str, Any], ...]:
+        """Return those of its rows that stand in this table of the paper."""
+        return tuple(row for row in self.paper if row["table"] == table)
 
 
 def bundled_configs() -> tuple[str, ...]:
-    """Names of the configs that come with rgacli, part by part: `…_rga_1x_coco` goes before `…_rga-prm_1x_coco`."""
+    """Return the bundled configs' names, ordered part by part: `…_rga_1x_coco` goes before `…_rga-prm_1x_coco`."""
     return tuple(sorted((path.stem for path in CONFIGS.glob("*.py")), key=lambda name: name.split("_")))
 
 
@@ -49,12 +79,12 @@ def default_config(data: Path | None) -> str:
 
 
 def read_catalogue() -> list[CatalogueEntry]:
-    """What each bundled config is, in the order of their names."""
+    """Return what each bundled config is, in the order of their names."""
     return [_describe(name) for name in bundled_configs()]
 
 
 def closest(name: str, names: Iterable[str]) -> str:
-    """ " Closest: …." with the names most like `name`, or nothing where none is."""
+    """Return " Closest: …." with the names most like `name`, or nothing where none is."""
     matches = difflib.get_close_matches(name, list(names), n=3)
     return f" Closest: {', '.join(matches)}." if matches else ""
 
@@ -67,12 +97,14 @@ def _describe(name: str) -> CatalogueEntry:
     return CatalogueEntry(
         name=name,
         description=path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "),
+        settings=settings.get("settings", "mmdet 3"),
         plain=settings.get("plain", False),
         lambda0=rga["lambda0"] if rga else None,
         anneal=rga.get("anneal", "linear") if rga else None,
         ratios=tuple(roi_head.get("ratios", ())),
         sampling=roi_head.get("sampling", "soft") if roi_head else None,
         paper=tuple(settings.get("paper", ())),
+        baseline=settings.get("baseline"),
     )
 
 

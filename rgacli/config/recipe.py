@@ -69,7 +69,8 @@ def set_method(
     elif prm is False:
         set_stock(model)
     cfg.custom_hooks = [hook for hook in hooks if hook.type != _HOOK] + annealing
-    cfg.pop("paper", None)  # the results that a bundled config cites are of the config as it stands, not of this run
+    for key in ("paper", "baseline", "settings"):  # a bundled config says it of itself as it stands, not of this run
+        cfg.pop(key, None)
     add_imports(cfg, "rgacli.core")
 
 
@@ -105,8 +106,9 @@ def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
 
 
 def annealing_config(cfg: Config) -> dict[str, Any]:
-    """The config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
-    return next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
+    """Return the config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
+    own = next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
+    return {**asdict(RGA()), **own} if own else {}  # the hook's own defaults
 
 
 def describe_method(cfg: Config) -> str:

@@ -27,7 +27,7 @@ Annotations = dict[str, Any]
 
 
 def load_annotations(path: Path, *, labelled: bool = True, classes: Collection[str] | None = None) -> Annotations:
-    """Reads an annotation file that training and evaluation can rely on.
+    """Read an annotation file that training and evaluation can rely on.
 
     Args:
         path: The file.
@@ -45,7 +45,7 @@ def load_annotations(path: Path, *, labelled: bool = True, classes: Collection[s
 
 
 def read_annotations(path: Path, *, labelled: bool = True) -> Annotations:
-    """Reads an annotation file whose entries may still be wrong, to say what is wrong with them.
+    """Read an annotation file whose entries may still be wrong, to say what is wrong with them.
 
     Raises:
         DataError: If it cannot be read, is not JSON, or is not an object with the three lists of objects.
@@ -72,7 +72,7 @@ def read_annotations(path: Path, *, labelled: bool = True) -> Annotations:
 
 
 def malformed_entries(content: Annotations) -> Iterator[tuple[str, int, str]]:
-    """Yields (section, index of the entry in it, what) for each field that is missing or cannot be what it says."""
+    """Yield (section, index of the entry in it, what) for each field that is missing or cannot be what it says."""
     for section, fields in _FIELDS.items():
         for index, entry in enumerate(content[section]):
             for field, kind in fields.items():
@@ -105,7 +105,7 @@ def _only(content: Annotations, classes: Collection[str]) -> Annotations:
 
 
 def gt_counts(content: Annotations) -> dict[int, int]:
-    """Ground-truth boxes of each image, without crowds: image id -> count, 0 included.
+    """Return image id -> number of its ground-truth boxes without crowds, 0 included.
 
     Annotations of images that are not listed count nowhere.
     """
@@ -128,7 +128,7 @@ def has_masks(content: Mapping[str, Any]) -> bool:
 
 
 def load_with_objects(path: Path, split: str, classes: Collection[str] | None = None) -> Annotations:
-    """As `load_annotations`, for what is to be trained or measured on.
+    """Read an annotation file as `load_annotations` does, for what is to be trained or measured on.
 
     Args:
         path: The annotation file.
@@ -145,12 +145,12 @@ def load_with_objects(path: Path, split: str, classes: Collection[str] | None = 
 
 
 def category_names(content: Annotations) -> dict[int, str]:
-    """Category id -> name, in the file's order: by it mmdet's CocoDataset numbers a detector's labels."""
+    """Return category id -> name, in the file's order: by it mmdet's CocoDataset numbers a detector's labels."""
     return {category["id"]: category["name"] for category in content["categories"]}
 
 
 def category_difference(names: Mapping[int, str], others: Mapping[int, str]) -> str | None:
-    """How the categories of two files differ, in a few words; None if they do not."""
+    """Say how the categories of two files differ, in a few words; None if they do not."""
     for category_id in sorted(names.keys() | others.keys()):
         mine, other = names.get(category_id), others.get(category_id)
         if mine != other:

@@ -64,6 +64,8 @@ class SplitReport:
     """What a split holds and what is wrong with it.
 
     Attributes:
+        annotation_file: Its annotations.
+        image_folder: Where its images lie.
         images: Number of images.
         objects: Number of non-crowd boxes.
         gt_counts: GT-count bin (a key of GT_COUNT_BINS) -> number of images in it.
@@ -71,6 +73,8 @@ class SplitReport:
         problems: All that were found.
     """
 
+    annotation_file: Path
+    image_folder: Path
     images: int
     objects: int
     gt_counts: dict[str, int]
@@ -79,7 +83,7 @@ class SplitReport:
 
 
 def gt_count_histogram(counts: Iterable[int]) -> dict[str, int]:
-    """Number of images in each of GT_COUNT_BINS, from each image's number of ground-truth boxes."""
+    """Return the number of images in each of GT_COUNT_BINS, from each image's number of ground-truth boxes."""
     frequency = Counter(counts)
     return {
         name: sum(images for count, images in frequency.items() if low <= count <= high)
@@ -87,8 +91,8 @@ def gt_count_histogram(counts: Iterable[int]) -> dict[str, int]:
     }
 
 
-def check_dataset(splits: Mapping[str, Split], *, progress: Progress | None = None) -> dict[str, SplitReport]:
-    """Checks each split as `check_split` does, and that they all have the same categories."""
+def check_splits(splits: Mapping[str, Split], *, progress: Progress | None = None) -> dict[str, SplitReport]:
+    """Check each split as `check_split` does, and that they all have the same categories."""
     reports = {name: check_split(split, progress=progress) for name, split in splits.items()}
     names = {name: {category.id: category.name for category in report.categories} for name, report in reports.items()}
     readable = [name for name in names if names[name]]  # the others have their problem already
@@ -101,18 +105,18 @@ def check_dataset(splits: Mapping[str, Split], *, progress: Progress | None = No
 
 
 def check_split(split: Split, *, progress: Progress | None = None) -> SplitReport:
-    """Checks a split's annotations, and that each image can be decoded and has the size they say.
+    """Check a split's annotations, and that each image can be decoded and has the size they say.
 
     Args:
         split: As `find_splits` finds it.
-        progress: Called after each image.
+        progress: Told of each image.
     """
     try:
         content = read_annotations(split.annotations)
     except DataError as error:
         where = str(split.annotations)
         problem = Problem("error", "unusable annotation file", where, error.message.removeprefix(f"{where}: "))
-        return SplitReport(0, 0, gt_count_histogram([]), [], [problem])
+        return SplitReport(split.annotations, split.images, 0, 0, gt_count_histogram([]), [], [problem])
 
     full_bodies = is_crowdhuman(content)
     problems, content = _set_malformed_apart(content)
@@ -130,6 +134,8 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
         if annotation["image_id"] in counts and not annotation.get("iscrowd")
     )
     return SplitReport(
+        annotation_file=split.annotations,
+        image_folder=split.images,
         images=len(counts),
         objects=sum(counts.values()),
         gt_counts=gt_count_histogram(counts.values()),
@@ -139,7 +145,7 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
 
 
 def _set_malformed_apart(content: Annotations) -> tuple[list[Problem], Annotations]:
-    """The problems of entries that lack what every later check reads, and the content without those entries."""
+    """Return the problems of entries that lack what every later check reads, and the content without those entries."""
     problems = []
     malformed = set()
     for section, index, what in malformed_entries(content):
@@ -153,7 +159,7 @@ def _set_malformed_apart(content: Annotations) -> tuple[list[Problem], Annotatio
 
 
 def _duplicates(content: Annotations) -> Iterator[Problem]:
-    """Ids, names and files that stand for more than one entry."""
+    """Yield ids, names and files that stand for more than one entry."""
     unique: tuple[tuple[Severity, str, str, str], ...] = (
         ("error", "images", "id", "only one of them would be used, with the objects of all"),
         ("error", "annotations", "id", "mmdet refuses such a file"),
@@ -169,7 +175,7 @@ def _duplicates(content: Annotations) -> Iterator[Problem]:
 
 
 def _absences(split: Split, content: Annotations, object_problems: list[Problem | None]) -> Iterator[Problem]:
-    """Nothing where something has to be."""
+    """Yield what is empty and must not be."""
     for section in ("images", "categories"):
         if not content[section]:
             yield Problem("error", f"no {section}", str(split.annotations), f"it has no usable entry in {section}")
@@ -182,9 +188,11 @@ def _absences(split: Split, content: Annotations, object_problems: list[Problem 
 
 
 def _object_problems(content: Annotations, beyond_border: bool) -> Iterator[Problem | None]:
-    """What is wrong with each annotation, in their order; None where nothing is.
+    """Yield what is wrong with each annotation, in their order; None where nothing is.
 
-    beyond_border: Boxes are meant to reach beyond the image where the objects do.
+    Args:
+        content: The annotations.
+        beyond_border: Boxes are meant to reach beyond the image where the objects do.
     """
     images = {image["id"]: image for image in content["images"]}
     categories = {category["id"] for category in content["categories"]}
@@ -207,7 +215,7 @@ def _object_problems(content: Annotations, beyond_border: bool) -> Iterator[Prob
 def _box_problem(
     annotation: Mapping[str, Any], image: Mapping[str, Any], beyond_border: bool
 ) -> tuple[Severity, str, str] | None:
-    """(severity, kind, what) of an object's box, judged by what mmdet's CocoDataset would make of it."""
+    """Return (severity, kind, what) of an object's box, judged by what mmdet's CocoDataset would make of it."""
     bbox, width, height = annotation["bbox"], image["width"], image["height"]
     x, y, w, h = bbox
     if w < 0 or h < 0:
@@ -235,9 +243,11 @@ def _image_problem(folder: Path, image: Mapping[str, Any]) -> Problem | None:
 
 
 def image_size(folder: Path, name: str, *, decode: bool) -> tuple[int, int] | Problem:
-    """(width, height) px of an image as mmcv would load it, or what keeps it from being loaded.
+    """Return (width, height) px of an image as mmcv would load it, or what keeps it from being loaded.
 
     Args:
+        folder: That `name` is relative to.
+        name: The file's.
         decode: Read the file to its end, not only its header.
     """
     try:

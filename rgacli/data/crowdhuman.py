@@ -48,7 +48,7 @@ class Report:
 
 
 def prepare(root: Path, *, splits: Sequence[str] | None = None, progress: Progress | None = None) -> dict[str, Report]:
-    """Makes the official download trainable.
+    """Make the official download trainable.
 
     Images still in their archives are unpacked. Per split, two files are written, unless an image of any split is
     missing or unreadable: `annotations/<split>.json`, COCO annotations of full bodies, not clipped to their images,
@@ -57,7 +57,7 @@ def prepare(root: Path, *, splits: Sequence[str] | None = None, progress: Progre
     Args:
         root: Folder of annotation_train.odgt, annotation_val.odgt, and Images/ or the archives.
         splits: Of SPLITS; None for those whose odgt file is there.
-        progress: Called after each image that was unpacked, then after each that was read, split by split.
+        progress: Told of each image that was unpacked, then of each that was read, split by split.
 
     Returns:
         Split -> report.
@@ -99,7 +99,7 @@ def prepare(root: Path, *, splits: Sequence[str] | None = None, progress: Progre
 
 
 def official_records(annotations: Mapping[str, Any], path: Path) -> list[Record]:
-    """What the COCO annotations in `path` were made from: the official ones of each of its images, in their order.
+    """Return what the COCO annotations in `path` were made from: the official ones of its images, in their order.
 
     Raises:
         DataError: they are not there, are malformed, or lack an image.
@@ -118,7 +118,7 @@ def official_records(annotations: Mapping[str, Any], path: Path) -> list[Record]
 
 
 def _unpack(root: Path, split: str, records: list[Record], folder: Path, progress: Progress | None) -> None:
-    """Takes a split's images that are not in `folder` out of the archives there are, and nothing else."""
+    """Take a split's images that are not in `folder` out of the archives there are, and nothing else."""
     names = {_file_name(record) for record in records}
     wanted = {name for name in names if not (folder / name).is_file()}
     archives = sorted(root.glob(_ARCHIVES[split])) if wanted else []
@@ -155,7 +155,7 @@ def _base_name(member: zipfile.ZipInfo) -> str:
 def _read_sizes(
     folder: Path, records: list[Record], progress: Progress | None
 ) -> tuple[dict[str, tuple[int, int]], list[Problem]]:
-    """Image ID -> (width, height) px, and the problem of each image that has none."""
+    """Return image ID -> (width, height) px, and the problem of each image that has none."""
     found = in_threads(
         lambda record: image_size(folder, _file_name(record), decode=False), records, progress, "reading"
     )

@@ -34,7 +34,7 @@ class Dataset:
     classes: tuple[str, ...]
 
     def split(self, name: str) -> Split:
-        """The split of that name.
+        """Return the split of that name.
 
         Raises:
             DataError: If there is none; it names those there are.
@@ -51,7 +51,7 @@ def find_dataset(
     annotations: Mapping[str, Path | None] | None = None,
     images: Mapping[str, Path | None] | None = None,
 ) -> Dataset:
-    """Finds a dataset and reads its classes.
+    """Find a dataset and read its classes.
 
     Args:
         root: The dataset's folder, in one of the layouts of `find_splits`.
@@ -81,7 +81,7 @@ def find_splits(
     annotations: Mapping[str, Path | None] | None = None,
     images: Mapping[str, Path | None] | None = None,
 ) -> dict[str, Split]:
-    """Finds the splits of a dataset by the names of its files, without opening any.
+    """Find the splits of a dataset by the names of its files, without opening any.
 
     Two layouts are known, and mixtures of them:
 
@@ -130,7 +130,7 @@ def _find_split(root: Path, name: str, annotations: Path | None, images: Path | 
 
 
 def find_test_dev(root: Path) -> Split:
-    """COCO's images whose annotations are not public: `annotations/image_info_test-dev2017.json` with `test2017/`.
+    """Find COCO's images whose annotations are not public: `annotations/image_info_test-dev2017.json` with `test2017/`.
 
     Raises:
         DataError: If there is no such file (of any year, the newest counts), or no folder of its images.
@@ -149,7 +149,7 @@ def find_test_dev(root: Path) -> Split:
 
 
 def _annotation_files(root: Path, name: str) -> list[Path]:
-    """The files that a layout would call the split's annotations, best first."""
+    """Return the files that a layout would call the split's annotations, best first."""
     folder = root / "annotations"
     pattern = re.compile(rf"instances_{re.escape(name)}(\d{{4}})?\.json")
     coco = sorted((file for file in folder.glob("*.json") if pattern.fullmatch(file.name)), reverse=True)
@@ -157,13 +157,19 @@ def _annotation_files(root: Path, name: str) -> list[Path]:
 
 
 def image_folders(root: Path, name: str, tag: str) -> list[Path]:
-    """Where a layout would have a split's images, best first; tag: the split's name with its year, or just that."""
+    """Return where a layout would have a split's images, best first.
+
+    Args:
+        root: The dataset's folder.
+        name: The split's.
+        tag: Its name with its year, or just that.
+    """
     folders = (tag, f"images/{tag}", f"images/{name}", "images", "Images")
     return [root / folder for folder in dict.fromkeys(folders)]
 
 
 def _tag(annotations: Path) -> str:
-    """`instances_train2017.json` -> train2017."""
+    """Return "train2017" of `instances_train2017.json`."""
     return annotations.stem.removeprefix("instances_")
 
 
@@ -172,7 +178,7 @@ def _some_folders(root: Path, folders: list[Path]) -> str:
 
 
 def _given(root: Path, path: Path, is_right_kind: Callable[[Path], bool]) -> Path:
-    """The absolute form of a path that the user named."""
+    """Return the absolute form of a path that the user named."""
     for candidate in (Path(path).absolute(), root / path):
         if is_right_kind(candidate):
             return candidate

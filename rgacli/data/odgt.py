@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 def load_odgt(path: Path) -> list[Record]:
-    """Reads official annotations.
+    """Read official annotations.
 
     Raises:
         DataError: If the file cannot be read, is empty, or a line is not an image of its own with its boxes.

@@ -56,14 +56,14 @@ class _Sprite:
 
 
 def object_count(rng: np.random.Generator, max_objects: int) -> int:
-    """How many objects an image gets: 1 … max_objects with COCO's shape, a third each for 1–3, 4–7 and 8 or more."""
+    """Draw a number of objects: 1 … max_objects with COCO's shape, a third each for 1–3, 4–7 and 8 or more."""
     return int(np.clip(round(rng.lognormal(np.log(5), 0.95)), 1, max_objects))
 
 
 def draw_scene(
     rng: np.random.Generator, image_size: tuple[int, int], max_objects: int
 ) -> tuple[np.ndarray, list[SceneObject]]:
-    """Draws one image.
+    """Draw one image.
 
     Args:
         rng: Decides everything in it.
@@ -111,7 +111,7 @@ class _Layers:
         return bool(np.all(self.visible - self._hidden(left, top, solid) >= self.needed))
 
     def put(self, left: int, top: int, solid: np.ndarray, *, is_object: bool) -> None:
-        """Puts a shape on top of all."""
+        """Put a shape on top of all."""
         self.visible -= self._hidden(left, top, solid)
         self._window(left, top, solid)[solid] = len(self.visible) if is_object else -1
         if is_object:
@@ -127,7 +127,7 @@ class _Layers:
 
 
 def _find_place(rng: np.random.Generator, layers: _Layers, solid: np.ndarray) -> tuple[int, int] | None:
-    """A (left, top) where the shape lies in the image and hides no object too far; None if none was found."""
+    """Return a (left, top) where the shape lies in the image and hides no object too far; None if none was found."""
     (rows, columns), (height, width) = solid.shape, layers.top.shape
     if rows > height or columns > width:
         return None
@@ -139,7 +139,7 @@ def _find_place(rng: np.random.Generator, layers: _Layers, solid: np.ndarray) ->
 
 
 def _sprite(rng: np.random.Generator, label: int | None, side: float) -> _Sprite:
-    """Draws the outline of a class (or of a distractor) turned, stretched and scaled to `side` px."""
+    """Draw the outline of a class (or of a distractor) turned, stretched and scaled to `side` px."""
     if label is None:
         outline = _pick(rng, (*DISTRACTORS, blob(rng)))
         texture = _pick(rng, (*COMMON_TEXTURES, *CLASS_TEXTURES.values()))
@@ -181,7 +181,7 @@ def _rasterise(
 
 
 def _paint(window: np.ndarray, sprite: _Sprite, hue: float | None, rng: np.random.Generator) -> None:
-    """Blends the sprite, in two colours that stand out from one another and from below, into a view of the canvas.
+    """Blend the sprite, in two colours that stand out from one another and from below, into a view of the canvas.
 
     The first colour has about the given hue, which helps to tell a class as colour does in photographs.
     """
@@ -194,7 +194,7 @@ def _paint(window: np.ndarray, sprite: _Sprite, hue: float | None, rng: np.rando
 
 
 def _colour(rng: np.random.Generator, away_from: Sequence[np.ndarray] = (), hue: float | None = None) -> np.ndarray:
-    """A random (3,) RGB colour in 0 … 255, far from each of some others; with a hue in 0 … 1, of about that hue."""
+    """Return a random (3,) RGB colour in 0 … 255, far from each of some others; of about a hue in 0 … 1 if given."""
     while True:
         any_hue, saturation, value = rng.uniform((0, 0.3, 0.2), (1, 1, 1))
         near = any_hue if hue is None else (hue + rng.normal(0, HUE_SPREAD)) % 1
@@ -208,7 +208,7 @@ def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def _background(rng: np.random.Generator, image_size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) float32: a muted colour with clouds, thin lines and grain over it."""
+    """Return (H, W, 3) float32: a muted colour with clouds, thin lines and grain over it."""
     width, height = image_size
     base = 60 + 0.4 * _colour(rng)
     clouds = base + rng.normal(0, rng.uniform(5, 25), size=(5, 6, 3))

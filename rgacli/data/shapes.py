@@ -26,12 +26,12 @@ class Outline:
 
 
 def circle(radius: float = 1.0, corners: int = 40) -> np.ndarray:
-    """(corners, 2) points on a circle about the origin."""
+    """Return (corners, 2) points on a circle about the origin."""
     return _arc(0, 2 * math.pi, radius, corners)
 
 
 def blob(rng: np.random.Generator) -> Outline:
-    """A lumpy shape that is none of the classes."""
+    """Return a lumpy shape that is none of the classes."""
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     lobes = rng.integers(2, 4)
     radius = 0.8 + 0.25 * np.sin(lobes * angle + rng.uniform(0, 6)) + rng.uniform(-0.12, 0.12, angle.size)
@@ -58,7 +58,7 @@ def _cross(width: float = 0.34) -> np.ndarray:
 
 
 def _crescent(shift: float = 0.5, bite: float = 0.8) -> np.ndarray:
-    """The unit disc less a disc of radius `bite` centred at (shift, 0)."""
+    """Return the unit disc less a disc of radius `bite` centred at (shift, 0)."""
     tip_x = (1 + shift**2 - bite**2) / (2 * shift)
     outer = math.acos(tip_x)
     inner = math.atan2(math.sqrt(1 - tip_x**2), tip_x - shift)

@@ -15,6 +15,7 @@ from rgacli.data.scenes import CLASS_NAMES, SceneObject, draw_scene
 from rgacli.errors import UsageError
 from rgacli.files import write_json
 from rgacli.progress import Progress
+from rgacli.wording import param
 
 VERSION = 2  # raise it with every change of what is drawn: a cached dataset of another version is not used
 SIZES: Mapping[str, int] = {"train": 400, "val": 100, "test": 100}
@@ -32,7 +33,7 @@ def write_dataset(
     max_objects: int = MAX_OBJECTS,
     progress: Progress | None = None,
 ) -> None:
-    """Draws a dataset: `annotations/<split>.json` in COCO format and `images/<split>/*.jpg`.
+    """Draw a dataset: `annotations/<split>.json` in COCO format and `images/<split>/*.jpg`.
 
     The n-th image of a split depends on `seed`, `image_size`, `max_objects`, the split's name and n alone: a larger
     dataset begins with the smaller one's images.
@@ -43,19 +44,21 @@ def write_dataset(
         image_size: (width, height) px.
         seed: 0 or more.
         max_objects: The most objects in one image; the least is 1.
-        progress: Called after each image.
+        progress: Told of each image.
 
     Raises:
         UsageError: If `root` is not a new or empty folder, or a number is out of range.
     """
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        raise UsageError(f"{root} is there already and is not an empty folder; choose a new one")
+        raise UsageError(f"{root} is there already and is not an empty folder; choose a new one.")
     if min(image_size) < SMALLEST_SIDE:
         raise UsageError(
-            f"images of {image_size[0]}x{image_size[1]} are too small; {SMALLEST_SIDE} px is the least side"
+            f"images of {image_size[0]}x{image_size[1]} are too small; {SMALLEST_SIDE} px is the least side."
         )
     if max_objects < 1 or seed < 0 or min(sizes.values()) < 0:
-        raise UsageError("max_objects must be 1 or more, the seed and the numbers of images 0 or more")
+        raise UsageError(
+            f"{param('max_objects')} must be 1 or more, {param('seed')} and the numbers of images 0 or more."
+        )
 
     done, total = 0, sum(sizes.values())
     for split, number in sizes.items():
@@ -81,7 +84,7 @@ def _file_name(index: int) -> str:
 
 
 def _annotate(content: Annotations, index: int, image_size: tuple[int, int], objects: list[SceneObject]) -> None:
-    """Appends an image and its objects to `content`."""
+    """Append an image and its objects to `content`."""
     width, height = image_size
     content["images"].append({"id": index + 1, "file_name": _file_name(index), "width": width, "height": height})
     for thing in objects:
@@ -98,7 +101,7 @@ def _annotate(content: Annotations, index: int, image_size: tuple[int, int], obj
 
 
 def embedded_dataset(*, progress: Progress | None = None) -> Path:
-    """The folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache.
+    """Return the folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache.
 
     The cache is $RGACLI_CACHE, or $XDG_CACHE_HOME/rgacli, or ~/.cache/rgacli. Processes that draw it at the same
     time do not disturb one another: each draws its own, and the first to finish puts it in place.
@@ -120,7 +123,7 @@ def embedded_dataset(*, progress: Progress | None = None) -> Path:
 
 
 def embedded_folder() -> Path:
-    """Where `embedded_dataset` keeps its dataset."""
+    """Return where `embedded_dataset` keeps its dataset."""
     return _cache_folder() / f"embedded-v{VERSION}"
 
 

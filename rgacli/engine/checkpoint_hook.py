@@ -87,6 +87,7 @@ class RunCheckpointHook(CheckpointHook):
                 parameter.grad = saved[name].to(parameter)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        announce(runner)
         self._gradients = _accumulated_gradients(runner)
         super()._save_checkpoint_with_step(runner, step, meta)
         self._gradients = {}
@@ -95,6 +96,14 @@ class RunCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         super()._save_best_checkpoint(runner, metrics)
         self.file_backend.settle()
+
+
+def announce(runner: Runner) -> None:
+    """Tell every rank that a checkpoint of training follows, which mmengine's `before_save_checkpoint` tells one alone.
+
+    A hook that has `before_checkpoint(runner)` is called, and may gather there what its ranks know.
+    """
+    runner.call_hook("before_checkpoint")
 
 
 def _accumulated_gradients(runner: Runner) -> dict[str, Tensor]:

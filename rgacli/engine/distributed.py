@@ -70,14 +70,20 @@ def highest(value: int) -> int:
     return int(tensor)
 
 
-def first_report(report: str | None) -> str | None:
-    """What the first rank that has anything to report says, on every rank: "rank 1: …"."""
+def first_report(report: str | None, time: int = 0) -> str | None:
+    """Return what the rank that has anything to report says, on every rank: "rank 1: …"; None if none has.
+
+    Args:
+        report: This rank's.
+        time: Of several reports the one with the lowest is taken, and of equals the one of the lowest rank.
+    """
     if not highest(report is not None):
         return None
     if get_world_size() == 1:
         return report
-    reports = all_gather_object(report)
-    return next(f"rank {rank}: {text}" for rank, text in enumerate(reports) if text is not None)
+    reports = all_gather_object((time, report))
+    _, rank, text = min((time, rank, text) for rank, (time, text) in enumerate(reports) if text is not None)
+    return f"rank {rank}: {text}"
 
 
 def of_rank_0(value: Any) -> Any:

@@ -9,11 +9,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import barrier, is_main_process, master_only
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
+from torch import Tensor
 
+from rgacli.engine.checkpoint_hook import announce
 from rgacli.engine.distributed import bare, first_report, highest
 from rgacli.engine.metrics_log import truncate_metrics
 from rgacli.errors import RunFailed
@@ -55,6 +58,7 @@ class InterruptHook(Hook):
             return
         done = runner.iter + 1
         name = f"iter_{done}.pth"
+        announce(runner)
         runner.save_checkpoint(str(self.checkpoints), name, by_epoch=False, backend_args=dict(backend="atomic"))
         if is_main_process():  # as mmengine's CheckpointHook notes its own
             write_text(Path(runner.work_dir) / "last_checkpoint", str(self.checkpoints / name))
@@ -97,18 +101,59 @@ def _end_with(parent: int) -> None:
 
 
 class FiniteLossHook(Hook):
-    """Stops a run on every rank if the loss of one is no longer a number, before the optimizer's damage is saved."""
+    """Stops a run on every rank if the loss of one is no longer a number, before weights that it spoilt are saved.
+
+    Looking at a loss waits for the device, so losses are looked at together: every ten iterations, and before a
+    checkpoint is written. `found` tells of them in between, should the run fail by another error meanwhile.
+    """
+
+    every = 10
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[int, dict[str, Tensor], list[Any]]] = []  # iteration, losses, image ids
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Checks the loss of the iteration just done."""
-        found = None
-        if not math.isfinite(outputs["loss"].item()):
-            values = {name: value.item() for name, value in outputs.items() if "loss" in name}
-            wrong = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
-            images = ", ".join(str(sample.metainfo.get("img_id")) for sample in data_batch["data_samples"])
-            found = f"the loss is not finite at iteration {runner.iter + 1} ({wrong}; image ids {images})"
-        if found := first_report(found):
-            raise RunFailed(f"{found}: lower {param('lr')} or {param('lambda0')}.", shared=True)
+        """Keep the losses of the iteration just done, and check them when it is time."""
+        losses = {name: value.detach() for name, value in outputs.items() if "loss" in name}
+        images = [sample.metainfo.get("img_id") for sample in data_batch["data_samples"]]
+        self._pending.append((runner.iter + 1, losses, images))
+        if len(self._pending) >= self.every:
+            self.check()
+
+    def after_train(self, runner: Runner) -> None:
+        """Check what is left."""
+        self.check()
+
+    def before_checkpoint(self, runner: Runner) -> None:
+        """Check, on all ranks (`checkpoint_hook.announce`)."""
+        self.check()
+
+    def check(self) -> None:
+        """Look at the losses since the last check, on all ranks.
+
+        Raises:
+            RunFailed: one is not finite; the first is named.
+        """
+        found = self.found()
+        self._pending.clear()
+        if report := first_report(*(found or (None,))):
+            raise self.failure(report, shared=True)
+
+    def found(self) -> tuple[str, int] | None:
+        """Return what is to be told of the first loss of this rank that is not finite, and its iteration."""
+        totals = [losses["loss"] for _, losses, _ in self._pending]
+        if not totals or bool(torch.stack(totals).isfinite().all()):
+            return None
+        iteration, losses, images = next(one for one in self._pending if not math.isfinite(one[1]["loss"]))
+        values = {name: value.item() for name, value in losses.items()}
+        wrong = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
+        ids = ", ".join(map(str, images))
+        return f"the loss is not finite at iteration {iteration} ({wrong}; image ids {ids})", iteration
+
+    @staticmethod
+    def failure(report: str, *, shared: bool) -> RunFailed:
+        """Return the error that a report makes; `shared` if every rank raises it."""
+        return RunFailed(f"{report}: lower {param('lr')} or {param('lambda0')}.", shared=shared)
 
 
 class MisfitHook(Hook):

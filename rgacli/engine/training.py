@@ -17,6 +17,7 @@ from rgacli.engine.distributed import together
 from rgacli.engine.hooks import FiniteLossHook, InterruptHook, MisfitHook, ResumedMetricsHook, outlast_signals
 from rgacli.engine.reproducible import make_reproducible
 from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, quiet_stdout
+from rgacli.engine.sampling_statistics import SamplingStatisticsHook
 from rgacli.engine.trackers import place_trackers
 from rgacli.modeling.checkpoints import read_checkpoint
 
@@ -68,10 +69,10 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     if cfg.load_from and "://" not in cfg.load_from:
         with together():
             read_checkpoint(cfg.load_from)  # refuses a bad one before anything is written
-    interrupt = InterruptHook(checkpoints)
+    interrupt, finite = InterruptHook(checkpoints), FiniteLossHook()
     # Where gradients are accumulated, schedules step before the optimizer does.
     warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
-    own_hooks = [MisfitHook(), FiniteLossHook(), *hooks, interrupt]
+    own_hooks = [MisfitHook(), finite, SamplingStatisticsHook(), *hooks, interrupt]
     if resume_from:
         own_hooks.append(ResumedMetricsHook(metrics))
     try:
@@ -80,8 +81,10 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
             for hook in own_hooks:
                 runner.register_hook(hook, priority=hook.priority)
             runner.train()
-    except BUILD_ERRORS as error:
-        if interrupt.is_training:
+    except Exception as error:
+        if found := finite.found():  # an error that follows from numbers that are none tells less
+            raise finite.failure(found[0], shared=False) from error
+        if interrupt.is_training or not isinstance(error, BUILD_ERRORS):
             raise
         refusal = cannot_build(error)
         refusal.shared = True  # every process builds the same

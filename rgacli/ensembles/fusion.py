@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rgacli.errors import UsageError
+from rgacli.ensembles.wbf import fuse
 from rgacli.evaluation.coco_metrics import Evaluation
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.progress import Progress
-from rgacli.wording import param
 
 NMS_IOU = 0.5  # mmdet's two-stage detectors'
-WBF_IOU = 0.55  # the library's default, and its paper's
+WBF_IOU = 0.55  # its paper's
 
 Results = Sequence[Mapping[str, Any]]
 """Detections in COCO's results format."""
@@ -48,50 +47,30 @@ def joint_nms(
 def weighted_boxes_fusion(
     detectors: Sequence[Results], *, iou: float = WBF_IOU, limit: int | None = None, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Weighted boxes fusion (Solovyev et al., 2021), by its authors' library: overlapping boxes are averaged.
+    """Weighted boxes fusion (Solovyev et al., 2021): overlapping boxes are averaged.
 
     A box that only some of the detectors found has its score lowered in proportion.
 
     Args:
-        detectors: Each one's detections, all of the same weight; scores in [0, 1]. Boxes without area or score
-            are dropped.
-        iou: Boxes of a class that overlap by more become one.
+        detectors: Each one's detections, all of the same weight, with scores that can be compared. Boxes without area
+            or score are dropped.
+        iou: A box is averaged with those of its class whose average it overlaps by more.
         limit: The most that an image keeps, by score.
         progress: Told of each image.
-
-    Raises:
-        UsageError: the library is not installed.
     """
-    try:
-        from ensemble_boxes import weighted_boxes_fusion as fuse
-    except ImportError:
-        raise UsageError(
-            f"{param('method', 'wbf')} needs the package ensemble-boxes: pip install 'rgacli[wbf]' (or ensemble-boxes)."
-        ) from None
-    fused, number_of = [], _class_numbers(detectors)
-    category_of = list(number_of)
+    fused = []
     for image_id, by_detector in _by_image(detectors, progress, "wbf"):
-        usable = [[d for d in own if d["score"] > 0 and min(d["bbox"][2:]) > 0] for own in by_detector]
-        boxes = [_corners(own) for own in usable]
-        if not any(map(len, boxes)):
-            continue
-        # The library clips to [0, 1], and boxes may reach out of the image: what they cover together is the frame.
-        corners = np.concatenate(boxes)
-        origin = corners[:, :2].min(axis=0)
-        frame = np.tile(corners[:, 2:].max(axis=0) - origin, 2)
-        origin = np.tile(origin, 2)
-        found, scores, classes = fuse(
-            [((own - origin) / frame).clip(0, 1) for own in boxes],
-            [[detection["score"] for detection in own] for own in usable],
-            [[number_of[detection["category_id"]] for detection in own] for own in usable],
-            iou_thr=iou,
+        boxes, scores, categories = fuse(
+            [_corners(own) for own in by_detector],
+            [np.array([detection["score"] for detection in own]) for own in by_detector],
+            [np.array([detection["category_id"] for detection in own], dtype=np.int64) for own in by_detector],
+            iou=iou,
         )
-        found = found * frame + origin
-        found[:, 2:] -= found[:, :2]
-        columns = zip(classes[:limit], found[:limit].tolist(), scores[:limit].tolist(), strict=True)
+        boxes[:, 2:] -= boxes[:, :2]
+        columns = zip(categories[:limit].tolist(), boxes[:limit].tolist(), scores[:limit].tolist(), strict=True)
         fused += [
-            {"image_id": image_id, "category_id": category_of[int(number)], "bbox": box, "score": score}
-            for number, box, score in columns
+            {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+            for category, box, score in columns
         ]
     return fused
 
@@ -139,7 +118,7 @@ def select(detectors: Mapping[str, Results], names: Mapping[int, str]) -> list[d
 
 
 def _class_numbers(detectors: Sequence[Results]) -> dict[int, int]:
-    """Category id -> its rank: NMS and WBF reckon with classes as floats, which large ids do not fit in."""
+    """Category id -> its rank: NMS reckons with classes as floats, which large ids do not fit in."""
     ids = {detection["category_id"] for found in detectors for detection in found}
     return {category: number for number, category in enumerate(sorted(ids))}
 

@@ -1,62 +1,59 @@
-"""What each way of combining costs in time, image by image: everything warm, all ways in turn on the same image."""
+"""How long ways of combining take, image by image: everything warm, all ways in turn on the same image."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+
+import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
+
+# isort: split
 from mmdet.utils import InstanceList
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from rgacli.engine.runner import quiet_stdout
+from rgacli.ensembles.costs import Timing
 from rgacli.evaluation.detect import split_dataloader
 from rgacli.evaluation.results import coco_results
+from rgacli.progress import Progress
 
 _WARM_UP = 3
 
 
-class Timing(NamedTuple):
-    """Medians over images, in seconds.
-
-    Attributes:
-        single: What a single head or detector takes for an image, without reading it.
-        added: Way of combining -> what it takes more than that, the median of the differences image by image.
-        images: How many were timed.
-        device: What on: "CPU, 2 threads", or the GPU's name.
-    """
-
-    single: float
-    added: dict[str, float]
-    images: int
-    device: str
-
-
 def measure(
-    inputs: Iterable[Any],
+    inputs: Collection[Any],
+    images: int,
     prepare: Callable[[Any], Any],
     single: Callable[[Any], Any],
     ways: Mapping[str, Callable[[Any], Any]],
     *,
-    seen: Callable[[int], None] = lambda done: None,
-) -> Timing:
-    """Times `single` and every one of `ways` on each input.
+    progress: Progress | None = None,
+) -> tuple[Timing, dict[str, float]]:
+    """Time `single` and every one of `ways` on the first inputs.
 
     Args:
-        inputs: One per image.
-        prepare: What all share, done once per input; part of `Timing.single`.
+        inputs: One per image, such as a dataloader's.
+        images: How many to take.
+        prepare: What all share, done once per input; part of `Timing.single_seconds`.
         single: A single head or detector on what `prepare` returned.
         ways: Name -> a way of combining, on the same.
-        seen: Told how many inputs are done.
+        progress: Told of each input.
+
+    Returns:
+        What a single one takes, and way -> seconds that it takes more: the median of the differences image by image.
     """
+    total = min(images, len(inputs))
     totals, added = [], {name: [] for name in ways}
     with torch.no_grad():
-        for index, data in enumerate(inputs):
+        for index, data in enumerate(islice(inputs, total)):
             shared, before = _timed(prepare, data)
             works = {"": single, **ways}
             for _ in range(_WARM_UP if index == 0 else 0):
@@ -69,28 +66,29 @@ def measure(
             totals.append(before + taken[""])
             for name in ways:
                 added[name].append(taken[name] - taken[""])
-            seen(index + 1)
-    return Timing(median(totals), {name: median(values) for name, values in added.items()}, len(totals), _device())
+            if progress:
+                progress("timing", index + 1, total)
+    timing = Timing(single_seconds=median(totals), images=total, device=_device())
+    return timing, {name: median(values) for name, values in added.items()}
 
 
-def single_images(cfg: Config, split: str, number: int) -> Iterable[dict]:
-    """The first images of a split as batches of one, as a dataloader yields them."""
+def single_images(cfg: Config, split: str) -> DataLoader:
+    """Return a dataloader of a split's images, in batches of one."""
     loader = split_dataloader(cfg, split)
     loader.update(batch_size=1, num_workers=0, persistent_workers=False)
     with quiet_stdout():
-        built = Runner.build_dataloader(loader)
-    return islice(built, number)
+        return Runner.build_dataloader(loader)
 
 
 def proposed(model: nn.Module, data: dict) -> tuple[Any, InstanceList, list]:
-    """Feature maps, proposals and data samples of a batch: what the heads of a two-stage detector start from."""
+    """Return a batch's feature maps, proposals and data samples: what the heads of a two-stage detector start from."""
     data = model.data_preprocessor(data, False)
     features = model.extract_feat(data["inputs"])
     return features, model.rpn_head.predict(features, data["data_samples"], rescale=False), data["data_samples"]
 
 
 def by_heads(model: nn.Module, variants: list[str]) -> Callable[[Any], list[list[dict]]]:
-    """What runs these variants on what `proposed` returned, and gives each one's boxes as COCO results."""
+    """Return what runs variants on what `proposed` returned, and gives each one's boxes as COCO results."""
 
     def work(shared: tuple[Any, InstanceList, list]) -> list[list[dict]]:
         features, proposals, samples = shared
@@ -103,7 +101,7 @@ def by_heads(model: nn.Module, variants: list[str]) -> Callable[[Any], list[list
 
 
 def as_results(instances: Any) -> list[dict]:
-    """One image's detections as COCO results; label for category, 0 for the image."""
+    """Return one image's detections as COCO results: the label as category, 0 as the image."""
     columns = {key: instances[key].cpu().numpy() for key in ("bboxes", "scores", "labels")}
     return coco_results(0, columns, range(int(columns["labels"].max(initial=-1)) + 1))
 

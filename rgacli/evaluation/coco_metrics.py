@@ -15,15 +15,11 @@ from typing import Any, NamedTuple
 import hotcoco
 import numpy as np
 
-from rgacli.data.annotations import gt_counts, is_crowdhuman
+from rgacli.data.annotations import gt_counts
+from rgacli.evaluation.benchmark import benchmark_of
 from rgacli.evaluation.gt_bins import GTBin, assign
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-
-# Detections of an image that count, by score. COCO's own number is fewer than the persons on some of CrowdHuman's
-# images, where all that a detector is configured to yield count.
-_MAX_DETECTIONS = 100
-_MAX_DETECTIONS_CROWDHUMAN = 500
 
 # hotcoco draws n of n images with replacement but counts an image drawn twice once, so a sample is a subsample of
 # about n (1 - 1/e) different images. A mean over m of n images, drawn without replacement, has the variance
@@ -49,7 +45,15 @@ class Difference(NamedTuple):
 
 
 class Evaluation:
-    """One detector's boxes, or its masks, matched with the ground truth; made by `evaluate`."""
+    """One detector's boxes, or its masks, matched with the ground truth; made by `evaluate`.
+
+    Args:
+        truth: The ground truth.
+        counts: Image id -> number of non-crowd objects.
+        found: Detections that `truth` loaded.
+        iou_type: "bbox" or "segm".
+        max_detections: How many count in an image.
+    """
 
     def __init__(
         self,
@@ -57,10 +61,9 @@ class Evaluation:
         counts: Mapping[int, int],
         found: hotcoco.COCO,
         *,
-        iou_type: str = "bbox",
-        max_detections: int = _MAX_DETECTIONS,
+        iou_type: str,
+        max_detections: int,
     ) -> None:
-        """found: Detections that `truth` loaded. iou_type: "bbox" or "segm"."""
         self.gt_counts = counts
         self._number = _numbered(counts)
         self._truth = truth
@@ -115,9 +118,9 @@ class Evaluation:
 def evaluate(
     annotations: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, masks: bool = False
 ) -> Evaluation:
-    """Matches detections with the ground truth, once.
+    """Match detections with the ground truth, once.
 
-    The 100 of the highest scores in an image count, as for COCO's AP; on CrowdHuman, 500.
+    As many count in an image, by score, as the dataset's benchmark says: COCO's 100, CrowdHuman's 500.
 
     Args:
         annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
@@ -137,19 +140,20 @@ def evaluate(
         counts,
         found,
         iou_type="segm" if masks else "bbox",
-        max_detections=_MAX_DETECTIONS_CROWDHUMAN if is_crowdhuman(annotations) else _MAX_DETECTIONS,
+        max_detections=benchmark_of(annotations).max_detections,
     )
 
 
 def interval(
     evaluation: Evaluation, images: Sequence[int] | None = None, *, samples: int = 200, seed: int = 0
 ) -> Interval:
-    """95 % bootstrap interval of AP over images.
+    """Return the 95 % bootstrap interval of AP over images.
 
     It tells how AP varies with the choice of images. It is too narrow for a handful of them (8 images, simulated: the
     true AP inside in 85 % of trials), and it cannot mend that AP itself comes out high where classes are rare.
 
     Args:
+        evaluation: Whose AP.
         images: Ids of the images to look at; None is all of them.
         samples: Number of bootstrap samples.
         seed: Of the resampling, at least 0.
@@ -166,7 +170,7 @@ def interval(
 def difference(
     a: Evaluation, b: Evaluation, images: Sequence[int] | None = None, *, samples: int = 200, seed: int = 0
 ) -> Difference:
-    """AP of `b` minus AP of `a`, with a 95 % bootstrap interval in which both see the same images.
+    """Return AP of `b` minus AP of `a`, with a 95 % bootstrap interval in which both see the same images.
 
     The interval is normal, value ± 1.96 standard errors: a standard error needs far fewer samples than percentiles
     do, and AP over a subsample is biased upward, which would move percentiles but not this interval.

@@ -25,7 +25,7 @@ _JI_THRESHOLDS = tuple(0.1 * step for step in range(10))  # of the score
 def evaluate(
     annotations: Mapping[str, Any], records: Sequence[Mapping[str, Any]], detections: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
-    """Scores one set of detections.
+    """Measure one set of detections.
 
     Boxes are clipped to their images first. A detection is true if its IoU with a person not matched yet exceeds
     0.5; one that matches none, but lies by more than half in a box to ignore, does not count.

@@ -25,12 +25,11 @@ from rgacli.evaluation.variants_metric import evaluator
 from rgacli.files import write_json
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.joint_detector import JointDetector
+from rgacli.trained import Trained
 from rgacli.wording import param
 
 _SOURCE = "source.json"
 
-Member = tuple[Config, Path]
-"""A detector: its config and its weights."""
 _READING = ("LoadImageFromFile", "LoadAnnotations", "PackDetInputs")
 _PREPROCESSOR_DEFAULTS = dict(mean=None, std=None, pad_size_divisor=1, pad_value=0, bgr_to_rgb=False, rgb_to_bgr=False)
 
@@ -55,8 +54,7 @@ def split_dataloader(cfg: Config, split: str) -> Any:
 
 
 def detect(
-    cfg: Config,
-    checkpoint: Path,
+    trained: Trained,
     split: str,
     out_dir: Path,
     *,
@@ -68,8 +66,7 @@ def detect(
     """Runs a detector over a split, once; in a job of several processes each takes its share of the images.
 
     Args:
-        cfg: The detector's config.
-        checkpoint: Its weights.
+        trained: The detector.
         split: "train", "val" or "test".
         out_dir: Where `<variant>.json` is saved in COCO's results format.
         log_dir: Where mmengine's text log goes.
@@ -84,14 +81,14 @@ def detect(
     Raises:
         UsageError: the split or the checkpoint cannot be used.
     """
-    variants = [*variant_names(cfg), *methods]
+    variants = [*variant_names(trained.cfg), *methods]
     with quiet_stdout():
-        model = variants_detector(cfg, checkpoint, methods)  # refuses a bad checkpoint before anything is written
-    return _detect(model, [(cfg, checkpoint)], split, out_dir, variants, log_dir, hooks, measured)
+        model = variants_detector(trained, methods)  # refuses a bad checkpoint before anything is written
+    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured)
 
 
 def detect_jointly(
-    members: Mapping[str, Member],
+    detectors: Mapping[str, Trained],
     split: str,
     out_dir: Path,
     *,
@@ -102,39 +99,40 @@ def detect_jointly(
     """As `detect`, of separate detectors on common proposals; variants are the average ensemble and `methods`.
 
     Args:
-        members: Name -> config and weights; the first one's config says where the split is.
+        detectors: By name; the first one's config says where the split is.
 
     Raises:
         UsageError: as `joint_detector`.
     """
     with quiet_stdout():
-        model = joint_detector(members, methods)
-    together = list(members.values())
+        model = joint_detector(detectors, methods)
+    together = list(detectors.values())
     return _detect(model, together, split, out_dir, list(model.variants), log_dir, hooks, measured=True)
 
 
-def variants_detector(cfg: Config, checkpoint: Path, methods: Sequence[str] = ()) -> nn.Module:
-    """The config's detector with its weights, which leaves all its variants in the data samples."""
-    cfg = copy.deepcopy(cfg)
+def variants_detector(trained: Trained, methods: Sequence[str] = ()) -> nn.Module:
+    """Return the detector with its weights, which leaves all its variants in the data samples."""
+    cfg = copy.deepcopy(trained.cfg)
     if parallel_ratios(cfg):
         cfg.model.roi_head.update(keep_heads=True, methods=list(methods))
-    return build_detector(cfg, checkpoint)
+    return build_detector(cfg, trained.checkpoint)
 
 
-def joint_detector(members: Mapping[str, Member], methods: Sequence[str] = ()) -> JointDetector:
+def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()) -> JointDetector:
     """Separate detectors as one.
 
     Raises:
         UsageError: they differ in what they do to an image, or as JointDetector's.
     """
-    (first, (cfg, _)), *others = members.items()
-    for name, (other, _) in others:
-        if _preprocessing(other) != _preprocessing(cfg):
+    (first, proposing), *others = detectors.items()
+    for name, other in others:
+        if _preprocessing(other.cfg) != _preprocessing(proposing.cfg):
             raise UsageError(
                 f"{name} prepares images in another way than {first} (test pipeline or data_preprocessor), so they "
                 f"have no common proposals; {param('method', 'joint-nms')} and wbf need nothing in common."
             )
-    return JointDetector({name: build_detector(*member) for name, member in members.items()}, methods)
+    built = {name: build_detector(trained.cfg, trained.checkpoint) for name, trained in detectors.items()}
+    return JointDetector(built, methods)
 
 
 def _preprocessing(cfg: Config) -> tuple[Any, Any]:
@@ -146,7 +144,7 @@ def _preprocessing(cfg: Config) -> tuple[Any, Any]:
 
 def _detect(
     model: nn.Module,
-    members: Sequence[Member],
+    detectors: Sequence[Trained],
     split: str,
     out_dir: Path,
     variants: Sequence[str],
@@ -154,7 +152,7 @@ def _detect(
     hooks: Sequence[Hook],
     measured: bool,
 ) -> dict[str, dict[str, float]]:
-    cfg, _ = members[0]
+    cfg = detectors[0].cfg
     loader = split_dataloader(cfg, split)
     annotations = annotation_file(dataset_config(loader))
     metric = evaluator(annotations) if measured else dict(type="VariantsMetric", ann_file=annotations)
@@ -177,13 +175,13 @@ def _detect(
         values = runner.test()
     metrics = metrics_by_variant(values, variants)
     if is_main_process():
-        write_json(out_dir / _SOURCE, {**_source(members, annotations), "metrics": metrics})
+        write_json(out_dir / _SOURCE, {**_source(detectors, annotations), "metrics": metrics})
     barrier()  # what lies there is whole for every rank
     return metrics
 
 
 def saved_detections(
-    members: Sequence[Member], annotations: dict, ann_file: str, out_dir: Path, variants: Sequence[str]
+    detectors: Sequence[Trained], annotations: dict, ann_file: str, out_dir: Path, variants: Sequence[str]
 ) -> dict[str, list[dict]] | None:
     """What `detect` or `detect_jointly` left in `out_dir`: variant -> detections, of those named.
 
@@ -192,27 +190,27 @@ def saved_detections(
     try:
         source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
         metrics = source.pop("metrics")
-        if source != _source(members, ann_file) or not metrics.keys() >= set(variants):
+        if source != _source(detectors, ann_file) or not metrics.keys() >= set(variants):
             return None
         return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in variants}
     except (FileNotFoundError, ValueError, LookupError, DataError):
         return None
 
 
-def saved_metrics(member: Member, ann_file: str, out_dir: Path) -> dict[str, dict[str, float]]:
+def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> dict[str, dict[str, float]]:
     """What `detect` measured and left in `out_dir`, as it returned it; empty if not of this detector and split."""
     try:
         source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
         metrics = source.pop("metrics")
-        return metrics if source == _source([member], ann_file) else {}
+        return metrics if source == _source([trained], ann_file) else {}
     except (FileNotFoundError, ValueError, LookupError):
         return {}
 
 
-def _source(members: Sequence[Member], ann_file: str) -> dict[str, Any]:
+def _source(detectors: Sequence[Trained], ann_file: str) -> dict[str, Any]:
     """What detections depend on: configs, weights and the split's annotations."""
-    detectors = [{"config": _digest(cfg), "checkpoint": _state(checkpoint)} for cfg, checkpoint in members]
-    return {"detectors": detectors, "annotations": _state(Path(ann_file))}
+    states = [{"config": _digest(one.cfg), "checkpoint": _state(one.checkpoint)} for one in detectors]
+    return {"detectors": states, "annotations": _state(Path(ann_file))}
 
 
 def _digest(cfg: Config) -> str:

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-from rgacli.data.annotations import is_crowdhuman
 from rgacli.errors import UsageError
 
 _BIN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})|(\+))?")
@@ -18,7 +16,12 @@ _BIN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})|(\+))?")
 class GTBin:
     """The images with `low` to `high` non-crowd ground-truth boxes, both ends included.
 
-    `high` None means no upper end. Raises UsageError unless 1 <= low <= high: images without objects form no bin.
+    Attributes:
+        low: At least 1: images without objects form no bin.
+        high: At least `low`; None is no upper end.
+
+    Raises:
+        UsageError: they are not.
     """
 
     low: int
@@ -42,10 +45,7 @@ class GTBin:
 
 
 def parse_bins(text: str) -> tuple[GTBin, ...]:
-    """Reads "1-3,4-7,8+"; a bin may be one number ("5"), and there may be gaps between bins.
-
-    Returns:
-        The bins in ascending order.
+    """Return the bins of "1-3,4-7,8+", in ascending order; one may be a single number ("5"), and gaps are fine.
 
     Raises:
         UsageError: malformed, starting below 1, reversed or overlapping bins.
@@ -69,13 +69,13 @@ DEFAULT_BINS = parse_bins("1-3,4-7,8+")
 CROWD_BINS = parse_bins("1-10,11-20,21-40,41+")
 
 
-def default_bins(annotations: Mapping[str, Any]) -> tuple[GTBin, ...]:
-    """The bins of a dataset, by its COCO annotations: CROWD_BINS for CrowdHuman, DEFAULT_BINS for any other."""
-    return CROWD_BINS if is_crowdhuman(annotations) else DEFAULT_BINS
+def bins_text(bins: Iterable[GTBin]) -> str:
+    """Return bins as `parse_bins` reads them."""
+    return ",".join(gt_bin.label for gt_bin in bins)
 
 
 def assign(counts: Mapping[int, int], bins: Iterable[GTBin]) -> dict[str, list[int]]:
-    """Sorts images into bins.
+    """Sort images into bins.
 
     Args:
         counts: Image id -> number of non-crowd ground-truth boxes.

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-from rgacli.data.annotations import is_box, is_finite
-from rgacli.errors import DataError
+from rgacli.data.annotations import is_box, is_finite, load_annotations
+from rgacli.errors import DataError, UsageError
 from rgacli.files import write_json
+from rgacli.wording import param
 
 KEYS = ("image_id", "category_id", "bbox", "score")
 _ROUNDING = 1e-6  # of a softmax in float32
@@ -24,7 +25,7 @@ _ROUNDING = 1e-6  # of a softmax in float32
 def load_results(
     source: Path | str | list[dict[str, Any]], annotations: Mapping[str, Any], *, probabilities: bool = False
 ) -> list[dict[str, Any]]:
-    """Detections that can be evaluated against `annotations`.
+    """Return detections that can be evaluated against `annotations`.
 
     An empty list is legal, and so are images without detections.
 
@@ -82,12 +83,12 @@ def load_results(
 
 
 def save_results(path: Path | str, detections: Sequence[Mapping[str, Any]]) -> None:
-    """Atomically writes detections as a COCO results file."""
+    """Write detections as a COCO results file, atomically."""
     write_json(path, detections)
 
 
 def coco_results(image_id: int, found: Mapping[str, Any], category_of: Sequence[int]) -> list[dict[str, Any]]:
-    """One image's detections in COCO's results format.
+    """Return one image's detections in COCO's results format.
 
     Args:
         image_id: Of the image.
@@ -107,7 +108,7 @@ def coco_results(image_id: int, found: Mapping[str, Any], category_of: Sequence[
 
 
 def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
-    """Run lengths, as COCO's results have them, of masks (D, H, W)."""
+    """Return the run lengths, as COCO's results have them, of masks (D, H, W)."""
     encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
     return [{**mask, "counts": mask["counts"].decode("ascii")} for mask in encoded]
 
@@ -138,3 +139,37 @@ def _is_proper_box(value: Any) -> bool:
 def _sample(known: Iterable[int]) -> str:
     first = sorted(known)[:4]
     return "those have no such entry at all" if not first else f"those know {', '.join(map(str, first))}, …"
+
+
+def load_named_results(
+    results: Sequence[str] | Mapping[str, Path], annotations: Path | None, *, probabilities: bool = False
+) -> tuple[dict, dict[str, list[dict]]]:
+    """Return the ground truth, and name -> detections, of results files.
+
+    Args:
+        results: NAME=FILE each, or name -> file.
+        annotations: The COCO annotations that they were made for.
+        probabilities: As for `load_results`.
+
+    Raises:
+        UsageError, DataError: a parameter or a file is malformed.
+    """
+    if annotations is None:
+        raise UsageError(
+            f"{param('results')} needs {param('annotations', 'FILE')}, the COCO annotations they were made for."
+        )
+    files = results if isinstance(results, Mapping) else _named_files(results)
+    truth = load_annotations(Path(annotations))
+    return truth, {name: load_results(Path(file), truth, probabilities=probabilities) for name, file in files.items()}
+
+
+def _named_files(results: Sequence[str]) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for result in results:
+        name, equals, file = result.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"{param('results', result)} is not of the form NAME=FILE.")
+        if name in files:
+            raise UsageError(f"{param('results')}: the name {name} stands twice.")
+        files[name] = file
+    return files

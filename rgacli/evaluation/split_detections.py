@@ -23,30 +23,26 @@ from rgacli.config.recipe import variant_names
 from rgacli.data.annotations import load_annotations, load_with_objects
 from rgacli.data.layout import TEST_DEV, find_test_dev
 from rgacli.engine.progress_hook import ProgressHook
+from rgacli.errors import UsageError
 from rgacli.evaluation.detect import detect, saved_detections, split_dataloader
 from rgacli.messages import tell
 from rgacli.progress import Progress
 from rgacli.trained import Trained
+from rgacli.wording import param
 
 
 @dataclass(frozen=True)
 class SplitDetections:
-    """A detector, the split it is to be run on, and where what is made of it goes.
+    """A trained detector, the split it is to be run on, and where its detections go.
 
     Attributes:
-        name: The detector's.
-        cfg: Its config, pointed at the split.
-        checkpoint: Its weights.
+        trained: The detector; its config is pointed at the split.
         split: "train", "val" or "test": which of the config's dataloaders reads the split.
-        home: Folder of what is made of the detector.
         folder: Folder of the detections: <variant>.json in COCO's results format.
     """
 
-    name: str
-    cfg: Config
-    checkpoint: Path
+    trained: Trained
     split: str
-    home: Path
     folder: Path
 
     @classmethod
@@ -69,8 +65,27 @@ class SplitDetections:
             use_split(cfg, split, data)
         place = f"{data.resolve().name}-{split}" if data else split
         loader = "test" if split == TEST_DEV else split
-        folder = trained.home / "detections" / place
-        return cls(trained.name, cfg, trained.checkpoint, loader, trained.home, folder)
+        return cls(trained, loader, trained.home / "detections" / place)
+
+    @property
+    def name(self) -> str:
+        """The detector's name."""
+        return self.trained.name
+
+    @property
+    def cfg(self) -> Config:
+        """The detector's config, pointed at the split."""
+        return self.trained.cfg
+
+    @property
+    def checkpoint(self) -> Path:
+        """The detector's weights."""
+        return self.trained.checkpoint
+
+    @property
+    def home(self) -> Path:
+        """Folder of what is made of the detector."""
+        return self.trained.home
 
     @property
     def figures(self) -> Path:
@@ -124,8 +139,7 @@ class SplitDetections:
         # A split that cannot be measured on, or not of this detector's classes, is refused before the work.
         require_classes(self.cfg.model, self.dataset, self.annotations if measured else self.images)
         return detect(
-            self.cfg,
-            self.checkpoint,
+            self.trained,
             self.split,
             self.folder,
             log_dir=self.home / "logs",
@@ -146,10 +160,33 @@ class SplitDetections:
         """
         content = self.annotations if measured else self.images
         variants = [*variant_names(self.cfg), *methods]
-        arguments = [(self.cfg, self.checkpoint)], content, self.ann_file, self.folder, variants
+        arguments = [self.trained], content, self.ann_file, self.folder, variants
         found = saved_detections(*arguments)
         if found is None:
             self.detect(measured=measured, methods=methods, progress=progress)
             return saved_detections(*arguments)
         tell(f"{self.name}: using the detections in {self.folder}")
         return found
+
+
+def distinct_names(detectors: Sequence[SplitDetections]) -> list[str]:
+    """Return what tells several detectors apart: their runs' names or, where those are the same, paths.
+
+    Raises:
+        UsageError: one stands twice.
+    """
+    homes = [detector.home.resolve() for detector in detectors]
+    for home in homes:
+        if homes.count(home) > 1:
+            raise UsageError(f"run {home.name} stands twice: name each run once.")
+    names = [detector.name for detector in detectors]
+    return [str(detector.home) if names.count(detector.name) > 1 else detector.name for detector in detectors]
+
+
+def require_same_annotations(detectors: Sequence[SplitDetections]) -> None:
+    """Raise a UsageError unless all detectors are evaluated on the same annotations, by whatever paths."""
+    files = sorted({str(Path(detector.ann_file).resolve()) for detector in detectors})
+    if len(files) > 1:
+        raise UsageError(
+            f"the runs' {detectors[0].split} splits differ ({', '.join(files)}): name one dataset by {param('data')}."
+        )

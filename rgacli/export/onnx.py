@@ -22,10 +22,7 @@ from torch import Tensor, nn
 from rgacli.errors import UsageError
 from rgacli.export.traceable import TraceableDetector
 from rgacli.files import replacing
-
-IMAGE, OUTPUTS = "image", ("boxes", "scores", "labels")
-CLASSES, RESIZE, PROVENANCE = "classes", "resize", "provenance"
-"""The file's metadata, each in JSON."""
+from rgacli.inference.onnx_format import CLASSES, IMAGE, OUTPUTS, PROVENANCE, RESIZE, import_onnx, quiet_session
 
 _OPSET = 18
 _EXAMPLE, _OTHERS = (150, 201), ((64, 96), (259, 190))
@@ -40,7 +37,7 @@ _DESCRIPTION = (
 )
 
 
-def export_onnx(
+def write_onnx(
     model: nn.Module,
     path: Path,
     *,
@@ -48,7 +45,7 @@ def export_onnx(
     pipeline: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Writes the detector, without its mask head, for one image at a time of any size.
+    """Write the detector, without its mask head, for one image at a time of any size.
 
     Args:
         model: A two-stage detector of mmdet's own classes, in eval mode on the CPU.
@@ -76,7 +73,7 @@ def export_onnx(
 
 
 def _trace(model: nn.Module, path: Path, outputs: Sequence[str], sizes: Mapping[str, Mapping[int, str]]) -> None:
-    """Writes the graph of a model that takes an image (1, 3, H, W).
+    """Write the graph of a model that takes an image (1, 3, H, W).
 
     Args:
         model: What is traced.
@@ -106,7 +103,7 @@ def _trace(model: nn.Module, path: Path, outputs: Sequence[str], sizes: Mapping[
 
 
 def _require_any_size(traceable: TraceableDetector, path: Path) -> None:
-    """Tries the backbone and neck, traced, at other sizes: some ask in Python for sizes, and a trace keeps the answer.
+    """Try the backbone and neck, traced, at other sizes: some ask in Python for sizes, and a trace keeps the answer.
 
     Args:
         traceable: The detector.
@@ -145,7 +142,7 @@ def _require_any_size(traceable: TraceableDetector, path: Path) -> None:
 
 
 def _almost_equal(found: np.ndarray, expected: Tensor) -> bool:
-    """Features to a thousandth of the largest."""
+    """Compare features, to a thousandth of the largest."""
     expected = expected.numpy()
     return found.shape == expected.shape and np.allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 
@@ -154,16 +151,11 @@ def _random_image(size: tuple[int, int]) -> Tensor:
     return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 255
 
 
-def quiet_session(path: Path, providers: Sequence[Any] = ("CPUExecutionProvider",)) -> Any:
-    """onnxruntime's session of a file, which keeps its warnings to itself."""
-    runtime = import_onnx("onnxruntime")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what is fatal; errors are raised
-    return runtime.InferenceSession(path, options, providers=list(providers))
-
-
 def resizing(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What a test pipeline does to an image beyond reading it: `scale` (W, H) px and `keep_ratio`; None is nothing.
+    """Return what a test pipeline does to an image beyond reading it.
+
+    Returns:
+        `scale` (W, H) in px and `keep_ratio`; None where it does nothing.
 
     Raises:
         UsageError: it does something else.
@@ -191,25 +183,13 @@ def resizing(pipeline: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _plain_name(kind: str | type) -> str:
-    """ "mmdet.Resize", or the class itself -> "Resize"."""
+    """Return "Resize" for "mmdet.Resize", or for the class itself."""
     return kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__
-
-
-def import_onnx(package: str) -> Any:
-    """The package `onnx` or `onnxruntime`, which not every user needs.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        return __import__(package)
-    except ImportError:
-        raise UsageError(f"ONNX files need the package {package}: pip install 'rgacli[onnx]' (or {package}).") from None
 
 
 @contextmanager
 def _without_exporters_warnings() -> Iterator[None]:
-    """They are of its age, of Python that looks at shapes (`_require_any_size`), and of constants not folded."""
+    """Ignore those of its age, of Python that looks at shapes (`_require_any_size`), and of constants not folded."""
     with warnings.catch_warnings():
         for category, message in (
             (DeprecationWarning, ""),
@@ -222,7 +202,7 @@ def _without_exporters_warnings() -> Iterator[None]:
 
 @contextmanager
 def _without_stdout() -> Iterator[None]:
-    """The exporter prints a graph that it fails on, past Python's own stdout."""
+    """Mute the process's stdout: the exporter prints a graph that it fails on, past Python's own."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:

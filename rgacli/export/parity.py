@@ -14,7 +14,7 @@ _NEAR_BOXES, _NEAR_SCORES = 1.0, 0.01
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Parity:
     """Of two detectors on a number of images.
 
     Attributes:
@@ -32,8 +32,8 @@ class Agreement:
     boxes: float = 0.0
     scores: float = 0.0
 
-    def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(
+    def __add__(self, other: Parity) -> Parity:
+        return Parity(
             self.images + other.images,
             self.detections + other.detections,
             self.unpaired + other.unpaired,
@@ -42,7 +42,7 @@ class Agreement:
         )
 
     def within(self, boxes: float, scores: float, unpaired: float = 0.0) -> bool:
-        """Whether detections have their counterparts at most so far away, in pixels and score.
+        """Return whether detections have their counterparts at most so far away, in pixels and score.
 
         Args:
             boxes, scores: The most that a pair may differ.
@@ -58,17 +58,17 @@ class Agreement:
         )
 
 
-def agreement(found: Iterable[Detections], expected: Iterable[Detections]) -> Agreement:
-    """Compares what two detectors found, image by image.
+def compare_detections(found: Iterable[Detections], expected: Iterable[Detections]) -> Parity:
+    """Compare what two detectors found, image by image.
 
     Raises:
         ValueError: they are of different numbers of images.
     """
-    return sum((_on_image(*both) for both in zip(found, expected, strict=True)), Agreement())
+    return sum((_compare_image(*both) for both in zip(found, expected, strict=True)), Parity())
 
 
-def _on_image(found: Detections, expected: Detections) -> Agreement:
-    """Detections are paired within their class so that pairs are close: equal scores may come in any order."""
+def _compare_image(found: Detections, expected: Detections) -> Parity:
+    """Pair detections within their class so that pairs are close: equal scores may come in any order."""
     boxes, scores, pairs = 0.0, 0.0, 0
     for label in np.intersect1d(found.labels, expected.labels):
         one, other = found.labels == label, expected.labels == label
@@ -79,4 +79,4 @@ def _on_image(found: Detections, expected: Detections) -> Agreement:
         near = (moved <= _NEAR_BOXES) & (rescored <= _NEAR_SCORES)
         boxes, scores = moved[near].max(initial=boxes), rescored[near].max(initial=scores)
         pairs += int(near.sum())
-    return Agreement(1, pairs, len(found) + len(expected) - 2 * pairs, float(boxes), float(scores))
+    return Parity(1, pairs, len(found) + len(expected) - 2 * pairs, float(boxes), float(scores))

@@ -19,36 +19,34 @@ from rgacli.files import replacing, write_text
 from rgacli.method import box_head_index
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.folding import fold_bbox_heads, folded_width
-
-CONFIG, CHECKPOINT = "config.py", "model.pth"
+from rgacli.runs import CONFIG, EXPORTED
 
 _BBOX_HEAD = "roi_head.bbox_head."
 _KEPT = ("default_scope", "env_cfg", "test_dataloader", "test_cfg", "test_pipeline", "backend_args")
 
 
-def export_stock(
+def write_stock(
     cfg: Config,
     checkpoint: Path,
-    out_dir: Path,
+    folder: Path,
     *,
     head: int | None = None,
     classes: Sequence[str],
     ann_file: str,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Writes a detector of mmdet's own classes that detects what ours does: `config.py` and `model.pth`.
+    """Write a detector of mmdet's own classes that detects what ours does, as a config and its weights.
 
     Args:
-        cfg: A detector with parallel heads.
-        checkpoint: Its weights.
-        out_dir: Where to write.
-        head: Index of the head to export alone; None folds all into one that detects as their ensemble.
+        cfg, checkpoint: As for `stock_detector`.
+        folder: Where `runs.CONFIG` and `runs.EXPORTED` are written.
+        head: As for `stock_detector`.
         classes: Names, by label.
         ann_file: COCO annotations that mmdet's own metric is to measure it by.
         provenance: Where it comes from: goes into both files.
 
     Raises:
-        UsageError: the detector has no parallel heads, or they do not fold.
+        UsageError: as `stock_detector`.
     """
     stock = stock_detector(cfg, checkpoint, head)
     written = Config({key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg})
@@ -61,8 +59,8 @@ def export_stock(
     if theirs := [name for name in imports.get("imports", []) if not name.startswith("rgacli")]:
         written.custom_imports = {**imports, "imports": theirs}  # such as a backbone of the user's
     meta = dict(dataset_meta=dict(classes=tuple(classes)), provenance=dict(provenance))
-    write_text(out_dir / CONFIG, written.pretty_text)
-    with replacing(out_dir / CHECKPOINT) as temporary:
+    write_text(folder / CONFIG, written.pretty_text)
+    with replacing(folder / EXPORTED) as temporary:
         torch.save(dict(state_dict=stock.detector.state_dict(), meta=meta), temporary)
 
 
@@ -74,13 +72,15 @@ class StockDetector(NamedTuple):
 
 
 def stock_detector(cfg: Config, checkpoint: Path, head: int | None = None) -> StockDetector:
-    """A detector of mmdet's own classes that detects what ours does.
+    """Return a detector of mmdet's own classes that detects what ours does.
 
     Args:
-        cfg, checkpoint, head: As for `export_stock`.
+        cfg: A detector with parallel heads.
+        checkpoint: Its weights.
+        head: Index of the head to take alone; None folds all into one that detects as their ensemble.
 
     Raises:
-        UsageError: as `export_stock`.
+        UsageError: the detector has no parallel heads, or they do not fold.
     """
     ratios = parallel_ratios(cfg)
     if not ratios:
@@ -102,7 +102,7 @@ def stock_detector(cfg: Config, checkpoint: Path, head: int | None = None) -> St
 
 
 def _stock_model(model: ConfigDict, chosen: int, widths: Sequence[int | None]) -> ConfigDict:
-    """The model's config with one bbox head per stage: the chosen one's, its hidden layers as wide as `widths` says."""
+    """Return the config with one bbox head per stage: the chosen one's, its hidden layers as wide as `widths` says."""
     model = copy.deepcopy(model)
     set_stock(model)
     model.backbone.init_cfg = None  # the checkpoint holds it: nothing to download

@@ -54,7 +54,7 @@ class TraceableDetector(nn.Module):
                 layer.use_torchvision = True
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Detections on one image.
+        """Detect on one image.
 
         Args:
             image: (1, 3, H, W) float32 in [0, 255], BGR, already resized; normalisation and padding happen here.
@@ -78,11 +78,11 @@ class TraceableDetector(nn.Module):
         return boxes[kept], scores[kept], labels[kept]
 
     def features(self, image: Tensor) -> Sequence[Tensor]:
-        """The neck's feature maps of an image, as for `forward`."""
+        """Return the neck's feature maps of an image, as for `forward`."""
         return self.model.extract_feat(self._normalised(image))
 
     def _normalised(self, image: Tensor) -> Tensor:
-        """As DetDataPreprocessor's forward, of one image."""
+        """Normalise and pad one image, as DetDataPreprocessor.forward does."""
         preprocessor = self.model.data_preprocessor
         if preprocessor._channel_conversion:
             image = image.flip(1)
@@ -93,7 +93,7 @@ class TraceableDetector(nn.Module):
         return F.pad(image, (0, right, 0, below), value=preprocessor.pad_value)
 
     def _proposals(self, features: Sequence[Tensor], height: int, width: int) -> Tensor:
-        """(P, 4), as RPNHead's predict_by_feat."""
+        """Return proposals (P, 4), as RPNHead.predict_by_feat does."""
         rpn = self.model.rpn_head
         cfg = rpn.test_cfg
         cls_scores, bbox_preds = rpn(features)
@@ -120,7 +120,7 @@ class TraceableDetector(nn.Module):
         return boxes[_nms(boxes, scores, levels, cfg)]
 
     def _crop(self, extractor: nn.Module, features: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """RoI features (P, C, h, w), as SingleRoIExtractor's forward: each box from its own level."""
+        """Return RoI features (P, C, h, w), each box's from its own level, as SingleRoIExtractor.forward does."""
         rois = torch.cat([torch.zeros_like(boxes[:, :1]), boxes], dim=1)
         levels = extractor.map_roi_levels(rois, extractor.num_inputs)
         rows, cropped = [], []
@@ -133,7 +133,7 @@ class TraceableDetector(nn.Module):
 
 
 def _refined(head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tensor, height: int, width: int) -> Tensor:
-    """(P, 4), as BBoxHead's regress_by_class: where it regresses by class, of the most probable one."""
+    """Return boxes (P, 4), by class of the most probable one, as BBoxHead.regress_by_class does."""
     if not head.reg_class_agnostic:
         label = cls_score[:, :-1].argmax(dim=1)
         bbox_pred = bbox_pred.reshape(-1, head.num_classes, 4)
@@ -142,7 +142,7 @@ def _refined(head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tenso
 
 
 def _by_class(head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tensor, height: int, width: int) -> Tensor:
-    """(P, C, 4), as BBoxHead's predict_by_feat: the same for each class where the head does not tell them apart."""
+    """Return boxes (P, C, 4), as BBoxHead.predict_by_feat does: where the head is class-agnostic, the same for all."""
     regressed = 1 if head.reg_class_agnostic else head.num_classes
     repeated = boxes.repeat_interleave(regressed, dim=0)
     decoded = _decode(head.bbox_coder, repeated, bbox_pred.reshape(-1, 4), height, width)
@@ -150,12 +150,12 @@ def _by_class(head: nn.Module, boxes: Tensor, cls_score: Tensor, bbox_pred: Tens
 
 
 def _stages(modules: nn.Module) -> Sequence[nn.Module]:
-    """A cascade has a module for each stage; any other RoI head has the one."""
+    """Return a cascade's modules, one for each stage; any other RoI head has the one."""
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]
 
 
 def _decode(coder: Any, boxes: Tensor, deltas: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (N, 4) moved by their deltas (N, 4) and cut off at the image's borders."""
+    """Return boxes (N, 4) moved by their deltas (N, 4) and cut off at the image's borders."""
     x1, y1, x2, y2 = coder.decode(boxes, deltas, max_shape=None).unbind(dim=1)
     if coder.clip_border:
         x1, x2 = (x.clamp(min=0).clamp(max=width) for x in (x1, x2))
@@ -164,7 +164,7 @@ def _decode(coder: Any, boxes: Tensor, deltas: Tensor, height: int, width: int) 
 
 
 def _nms(boxes: Tensor, scores: Tensor, groups: Tensor, cfg: Any) -> Tensor:
-    """Rows that NMS within each group keeps, by falling score; as mmcv's batched_nms, by moving groups apart."""
+    """Return rows that NMS within each group keeps, by falling score; groups are moved apart, as in batched_nms."""
     span = F.pad(boxes.flatten(), (0, 1)).max() + 1  # of boxes that are there or not
     kept = torchvision.ops.nms(boxes + (groups * span)[:, None], scores, cfg.nms.iou_threshold)
     return kept[: cfg.max_per_img] if cfg.max_per_img > 0 else kept
@@ -204,7 +204,7 @@ def _require_known_parts(model: nn.Module) -> None:
 
 
 def _require(part: Any, *kinds: type) -> None:
-    """Refuses subclasses as well: what they do otherwise would be left out."""
+    """Refuse subclasses as well: what they do otherwise would be left out."""
     if type(part) not in kinds:
         raise _refused(type(part).__name__)
 

@@ -41,7 +41,7 @@ class Album:
         self._open = ExitStack()
 
     def add(self, source: Path, pixels: np.ndarray, fps: float | None = None) -> None:
-        """Writes a source's picture, or the next frame of its video.
+        """Write a source's picture, or the next frame of its video.
 
         Args:
             source: What it was made from; the frames of a video come one after the other.
@@ -66,6 +66,6 @@ class Album:
 
 
 def _name(path: Path) -> Path:
-    """The source's own name, where its format is one that we write; else with ours behind it."""
+    """Return the source's own name, where its format is one that we write; else with ours behind it."""
     ours, written = (".mp4", (".mp4",)) if is_video(path) else (".png", IMAGES)
     return path if path.suffix.lower() in written else path.with_name(path.name + ours)

@@ -21,6 +21,7 @@ from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.detections import Detections, Prediction, detections_by_variant
 from rgacli.modeling.build import build_detector
+from rgacli.wording import param
 
 ImageSource = np.ndarray | str | Path
 """Pixels (H, W, 3) of uint8 in OpenCV's order, which is BGR; or an image file."""
@@ -50,7 +51,7 @@ class ImageDetector(ABC):
         return tuple(self.names.values())
 
     def read(self, path: str | Path) -> np.ndarray:
-        """An image file's pixels as evaluation loads them: (H, W, 3) uint8 BGR, turned as its EXIF data say.
+        """Return an image file's pixels as evaluation loads them: (H, W, 3) uint8 BGR, turned as its EXIF data say.
 
         Raises:
             DataError: it is no image that can be read.
@@ -71,7 +72,7 @@ class ImageDetector(ABC):
     def __call__(
         self, images: ImageSource | Sequence[ImageSource], batch_size: int = 4
     ) -> Prediction | list[Prediction]:
-        """What every head and the ensemble find, in one forward pass.
+        """Return what every head and the ensemble find, in one forward pass.
 
         Args:
             images: One image, or several.
@@ -85,8 +86,7 @@ class ImageDetector(ABC):
             DataError: a file cannot be read, an array is no image, or an image cannot be resized.
             UsageError: a batch of no image.
         """
-        if batch_size < 1:
-            raise UsageError(f"batch_size {batch_size}: at least one image goes through the detector at once.")
+        require_batch(batch_size)
         if isinstance(images, (np.ndarray, str, Path)):
             return self([images], batch_size)[0]
         found: list[Prediction] = []
@@ -98,7 +98,7 @@ class ImageDetector(ABC):
         return _checked(image) if isinstance(image, np.ndarray) else self.read(image)
 
     def prepare(self, pixels: np.ndarray) -> Prepared:
-        """An image (H, W, 3), uint8 BGR, through the pipeline.
+        """Put an image (H, W, 3), uint8 BGR, through the pipeline.
 
         Raises:
             DataError: it cannot be resized.
@@ -111,7 +111,7 @@ class ImageDetector(ABC):
 
     @abstractmethod
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
-        """What is found on prepared images, all at once; each by itself."""
+        """Return what is found on each of some prepared images, which go through the detector at once."""
 
 
 class Detector(ImageDetector):
@@ -136,7 +136,7 @@ class Detector(ImageDetector):
 
     @torch.no_grad()
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
-        """As ImageDetector's: those of one input size at once."""
+        """Detect on images of one input size at once; see ImageDetector."""
 
         def size(index: int) -> tuple[int, ...]:
             return tuple(images[index]["inputs"].shape)
@@ -164,14 +164,24 @@ class Detector(ImageDetector):
         return prediction
 
 
+def require_batch(batch_size: int) -> None:
+    """Raise a UsageError unless a batch holds an image."""
+    if batch_size < 1:
+        raise UsageError(f"{param('batch_size', batch_size)}: at least one image goes through the detector at once.")
+
+
 def class_names(cfg: Config) -> tuple[str, ...]:
-    """The detector's classes, by label: those of its test dataset, or those that mmdet gives that dataset's type."""
+    """Return the classes, by label: those of the test dataset, or those that mmdet gives that dataset's type."""
     init_default_scope(cfg.get("default_scope", "mmdet"))
     return tuple(DATASETS.build({**inference_dataset(cfg), "lazy_init": True}).metainfo["classes"])
 
 
 def inference_dataset(cfg: Config) -> Any:
-    """The dataset inside the test dataloader's wrappers: it has the pipeline and the class names."""
+    """Return the dataset inside the test dataloader's wrappers, which has the pipeline and the class names.
+
+    Raises:
+        UsageError: there is no test dataloader.
+    """
     if not cfg.get("test_dataloader"):
         raise UsageError("the config has no test_dataloader, which says how images are prepared.")
     dataset = cfg.test_dataloader.dataset

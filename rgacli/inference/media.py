@@ -24,7 +24,7 @@ _MP4 = cv2.VideoWriter_fourcc(*"mp4v")
 
 
 def find_media(names: Sequence[str]) -> list[Path]:
-    """The files that the names of images, videos, folders and globs mean: each once, in their order.
+    """Return the files that the names of images, videos, folders and globs mean: each once, in their order.
 
     A folder stands for the images in it, at any depth, sorted. A file that is named is taken whatever its suffix.
 
@@ -52,22 +52,22 @@ def find_media(names: Sequence[str]) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    """By its suffix, be it a broken link; not what systems hide beside images, which often bears their suffix."""
+    """Judge by the suffix, be it a broken link; not what systems hide beside images, which often bears their suffix."""
     return path.suffix.lower() in IMAGES and not path.name.startswith(".") and not path.is_dir()
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is taken for a video, by its suffix."""
+    """Return whether a file is taken for a video, by its suffix."""
     return path.suffix.lower() in VIDEOS
 
 
 def count_frames(paths: Sequence[Path]) -> int:
-    """How many images the files hold, as far as videos tell."""
+    """Return how many images the files hold, as far as videos tell."""
     return sum(max(1, mmcv.VideoReader(str(path)).frame_cnt) if is_video(path) else 1 for path in paths)
 
 
 def open_video(path: Path) -> mmcv.VideoReader:
-    """A video: an iterable of frames (H, W, 3) uint8 BGR, with their rate `fps` and, as far as it tells, `frame_cnt`.
+    """Open a video: an iterable of frames (H, W, 3) uint8 BGR, with their rate `fps` and, if it tells, `frame_cnt`.
 
     Raises:
         DataError: it has no frame that can be read.
@@ -79,7 +79,7 @@ def open_video(path: Path) -> mmcv.VideoReader:
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Atomically writes pixels (H, W, 3), uint8 BGR, in the format of the path's suffix."""
+    """Atomically write pixels (H, W, 3), uint8 BGR, in the format of the path's suffix."""
     _, content = cv2.imencode(path.suffix, pixels)  # so that a full disk is an OSError, and no False
     with replacing(path) as temporary:
         temporary.write_bytes(content.tobytes())
@@ -87,7 +87,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 @contextmanager
 def video_writer(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yields what takes a video's frames (H, W, 3), uint8 BGR, one after the other; all of one size.
+    """Yield what takes a video's frames (H, W, 3), uint8 BGR, one after the other; all of one size.
 
     The video is written atomically, as MP4. Where OpenCV cannot, the frames become images in a folder of the path's
     name without its suffix: 000000.jpg, 000001.jpg, …

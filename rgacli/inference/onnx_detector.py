@@ -11,9 +11,10 @@ import numpy as np
 from mmengine.registry import init_default_scope
 
 from rgacli.errors import UsageError
-from rgacli.evaluation.detections import WHOLE, Detections, Prediction
-from rgacli.export.onnx import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx, quiet_session
+from rgacli.evaluation.detections import Detections, Prediction
 from rgacli.inference.detector import ImageDetector, Prepared
+from rgacli.inference.onnx_format import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx, quiet_session
+from rgacli.method import WHOLE
 from rgacli.wording import function
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -55,25 +56,25 @@ class OnnxDetector(ImageDetector):
         super().__init__({WHOLE: WHOLE}, classes, pipeline)
 
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
-        """As ImageDetector's: one after the other."""
+        """Detect on one image after the other; see ImageDetector."""
         return [self._detect_one(image["inputs"].numpy(), image["data_samples"].metainfo) for image in images]
 
     def _detect_one(self, pixels: np.ndarray, meta: dict[str, Any]) -> Prediction:
-        """On an image (3, H, W) uint8, with mmdet's metadata."""
+        """Detect on an image (3, H, W) uint8, with mmdet's metadata."""
         boxes, scores, labels = self._session.run(OUTPUTS, {IMAGE: pixels[None].astype(np.float32)})
         boxes = boxes * np.array([1 / factor for factor in meta.get("scale_factor", (1, 1))] * 2, np.float32)
         return {WHOLE: Detections(boxes=boxes, scores=scores, labels=labels, classes=self.classes)}
 
 
 def _pipeline(scale: Sequence[int] | None = None, keep_ratio: bool = False) -> list[dict[str, Any]]:
-    """mmdet's transforms, from an image file to the detector's input; without a scale, an image is not resized."""
+    """Return mmdet's transforms, from an image file to the detector's input; without a scale, it is not resized."""
     steps = [dict(type="Resize", scale=tuple(scale), keep_ratio=keep_ratio)] if scale else []
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     return [dict(type="LoadImageFromFile"), *steps, dict(type="PackDetInputs", meta_keys=keys)]
 
 
 def _providers(runtime: Any, device: str) -> list[Any]:
-    """What onnxruntime is to run on, best first.
+    """Return what onnxruntime is to run on, best first.
 
     Raises:
         UsageError: there is no such device.

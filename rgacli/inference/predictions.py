@@ -29,7 +29,7 @@ class Predictions:
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, file_name: str, size: tuple[int, int], found: Detections, frame: int | None = None) -> None:
-        """Notes what was found on an image.
+        """Note what was found on an image.
 
         Args:
             file_name: Of the image, or of the video.
@@ -48,11 +48,11 @@ class Predictions:
             self._annotations.append({"id": number, **result, "area": width * height, "iscrowd": 0})
 
     def counts(self) -> dict[str, int]:
-        """Class -> number of detections; classes without any are left out."""
+        """Return class -> number of detections; classes without any are left out."""
         found = Counter(entry["category_id"] for entry in self._annotations)
         return {category["name"]: found[category["id"]] for category in self._categories if found[category["id"]]}
 
     def save(self, path: Path) -> None:
-        """Atomically writes the file."""
+        """Atomically write the file."""
         content = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
         write_json(path, content)

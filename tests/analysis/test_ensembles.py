@@ -13,20 +13,20 @@ from tests.evaluation.coco_samples import noisy_detections, random_annotations
 ANNOTATIONS = random_annotations(0)
 EVALUATIONS = {
     name: evaluate(ANNOTATIONS, noisy_detections(ANNOTATIONS, seed, noise=noise))
-    for seed, (name, noise) in enumerate({"1:1": 4, "1:9": 4, "average": 2}.items())
+    for seed, (name, noise) in enumerate({"1:1": 4, "1:9": 4, "ensemble": 2}.items())
 }
 IMAGES = {"1-3": 1, "4-7": 2, "8+": 3, "500+": 0}
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return collect(EVALUATIONS, DEFAULT_BINS, "average", bootstrap=20, seed=5)
+    return collect(EVALUATIONS, DEFAULT_BINS, "ensemble", bootstrap=20, seed=5)
 
 
 def test_each_row_is_reported():
     seen = []
-    collect(EVALUATIONS, DEFAULT_BINS, "average", bootstrap=2, progress=lambda *numbers: seen.append(numbers))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    collect(EVALUATIONS, DEFAULT_BINS, "ensemble", bootstrap=2, progress=lambda *report: seen.append(report))
+    assert seen == [("comparing", done, 3) for done in (1, 2, 3)]
 
 
 def test_rows_hold_what_the_evaluations_say(rows):
@@ -39,14 +39,14 @@ def test_rows_hold_what_the_evaluations_say(rows):
 
 def test_differences_are_to_the_reference(rows):
     for row in rows[:2]:
-        expected = difference(EVALUATIONS["average"], EVALUATIONS[row.name], samples=20, seed=5)
+        expected = difference(EVALUATIONS["ensemble"], EVALUATIONS[row.name], samples=20, seed=5)
         assert (row.difference, row.difference_low, row.difference_high) == expected
         assert row.difference == pytest.approx(row.AP - rows[2].AP)
     assert rows[2].difference is rows[2].difference_low is rows[2].difference_high is None
 
 
 def test_the_figure_has_the_rows_beside_it(rows, tmp_path):
-    plot(rows, "average", IMAGES, tmp_path / "ensembles.png")
+    plot(rows, "ensemble", IMAGES, tmp_path / "ensembles.png")
     with Image.open(tmp_path / "ensembles.png") as image:
         assert min(image.size) > 200
     with (tmp_path / "ensembles.csv").open() as file:
@@ -58,11 +58,11 @@ def test_the_figure_has_the_rows_beside_it(rows, tmp_path):
 
 
 def test_an_empty_bin_has_no_panel(rows, tmp_path):
-    narrow = collect(EVALUATIONS, parse_bins("1-3"), "average", bootstrap=2)
-    wide = collect(EVALUATIONS, parse_bins("1-3,500+"), "average", bootstrap=2)
+    narrow = collect(EVALUATIONS, parse_bins("1-3"), "ensemble", bootstrap=2)
+    wide = collect(EVALUATIONS, parse_bins("1-3,500+"), "ensemble", bootstrap=2)
     sizes = []
     for name, found in (("narrow", narrow), ("wide", wide)):
-        plot(found, "average", IMAGES, tmp_path / f"{name}.png")
+        plot(found, "ensemble", IMAGES, tmp_path / f"{name}.png")
         sizes.append(Image.open(tmp_path / f"{name}.png").size)
     assert math.isnan(wide[0].bins["500+"])
     assert sizes[0] == sizes[1]

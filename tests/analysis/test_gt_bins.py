@@ -1,5 +1,6 @@
 import csv
 import math
+from dataclasses import astuple, fields, replace
 
 import pytest
 from PIL import Image
@@ -43,7 +44,7 @@ def test_rows_hold_what_the_evaluation_says(rows):
     for label, images in assign(evaluation.gt_counts, DEFAULT_BINS).items():
         row, metrics = by_label[label], evaluation.by_bin(DEFAULT_BINS)[label]
         ends = interval(evaluation, images, samples=20, seed=5)
-        assert row[4:] == (metrics["AP"], metrics["AP50"], metrics["AP75"], *ends)
+        assert astuple(row)[4:] == (metrics["AP"], metrics["AP50"], metrics["AP75"], *ends)
     assert evaluation.overall["AP"] == by_label["all"].AP
 
 
@@ -56,7 +57,29 @@ def test_without_bootstrap_there_are_no_intervals(bootstrap):
 def test_an_empty_bin_has_a_row_but_no_metrics():
     empty = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, parse_bins("500+"), bootstrap=2)[1]
     assert (empty.bin, empty.images, empty.objects) == ("500+", 0, 0)
-    assert all(map(math.isnan, empty[4:]))
+    assert all(map(math.isnan, astuple(empty)[4:]))
+
+
+def test_each_set_of_detections_is_reported():
+    seen = []
+    collect(ANNOTATIONS, RESULTS, (), bootstrap=0, progress=lambda *report: seen.append(report))
+    assert seen == [("comparing", 1, 3), ("comparing", 2, 3), ("comparing", 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "head"),
+    [
+        ("1:9", "", "1:9"),
+        ("ensemble", "", "ensemble"),
+        ("runs/a b 1:1#2", "runs/a b", "1:1#2"),
+        ("mine ensemble", "mine", "ensemble"),
+        ("RetinaNet (torchvision)", "", "RetinaNet (torchvision)"),
+        ("at 0:9", "", "at 0:9"),
+    ],
+)
+def test_names_that_end_in_a_head_are_of_a_run(rows, name, run, head):
+    row = replace(rows[0], name=name)
+    assert (row.run, row.head) == (run, head)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +93,7 @@ def test_an_empty_bin_has_a_row_but_no_metrics():
 )
 @pytest.mark.filterwarnings("error")
 def test_figure_decodes_and_its_csv_holds_the_rows(tmp_path, rows, names):
-    renamed = [row._replace(name=names[row.name]) for row in rows]
+    renamed = [replace(row, name=names[row.name]) for row in rows]
     plot(renamed, tmp_path / "gt_bins.png")
     with Image.open(tmp_path / "gt_bins.png") as image:
         image.load()
@@ -80,10 +103,10 @@ def test_figure_decodes_and_its_csv_holds_the_rows(tmp_path, rows, names):
 
 
 def test_figure_of_bins_of_one_image_and_of_none(tmp_path, rows):
-    single = rows[1]._replace(bin="1", images=1, AP_low=math.nan, AP_high=math.nan)
-    plot([single, rows[2]._replace(AP=math.nan)], tmp_path / "gt_bins.png")
+    single = replace(rows[1], bin="1", images=1, AP_low=math.nan, AP_high=math.nan)
+    plot([single, replace(rows[2], AP=math.nan)], tmp_path / "gt_bins.png")
     [read] = read_rows(tmp_path / "gt_bins.csv")
-    assert read[:7] == single[:7]
+    assert astuple(read)[:7] == astuple(single)[:7]
     assert math.isnan(read.AP_low)
 
 
@@ -96,5 +119,5 @@ def test_nothing_to_draw(tmp_path):
 def read_rows(path):
     with path.open(newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
-    assert tuple(header) == Row._fields
+    assert header == [field.name for field in fields(Row)]
     return [Row(line[0], line[1], int(line[2]), int(line[3]), *map(float, line[4:])) for line in lines]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from rgacli.cli.app import app
@@ -83,6 +84,19 @@ def call(*arguments, cwd: Path) -> subprocess.CompletedProcess:
     with start(*arguments, cwd=cwd) as process:
         stdout, stderr = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def commands(app) -> dict[str, object]:
+    """Every command by its words: "train", "data check"; groups left out."""
+
+    def walk(group, words=()):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from walk(command, (*words, name))
+            else:
+                yield " ".join((*words, name)), command
+
+    return dict(walk(get_command(app)))
 
 
 def error_line(stderr: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.cli.commands import EPOCHS, RUN, TINY, call
+from tests.support.once import once
 
 
 @dataclass(frozen=True)
@@ -31,18 +30,24 @@ def dataset(tmp_path_factory) -> Path:
     """Folder of 8 images to train on, 4 to validate and 4 to test on, of 64x48 px. Not to be written to."""
     from rgacli.data.synthetic import write_dataset
 
-    root = tmp_path_factory.mktemp("data") / "drawn"
-    write_dataset(root, sizes={"train": 8, "val": 4, "test": 4}, image_size=(64, 48), max_objects=9)
-    return root
+    def draw(folder: Path) -> None:
+        sizes = {"train": 8, "val": 4, "test": 4}
+        write_dataset(folder / "drawn", sizes=sizes, image_size=(64, 48), max_objects=9)
+
+    return once(tmp_path_factory, "data", draw)[0] / "drawn"
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, dataset) -> Trained:
     """The shared run, trained by the real command with default λ0 and ratios. Not to be written to."""
-    root = tmp_path_factory.mktemp("trained")
-    output = call("train", "quickstart", "--data", dataset, "--epochs", EPOCHS, "--name", RUN, *TINY, cwd=root)
-    assert output.returncode == 0, output.stderr
-    return Trained(root, output)
+
+    def train(root: Path) -> list:
+        done = call("train", "quickstart", "--data", dataset, "--epochs", EPOCHS, "--name", RUN, *TINY, cwd=root)
+        assert done.returncode == 0, done.stderr
+        return [done.returncode, done.stdout, done.stderr]
+
+    root, output = once(tmp_path_factory, "trained", train)
+    return Trained(root, CompletedProcess([], *output))
 
 
 @pytest.fixture
@@ -72,24 +77,6 @@ def finding(run) -> Path:
 @pytest.fixture
 def near_misses(monkeypatch, dataset) -> None:
     """Has detectors find each object of the test split a few pixels off, at a random score: AP between 0 and 1."""
-    import numpy as np
+    from tests.support.near_misses import find_nearly
 
-    from rgacli.evaluation import variants_metric
-
-    objects = defaultdict(list)
-    for entry in json.loads((dataset / "annotations/test.json").read_text())["annotations"]:
-        objects[entry["image_id"]].append(entry)
-    rng = np.random.default_rng(0)
-
-    def off_by_pixels(image_id, instances, category_of):
-        return [
-            {
-                "image_id": image_id,
-                "category_id": entry["category_id"],
-                "bbox": (np.array(entry["bbox"]) + rng.normal(0, 1.5, 4)).clip(1).tolist(),
-                "score": rng.random(),
-            }
-            for entry in objects[image_id]
-        ]
-
-    monkeypatch.setattr(variants_metric, "coco_results", off_by_pixels)
+    find_nearly(monkeypatch, dataset / "annotations/test.json")

@@ -167,7 +167,7 @@ CASES = {
         ("train", "faster-rcnn_r50_fpn_rga-prm_1x_coco"),
         "instances_train2017.json: no such annotation file; name the dataset's folder by --data",
     ),
-    "eval: another folder": (("eval", RUN, "--data", "runs"), "train and data check take another by --train-ann"),
+    "eval: another folder": (("eval", RUN, "--data", "runs"), "`rgacli data check` take another by --train-ann"),
     "eval: dataset gone": (("eval", "moved"), "test.json: no such annotation file; name the dataset"),
     "eval: a category gone": (
         ("eval", "edited", "--split", "val"),
@@ -224,7 +224,10 @@ CASES = {
     "checkpoint: shape": (weights("shape.pth"), "it has in other shapes neck.fpn_convs.0.conv.bias (3,) for (16,)"),
     "checkpoint: lacking": (weights("lacking.pth"), "does not fit the config: it lacks neck.fpn_convs.0.conv.bias"),
     "checkpoint: without config": (("eval", "--checkpoint", "shape.pth"), "checkpoint shape.pth lies in no run"),
-    "checkpoint: ONNX": (("eval", "--checkpoint", "text.onnx"), "only predict and rgacli.load run an ONNX file"),
+    "checkpoint: ONNX": (
+        ("eval", "--checkpoint", "text.onnx"),
+        "only `rgacli predict` and rgacli.load run an ONNX file",
+    ),
     "checkpoint: config alone": (
         ("eval", "--config", "no_model.py"),
         "--config says what a --checkpoint was",
@@ -323,7 +326,7 @@ def test_a_mistake_costs_one_line_and_leaves_everything_as_it_was(mess, monkeypa
 def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, arguments):
     result = invoke(*arguments)
     assert result.exit_code == 2
-    assert "train one first (rgacli train), or name its directory" in error_line(result.stderr)
+    assert "train one first (`rgacli train`), or name its directory" in error_line(result.stderr)
     assert list(folder.iterdir()) == []
 
 

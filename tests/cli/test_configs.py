@@ -48,14 +48,30 @@ def test_the_listing_shows_what_a_config_trains_and_its_result_in_the_paper(fold
     lines = listed()
     shown = cells(lines)
     first = shown.index(["faster-rcnn_r50_fpn_rga-prm_1x_coco", "Faster R-CNN w/ RGA+PRM, R-50, 1x", "AP=38.1"])
-    assert shown[first + 1] == ["1:1, 1:9 (soft), λ0 7 (linear)", "", ""]
+    assert shown[first + 1] == ["mmdet 1.x: 1:1, 1:9 (soft), λ0 7 (linear)", "", ""]
     first = shown.index(["retinanet_r101_fpn_1x_coco", "RetinaNet, R-101", "AP=39.1"])
-    assert shown[first + 1][0] == "as mmdet has it: no PRM, no RGA"
+    assert shown[first + 1][0] == "mmdet 3: no PRM, no RGA"
     titles = [line for line in lines if line.startswith("Table ")]
     assert len(titles) == 8
     assert titles == sorted(titles)
     assert names(lines)[-1] == "quickstart"
-    assert "from scratch" in dict(row for row in shown if len(row) == 2)["quickstart"]
+
+
+def test_what_stands_in_no_table_is_shown_with_mmdets_baseline(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    lines = listed()
+    shown = cells(lines[lines.index("not in the paper") :])
+    assert shown[::2] == [
+        [
+            "cascade-rcnn_r50_fpn_rga-prm",
+            "Cascade R-CNN with RGA and PRM, ResNet-50, 1x: for your own data.",
+            "AP=40.3",
+        ],
+        ["faster-rcnn_r18-lite_fpn_rga-prm", *shown[2][1:2], "-"],
+        ["faster-rcnn_r50_fpn_rga-prm", "Faster R-CNN with RGA and PRM, ResNet-50, 1x: for your own data.", "AP=37.4"],
+        ["quickstart", *shown[6][1:2], "-"],
+    ]
+    assert {row[0] for row in shown[1::2]} == {"mmdet 3: 1:1, 1:9 (soft), λ0 7 (linear)"}
 
 
 def test_a_table_of_the_paper_shows_its_rows_with_all_their_numbers(folder, monkeypatch):
@@ -81,12 +97,14 @@ def test_the_listing_as_json_says_everything():
     assert entries["faster-rcnn_r50_fpn_rga-no-anneal_1x_coco"] == {
         "name": "faster-rcnn_r50_fpn_rga-no-anneal_1x_coco",
         "description": "RGA without annealing: λ stays at 7.",
+        "settings": "mmdet 1.x",
         "plain": False,
         "lambda0": 7.0,
         "anneal": "none",
         "ratios": ["1:3"],
         "sampling": "soft",
         "paper": [{"table": 4, "row": "λ0 7, not annealed", "AP": 36.7, "AP50": 58.5, "AP75": 39.8}],
+        "baseline": None,
     }
     assert entries["quickstart"]["paper"] == []
 
@@ -119,7 +137,7 @@ def test_a_resolved_config_stands_on_its_own(folder, name):
         (["mmdet::retinanet/retinanet_r50.py"], "there is no such file in"),
         (["--table", 9], "--table 9: the paper has tables 1 to 8."),
         (["--table", 0], "--table 0: the paper has tables 1 to 8."),
-        (["quickstart", "--table", 2], "--table lists configs and NAME prints one: give one of the two."),
+        (["quickstart", "--table", 2], "--table lists configs and NAME shows one: give one of the two."),
     ],
 )
 def test_what_it_cannot_show_is_refused_in_one_line(folder, arguments, complaint):

@@ -1,38 +1,35 @@
 import json
 
 import pytest
-from typer.main import get_command
-from typer.testing import CliRunner
 
-from rgacli.cli.data import SHOWN, app
+from rgacli.cli.data import SHOWN
 from rgacli.data import synthetic
-from rgacli.errors import UsageError
+from tests.cli.commands import error_line, invoke
 from tests.data.coco_files import content, write_split
+from tests.data.crowdhuman_files import write_crowdhuman
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return invoke("data", *arguments)
 
 
-def test_synth_writes_what_check_finds_sound(tmp_path):
+def test_synth_draws_by_its_options(tmp_path):
     made = run("synth", tmp_path / "new", "--train", 3, "--val", 2, "--test", 0, "--size", "64x48", "--max-objects", 3)
-    assert made.exit_code == 0, made.output
-    checked = run("check", tmp_path / "new", "--json")
-    assert checked.exit_code == 0
-    splits = json.loads(checked.stdout)["splits"]
-    assert {name: split["images"] for name, split in splits.items()} == {"train": 3, "val": 2}
+    assert (made.exit_code, made.stdout) == (0, "")
+    assert made.stderr.endswith(f"{tmp_path}/new: 3 train, 2 val, 0 test images of 64x48\n")
+    expected = tmp_path / "expected"
+    synthetic.write_dataset(expected, sizes={"train": 3, "val": 2}, image_size=(64, 48), max_objects=3)
+    written = [path.relative_to(expected) for path in expected.rglob("*") if path.is_file()]
+    assert len(written) == 7
+    assert all((tmp_path / "new" / path).read_bytes() == (expected / path).read_bytes() for path in written)
 
 
 def test_synth_leaves_a_folder_with_something_in_it_alone(tmp_path):
     (tmp_path / "mine").touch()
     result = run("synth", tmp_path)
-    assert isinstance(result.exception, UsageError)  # rgacli.cli.app shows it as one line, with exit code 2
+    assert result.exit_code == 2
+    assert "is there already and is not an empty folder" in error_line(result.stderr)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-@pytest.mark.parametrize("size", ["160", "axb", "160x", "-1x5", "16x16"])
-def test_synth_refuses_a_size_that_is_none(tmp_path, size):
-    assert isinstance(run("synth", tmp_path / "new", "--size", size).exception, UsageError)
 
 
 @pytest.mark.parametrize("option", ["--train", "--seed", "--max-objects"])
@@ -46,7 +43,7 @@ def test_check_prints_counts_and_a_histogram(tmp_path):
     assert result.exit_code == 0
     for word in ("train", "1-3", "8+", "cat", "dog"):
         assert word in result.stdout
-    assert "errors: 0, warnings: 0" in result.stderr
+    assert "errors: 0, warnings: 0: training on it would run" in result.stderr
 
 
 def test_check_groups_problems_and_shows_the_first_of_many(tmp_path):
@@ -59,6 +56,7 @@ def test_check_groups_problems_and_shows_the_first_of_many(tmp_path):
     assert f"error: train: missing image ({SHOWN + 5})" in result.stdout
     assert result.stdout.count("not in ") == SHOWN
     assert "and 5 more" in result.stdout
+    assert f"errors: {SHOWN + 5}, warnings: 0: training on it would fail or learn what is wrong" in result.stderr
 
 
 def test_check_json_is_json_alone_and_has_every_problem(tmp_path):
@@ -67,8 +65,13 @@ def test_check_json_is_json_alone_and_has_every_problem(tmp_path):
     result = run("check", tmp_path, "--json")
     assert result.exit_code == 2
     found = json.loads(result.stdout)
-    assert found["ok"] is False
-    boxes = [problem for problem in found["splits"]["train"]["problems"] if problem["kind"] == "malformed entry"]
+    assert (found["dataset"], found["ok"]) == (str(tmp_path), False)
+    train = found["splits"]["train"]
+    assert list(train) == [
+        *("annotation_file", "image_folder", "images", "objects", "gt_counts", "categories", "problems"),
+    ]
+    assert (train["annotation_file"], train["image_folder"]) == (str(path), str(tmp_path / "images"))
+    boxes = [problem for problem in train["problems"] if problem["kind"] == "malformed entry"]
     assert len(boxes) == SHOWN + 5
     assert set(boxes[0]) == {"severity", "kind", "where", "what"}
 
@@ -88,29 +91,42 @@ def test_check_can_be_told_the_split_and_its_files(tmp_path):
     result = run("check", tmp_path, "--split", "val", "--json", *files)
     assert result.exit_code == 0
     assert list(json.loads(result.stdout)["splits"]) == ["val"]
+    line = error_line(run("check", tmp_path, "--split", "train", *files).stderr)
+    assert "files of val are named, which --split leaves out: add --split val" in line
 
 
-def test_check_reports_malformed_json_with_the_rest(tmp_path):
-    write_split(tmp_path)
-    (tmp_path / "annotations/val.json").write_text("{")
-    result = run("check", tmp_path, "--json")
+def test_crowdhumans_problems_stand_one_in_a_line(folder):
+    write_crowdhuman(folder / "CrowdHuman", {"val": 2})
+    next((folder / "CrowdHuman/Images").glob("00,*")).unlink()
+    result = run("crowdhuman", "CrowdHuman")
     assert result.exit_code == 2
-    splits = json.loads(result.stdout)["splits"]
-    assert splits["train"]["problems"] == []
-    assert splits["val"]["problems"][0]["kind"] == "unusable annotation file"
+    assert "error: val: missing image (1)\n  00,val.jpg: not in " in result.stdout
+    assert "errors: 1; nothing was written" in result.stderr
 
 
-def test_check_without_a_folder_checks_the_embedded_dataset(tmp_path, monkeypatch):
-    write = synthetic.write_dataset
-    monkeypatch.setenv("RGACLI_CACHE", str(tmp_path))
-    monkeypatch.setattr(synthetic, "write_dataset", lambda root, progress: write(root, sizes={"train": 2}))
-    result = run("check")
-    assert result.exit_code == 0
-    assert f"embedded-v{synthetic.VERSION}" in result.stdout
+def test_crowdhumans_persons_and_what_is_ignored_are_counted(folder):
+    write_crowdhuman(folder / "CrowdHuman", {"train": 1, "val": 2})
+    result = run("crowdhuman", "CrowdHuman", "--split", "val")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads((folder / "CrowdHuman/annotations/val.json").read_text())
+    (row,) = (line.split("│")[1:-1] for line in result.stdout.splitlines() if line.startswith("│"))
+    persons = len(content["annotations"]) - 4
+    assert [cell.strip() for cell in row] == ["val", "2", str(persons), "4", f"{persons / 2:.3f}"]
+    assert f"wrote {folder}/CrowdHuman/annotations/val.json" in result.stderr
+    found = json.loads(run("crowdhuman", "CrowdHuman", "--split", "val", "--json").stdout)
+    assert (found["dataset"], found["ok"]) == ("CrowdHuman", True)
+    assert found["splits"]["val"] == {
+        "annotation_file": f"{folder}/CrowdHuman/annotations/val.json",
+        "image_folder": f"{folder}/CrowdHuman/Images",
+        "images": 2,
+        "persons": persons,
+        "ignored": 4,
+        "problems": [],
+    }
 
 
-@pytest.mark.parametrize("command", ["synth", "check"])
-def test_every_option_has_its_sentence_of_help(command):
-    assert run(command, "--help").exit_code == 0
-    for parameter in get_command(app).commands[command].params:
-        assert parameter.help, parameter.name
+def test_what_is_no_crowdhuman_costs_one_line(folder):
+    result = run("crowdhuman", ".", "--split", "test")
+    assert result.exit_code == 2
+    assert "--split test: it can be train or val" in error_line(result.stderr)
+    assert list(folder.iterdir()) == []

@@ -5,8 +5,6 @@ from io import StringIO
 
 import pytest
 
-from rgacli.cli.eval import select_variants
-from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import METRICS
 from tests.cli.commands import RUN, call, error_line, invoke, snapshot
 
@@ -58,12 +56,12 @@ def test_the_table_shows_one_row_per_head_within_eighty_columns(folder, run, nea
 
 
 def test_masks_have_a_line_of_their_own_in_the_table_and_their_keys_in_json(folder, run, monkeypatch):
-    from rgacli.cli.target import Target
+    from rgacli.evaluation.split_detections import SplitDetections
 
     boxes = dict.fromkeys(METRICS, 0.25)
     masks = {"mask_AP": 0.125, "mask_AP50": 0.5, "mask_AP75": 0.375}
     metrics = {"1to1": boxes, "1to9": boxes, "ensemble": {**boxes, **masks}}
-    monkeypatch.setattr(Target, "detect", lambda target: metrics)
+    monkeypatch.setattr(SplitDetections, "detect", lambda found, progress: metrics)
     result = invoke("eval", "--head", "all")
     assert max(map(len, result.stdout.splitlines())) <= 80
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
@@ -71,30 +69,6 @@ def test_masks_have_a_line_of_their_own_in_the_table_and_their_keys_in_json(fold
     assert rows[-1][1:] == ["0.125", "0.500", "0.375", "-", "-", "-"]
     shown = json.loads(invoke("eval", "--json").stdout)["heads"]
     assert shown == {"ensemble": metrics["ensemble"]}
-
-
-@pytest.mark.parametrize(
-    ("head", "variants"),
-    [
-        ("ensemble", ["ensemble"]),
-        ("all", ["1to1", "1to9", "ensemble"]),
-        ("1:9", ["1to9"]),
-        ("0", ["1to1"]),
-        ("1", ["1to9"]),
-    ],
-)
-def test_a_head_is_chosen_by_ratio_or_index(head, variants):
-    assert select_variants(head, NAMES) == variants
-
-
-@pytest.mark.parametrize("head", ["1:7", "2", "-1", "", "1to9", "²"])
-def test_an_unknown_head_is_answered_by_those_there_are(head):
-    with pytest.raises(UsageError, match=r"this detector has 1:1, 1:9 \(or their index 0 to 1\)"):
-        select_variants(head, NAMES)
-
-
-def test_the_ensemble_of_a_single_head_is_that_head():
-    assert select_variants("ensemble", {"1to3": "1:3"}) == ["1to3"]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

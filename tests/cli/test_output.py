@@ -1,12 +1,10 @@
 import errno
 import json
 import math
-import os
 
 import pytest
 
 from rgacli.cli import output, progress
-from rgacli.cli.device import use_device
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import Meter, live_progress
 from tests.cli.commands import invoke
@@ -61,15 +59,13 @@ def clock(monkeypatch):
 
 
 def test_without_a_terminal_a_line_comes_now_and_then_and_at_the_end(capsys, clock):
-    with live_progress() as display:
-        assert display is None
-        meter = Meter(display, "work", 30)
+    with live_progress() as report:
         for done in range(1, 31):
             clock.now += 2
-            meter.update(done, f"note {done}")
+            report("work", done, 30, f"note {done}")
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split()[1] for line in lines] == ["5/30", "10/30", "15/30", "20/30", "25/30", "30/30"]
-    assert lines[0] == "work  5/30  0.50/s  ETA 0:00:50  note 5"
+    assert [line.split()[1] for line in lines] == ["6/30", "11/30", "16/30", "21/30", "26/30", "30/30"]
+    assert lines[0] == "work  6/30  0.50/s  ETA 0:00:48  note 6"
 
 
 def test_a_rate_is_that_since_the_first_update(capsys, clock):
@@ -94,12 +90,11 @@ def test_a_job_that_outgrows_its_total_has_no_time_left(capsys, clock):
     assert capsys.readouterr().err.splitlines()[1] == "work  3/2  0.10/s  ETA 0:00:00"
 
 
-def test_choosing_the_cpu_hides_the_gpus(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    use_device("auto")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
-    use_device("cpu")
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+def test_tasks_go_on_side_by_side_and_one_that_ends_may_come_again(capsys, clock):
+    with live_progress() as report:
+        for task, done in (("training", 1), ("validation", 2), ("training", 2), ("validation", 2)):
+            report(task, done, 2)
+    assert capsys.readouterr().err == "validation  2/2\ntraining  2/2\nvalidation  2/2\n"
 
 
 def test_messages_go_to_stderr_as_they_are(capsys):
@@ -113,7 +108,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error(monkeypatch):
     def write_to_a_closed_pipe(*arguments):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("rgacli.cli.eval.find_target", write_to_a_closed_pipe)
+    monkeypatch.setattr("rgacli.api.evaluate.find_trained", write_to_a_closed_pipe)
     done = invoke("eval")
     assert done.exit_code == 1
     assert "error" not in done.stderr

@@ -9,10 +9,10 @@ import time
 import pytest
 import torch
 
+from rgacli.api import train as api
 from rgacli.config.dataset import dataset_config
 from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
-from rgacli.engine import training
 from rgacli.modeling.parallel_roi_head import ParallelRoIHead
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
@@ -31,7 +31,7 @@ def without_training(monkeypatch):
         checkpoints.mkdir()
         (checkpoints / "epoch_1.pth").touch()
 
-    monkeypatch.setattr(training, "train", leave_a_checkpoint)
+    monkeypatch.setattr(api, "train_prepared", leave_a_checkpoint)
 
 
 @pytest.fixture
@@ -102,7 +102,14 @@ def test_messages_are_plain_lines_on_stderr(trained):
     lines = trained.output.stderr.splitlines()
     assert lines[0].startswith("learning rate 0.01 = 0.02 · 4/8 (linear scaling")
     assert lines[1] == f"run runs/{RUN}: 2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
-    for shown in (f"epoch {EPOCHS}/{EPOCHS}  {ITERATIONS}/{ITERATIONS}", "ETA", "loss", "λ 2.00", "positives 1:1"):
+    for shown in (
+        f"training  {ITERATIONS}/{ITERATIONS}",
+        f"epoch {EPOCHS}/{EPOCHS}",
+        "ETA",
+        "loss",
+        "λ 2.00",
+        "positives 1:1",
+    ):
         assert any(shown in line for line in lines), shown
     assert any("validation AP" in line and "ensemble" in line for line in lines)
     assert lines[-1] == f"next: rgacli eval {RUN} --head all; rgacli analyze gt-bins {RUN}"
@@ -278,7 +285,7 @@ def test_ctrl_c_before_the_first_step_leaves_nothing(folder, dataset, monkeypatc
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "train", stopped)
+    monkeypatch.setattr(api, "train_prepared", stopped)
     assert train(dataset).exit_code != 0
     assert list(folder.iterdir()) == []
 

@@ -25,6 +25,7 @@ custom_hooks = [dict(type="GradientAnnealingHook", lambda0=3.0)]
 """
     entry = entry_of(configs, "base", base)
     assert (entry.name, entry.description, entry.plain) == ("base", "The baseline.", False)
+    assert (entry.settings, entry.baseline) == ("mmdet 3", None)
     assert (entry.lambda0, entry.anneal, entry.ratios, entry.sampling) == (3.0, "linear", ("1:3",), "hard")
     assert entry.paper == ({"table": 2, "row": "baseline", "AP": 36.1},)
     own = """# Another.
@@ -41,6 +42,28 @@ def test_a_plain_config_has_no_method(configs):
     entry = entry_of(configs, "plain", '# As it is.\n_base_ = "mmdet::somewhere.py"\nplain = True\n')
     assert entry.plain
     assert (entry.lambda0, entry.anneal, entry.ratios, entry.sampling, entry.paper) == (None, None, (), None, ())
+
+
+def test_an_entry_says_whose_settings_it_inherits_and_what_its_detector_does_without_the_method(configs):
+    (configs / "_base_").mkdir()
+    (configs / "_base_" / "model_v1.py").write_text('settings = "mmdet 1.x"\nmodel = dict(neck=dict(out_channels=1))\n')
+    entry = entry_of(configs, "old", '# Old.\n_base_ = ["_base_/model_v1.py", "mmdet::somewhere.py"]\n')
+    assert (entry.settings, entry.baseline) == ("mmdet 1.x", None)
+    entry = entry_of(
+        configs, "new", '# New.\n_base_ = "mmdet::a/b.py"\nbaseline = dict(config="mmdet::a/b.py", AP=1.5)\n'
+    )
+    assert (entry.settings, entry.baseline) == ("mmdet 3", {"config": "mmdet::a/b.py", "AP": 1.5})
+
+
+def test_rows_are_those_of_a_table(configs):
+    paper = "[dict(table=1, row='a', AP=1.0), dict(table=2, row='b', AP=2.0), dict(table=1, row='c', AP=3.0)]"
+    entry = entry_of(configs, "several", f"# Several.\npaper = {paper}\n")
+    assert [row["row"] for row in entry.rows(1)] == ["a", "c"]
+    assert entry.rows(3) == ()
+
+
+def test_what_is_trained_or_advised_where_no_config_is_named_is_there():
+    assert {catalogue.QUICKSTART, catalogue.LITE, catalogue.MODERN} <= set(catalogue.bundled_configs())
 
 
 def test_files_are_parsed_and_not_run(configs):

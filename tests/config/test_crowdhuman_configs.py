@@ -1,7 +1,11 @@
+import re
+
 import pytest
 
 from rgacli.config.files import load_config
+from tests.config.test_paper_configs import settings, stated, value_at
 
+COCO = "faster-rcnn_r50_fpn_1x_coco"
 BASE = "faster-rcnn_r50_fpn_8xb2-30e_crowdhuman"
 ROWS = {
     BASE: (["1:3"], 1.0),
@@ -41,6 +45,22 @@ def test_the_schedule_is_the_one_the_name_says(row):
     cfg, *_ = row
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[-1].end == 30
     assert cfg.param_scheduler[-1].milestones == [24, 27]
+
+
+def test_what_crowdhumans_paper_leaves_open_is_mmdet_1s(row):
+    """Of what is stated for the rows on COCO, all but what a dataset of one class, in crowds, has otherwise."""
+    cfg, *_ = row
+    otherwise = re.compile(
+        r"param_scheduler\.1\.(end|milestones\.\d)|train_cfg\.max_epochs|(train|val)_dataloader\.dataset\.ann_file"
+        r"|(train|test)_dataloader\.dataset\.pipeline\.\d\.scale"
+        r"|model\.rpn_head\.anchor_generator\.ratios\.\d|model\.roi_head\.bbox_head\.num_classes"
+        r"|model\.train_cfg\.(rpn|rcnn)\.assigner\.ignore_iof_thr|model\.train_cfg\.rpn\.allowed_border"
+        r"|model\.test_cfg\.rcnn\.(score_thr|max_per_img)"
+    )
+    keys = {key: value for whole, part in stated(COCO).items() for key, value in settings(part, whole)}
+    unlike = {key for key, value in keys.items() if value_at(cfg, key) != value}
+    assert {key for key in unlike if not otherwise.fullmatch(key)} == set()
+    assert {"param_scheduler.0.start_factor", "optim_wrapper.clip_grad.max_norm"} < keys.keys() - unlike
 
 
 def test_no_box_is_clipped_to_its_image(row):

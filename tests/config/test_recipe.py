@@ -197,6 +197,13 @@ def test_a_plain_config_stays_as_it_is_unless_asked():
     assert plain(draws="nested", head_loss="mean") == nested
 
 
+@pytest.mark.parametrize("given", [{}, dict(lambda0=7.0), dict(anneal="linear")])
+def test_what_a_config_leaves_to_the_hooks_defaults_is_told_as_well(given):
+    cfg = load_config(R50)
+    cfg.custom_hooks = [ConfigDict(type=OURS, **given)]
+    assert describe_method(cfg).endswith(", λ0 7 (linear)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

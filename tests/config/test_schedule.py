@@ -14,6 +14,7 @@ from rgacli.config.schedule import (
     share_batch,
 )
 from rgacli.errors import UsageError
+from rgacli.wording import spelled
 
 R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 
@@ -89,7 +90,7 @@ def test_the_learning_rate_follows_the_batch_linearly(batch, processes, lr):
 
 def test_a_learning_rate_that_is_given_is_taken_as_it_is():
     cfg = load_config(R50)
-    assert set_learning_rate(cfg, 0.3) == "learning rate 0.3 (--lr)"
+    assert spelled(set_learning_rate(cfg, 0.3)) == "learning rate 0.3 (lr)"
     assert cfg.optim_wrapper.optimizer.lr == 0.3
 
 
@@ -110,7 +111,7 @@ def test_without_a_base_batch_size_the_learning_rate_is_the_configs():
 
 @pytest.mark.parametrize("lr", [0, -0.1, float("nan"), float("inf")])
 def test_a_learning_rate_out_of_range_is_refused(lr):
-    with pytest.raises(UsageError, match="--lr"):
+    with pytest.raises(UsageError, match="lr="):
         set_learning_rate(load_config(R50), lr)
 
 
@@ -146,10 +147,10 @@ def test_accumulation_and_clipping_reach_the_optimizer_wrapper():
 @pytest.mark.parametrize(
     ("change", "value", "option"),
     [
-        (set_accumulation, 0, "--accumulate"),
-        (set_clipping, -1, "--clip"),
-        (set_clipping, float("nan"), "--clip"),
-        (set_clipping, float("inf"), "--clip"),
+        (set_accumulation, 0, "accumulate"),
+        (set_clipping, -1, "clip"),
+        (set_clipping, float("nan"), "clip"),
+        (set_clipping, float("inf"), "clip"),
     ],
 )
 def test_accumulation_and_clipping_out_of_range_are_refused(change, value, option):

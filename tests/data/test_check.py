@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from rgacli.data.annotations import load_with_objects
-from rgacli.data.check import CategoryCount, check_dataset, check_split, gt_count_histogram
+from rgacli.data.check import CategoryCount, check_split, check_splits, gt_count_histogram
 from rgacli.data.layout import find_splits
 from rgacli.errors import DataError
 from tests.data.coco_files import MALFORMED_BOXES, SHARED_DATA, content, write_split
@@ -135,7 +135,7 @@ def test_a_validation_split_without_objects_is_an_error_as_it_is_to_training(tmp
 def test_splits_must_agree_on_their_categories(tmp_path):
     write_split(tmp_path)
     write_split(tmp_path, "annotations/val.json", value=content(category_names=("cat", "cow")))
-    reports = check_dataset(find_splits(tmp_path))
+    reports = check_splits(find_splits(tmp_path))
     assert kinds(reports["train"]) == []
     assert kinds(reports["val"]) == [("error", "other categories")]
 
@@ -143,8 +143,8 @@ def test_splits_must_agree_on_their_categories(tmp_path):
 def test_progress_counts_the_images(tmp_path):
     write_split(tmp_path, value=content(images=3))
     seen = []
-    check_split(find_splits(tmp_path)["train"], progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    check_split(find_splits(tmp_path)["train"], progress=lambda *report: seen.append(report))
+    assert seen == [("decoding", 1, 3), ("decoding", 2, 3), ("decoding", 3, 3)]
 
 
 @given(st.lists(st.integers(0, 60)))

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from rgacli.data.annotations import gt_counts, is_crowdhuman, load_annotations
-from rgacli.data.check import check_dataset
+from rgacli.data.check import check_splits
 from rgacli.data.crowdhuman import official_records, prepare
 from rgacli.data.layout import find_splits
 from rgacli.data.odgt import load_odgt
@@ -73,12 +73,12 @@ def test_bodies_beyond_the_border_are_no_problem_and_those_wholly_outside_no_err
     assert any(
         entry["bbox"][1] + entry["bbox"][3] > sizes[entry["image_id"]]["height"] + 1 for entry in content["annotations"]
     )
-    reports = check_dataset(find_splits(download))
+    reports = check_splits(find_splits(download))
     assert all(report.problems == [] for report in reports.values())
 
     content["annotations"][0]["bbox"] = [500, 0, 9, 9]
     path.write_text(json.dumps(content))
-    (problem,) = check_dataset(find_splits(download, splits=["val"]))["val"].problems
+    (problem,) = check_splits(find_splits(download, splits=["val"]))["val"].problems
     assert (problem.severity, problem.kind) == ("warning", "box outside the image")
 
 
@@ -117,11 +117,12 @@ def test_images_come_out_of_their_archives_wherever_they_lie_in_them(download):
     with zipfile.ZipFile(download / "CrowdHuman_val.zip", "a") as content:
         content.writestr("Images/stranger.jpg", b"x")
     seen = []
-    reports = prepare(download, progress=lambda done, total: seen.append((done, total)))
+    reports = prepare(download, progress=lambda *report: seen.append(report))
     assert not any(report.problems for report in reports.values())
     assert {path.name: path.read_bytes() for path in (download / "Images").iterdir()} == before
     assert not (download.parent.parent / "outside").exists()
-    assert seen == [(1, 2), (2, 2), (1, 3), (2, 3), (3, 3), (1, 2), (2, 2), (1, 2), (2, 2)]
+    tasks = (("unpacking", 2), ("reading", 3), ("unpacking", 2), ("reading", 2))
+    assert seen == [(task, done, total) for task, total in tasks for done in range(1, total + 1)]
 
 
 def test_without_a_folder_of_images_the_archives_make_it(download):

@@ -116,7 +116,7 @@ def test_annotations_without_images_say_where_those_were_looked_for(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/instances_val2017.json").write_text("{}")
     with pytest.raises(
-        DataError, match=r"looked for val2017/, images/val2017/, images/val/, images/, Images/; .*--val-images"
+        DataError, match=r"looked for val2017/, images/val2017/, images/val/, images/, Images/; .*by val_images"
     ):
         find_splits(tmp_path)
 
@@ -127,7 +127,7 @@ def test_a_named_file_or_folder_must_exist(tmp_path):
         find_splits(tmp_path, annotations={"train": Path("none.json")})
     with pytest.raises(DataError, match="none: no such folder"):
         find_splits(tmp_path, images={"train": Path("none")})
-    with pytest.raises(DataError, match="--val-ann"):
+    with pytest.raises(DataError, match="name them with val_ann"):
         find_splits(tmp_path, images={"val": Path("images")})
 
 

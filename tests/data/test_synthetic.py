@@ -6,7 +6,7 @@ import pytest
 
 from rgacli.data import synthetic
 from rgacli.data.annotations import gt_counts, load_annotations
-from rgacli.data.check import check_dataset
+from rgacli.data.check import check_splits
 from rgacli.data.layout import find_dataset
 from rgacli.data.scenes import CLASS_NAMES
 from rgacli.data.synthetic import embedded_dataset, write_dataset
@@ -29,7 +29,7 @@ def small(tmp_path_factory):
 def test_what_is_written_is_a_sound_dataset_of_all_classes(small):
     dataset = find_dataset(small)
     assert dataset.classes == CLASS_NAMES
-    reports = check_dataset(dataset.splits)
+    reports = check_splits(dataset.splits)
     assert {name: (report.images, report.problems) for name, report in reports.items()} == {
         "train": (6, []),
         "val": (2, []),

@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 
 from rgacli.engine.distributed import first_report, highest, join, leave, of_rank_0, together, use_sync_bn
-from rgacli.engine.launch import Job, launch
 from rgacli.errors import DataError, RunFailed, UsageError
+from rgacli.launch import Job, launch
 from tests.support import tiny
 from tests.support.processes import ROOT
 from tests.support.running import At, logged, run, saved
@@ -59,6 +59,7 @@ def as_one_of_two(dataset, folder):
     found["highest"] = highest(10 - rank), highest(rank)
     found["of_rank_0"] = of_rank_0(f"rank {rank}")
     found["reports"] = first_report(None), first_report("seen" if rank == 1 else None), first_report("seen")
+    found["earliest"] = first_report("seen", time=10 - rank)
     for name, failing_ranks in (("one", [1]), ("all", [0, 1])):
         try:
             with together():
@@ -106,6 +107,9 @@ def test_two_processes_with_half_the_batch_each_train_as_one_with_the_whole(job,
     for line in logged(alone):
         for head in ("1to1", "1to9"):
             assert line[f"{head}.positives"] + line[f"{head}.negatives"] == 16  # as `train_in_parts` supposes
+    for one, other in zip(logged(folder / "2x1"), logged(alone), strict=True):
+        for key in ("positives", "negatives", "acc_pos", "acc_neg"):  # of all ranks, not of the one that writes
+            assert one[f"1to9.{key}"] == pytest.approx(other[f"1to9.{key}"], abs=1e-3), key
     expected = saved(alone)
     moved = saved(alone, "epoch_1.pth")["state_dict"]
     for parts in ("2x1", "1x2"):
@@ -136,6 +140,7 @@ def test_ranks_agree(job):
         assert found["highest"] == [10, 1]
         assert found["of_rank_0"] == "rank 0"
         assert found["reports"] == [None, "rank 1: seen", "rank 0: seen"]
+        assert found["earliest"] == "rank 1: seen"
 
 
 def test_what_fails_on_one_rank_fails_on_all_and_is_told_once(job):

@@ -79,5 +79,5 @@ def test_trackers_are_added_once_and_placed_in_the_run_directory(tmp_path):
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_tracker_that_is_not_installed_is_refused(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=f"--track {name}: it is not installed here; pip install {name}"):
+    with pytest.raises(UsageError, match=f"track={name}: it is not installed here; pip install {name}"):
         use_trackers(Config(), [name])

@@ -8,12 +8,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from rgacli.engine.hooks import Interrupted, InterruptHook, outlast_signals
+from rgacli.engine.hooks import FiniteLossHook, Interrupted, InterruptHook, outlast_signals
 from rgacli.engine.training import prepare
 from rgacli.errors import RunFailed, UsageError
 from rgacli.runs import Run
@@ -246,6 +247,37 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_a_checkpoint_is_written(
     assert "1to1" not in message
     assert "image ids" in message
     assert not list(tmp_path.rglob("*.pth"))
+
+
+def test_an_error_that_follows_from_a_loss_that_is_not_finite_is_told_by_its_cause(tiny_dataset, tmp_path):
+    def spoil(runner):
+        runner.model.roi_head.bbox_head[1].fc_cls.bias.data.fill_(float("nan"))
+
+    def fail(runner):
+        raise IndexError("in consequence")
+
+    with pytest.raises(RunFailed, match="not finite at iteration 2") as failure:
+        run(tiny.training_config(tiny_dataset, tmp_path), tmp_path, At(2, spoil, before=True), At(3, fail, before=True))
+    assert isinstance(failure.value.__cause__, IndexError)
+
+
+def test_the_first_of_several_losses_that_are_not_finite_is_named(tiny_dataset, tmp_path):
+    def spoil(runner):
+        runner.model.roi_head.bbox_head[1].fc_cls.bias.data.fill_(float("nan"))
+
+    with pytest.raises(RunFailed, match="not finite at iteration 2"):
+        run(tiny.training_config(tiny_dataset, tmp_path), tmp_path, At(2, spoil, before=True))
+
+
+def test_losses_are_looked_at_every_ten_iterations_and_before_a_checkpoint():
+    hook, looked = FiniteLossHook(), []
+    hook.found = lambda: looked.append(len(hook._pending))
+    batch = {"data_samples": []}
+    for iteration in range(23):
+        runner = SimpleNamespace(iter=iteration)
+        hook.after_train_iter(runner, iteration, batch, {"loss": torch.tensor(1.0)})
+    hook.before_checkpoint(None)
+    assert looked == [10, 10, 3]
 
 
 def test_what_cannot_be_built_is_a_usage_error_in_one_line(tiny_dataset, tmp_path):

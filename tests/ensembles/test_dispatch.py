@@ -26,47 +26,48 @@ def found_objects(shift=lambda count: 0.0, stray=0.5):
     return detections
 
 
-AVERAGE = found_objects(lambda count: 0.15)
-SPARSE = found_objects(lambda count: 0.0 if count < 8 else 0.3)  # better than the average below 8 objects, else worse
+PLAIN = found_objects(lambda count: 0.15)
+SPARSE = found_objects(lambda count: 0.0 if count < 8 else 0.3)  # better than PLAIN below 8 objects, else worse
 CROWDED = found_objects(lambda count: 0.3 if count < 8 else 0.0)
-FOUND = {"ensemble": AVERAGE, "tilt-2": SPARSE, "tilt+2": CROWDED}
+FOUND = {"ensemble": PLAIN, "tilt-2": SPARSE, "tilt+2": CROWDED}
 
 
 def test_detections_above_the_threshold_are_counted():
-    assert estimate_counts(AVERAGE, list(COUNTS), 0.8) == dict(COUNTS)
-    assert estimate_counts(AVERAGE, [*COUNTS, 999], 0.5) == {**{i: n + 3 for i, n in COUNTS.items()}, 999: 0}
+    assert estimate_counts(PLAIN, list(COUNTS), 0.8) == dict(COUNTS)
+    assert estimate_counts(PLAIN, [*COUNTS, 999], 0.5) == {**{i: n + 3 for i, n in COUNTS.items()}, 999: 0}
 
 
 def test_calibration_finds_the_threshold_and_each_bins_variant():
-    found = calibrate(ANNOTATIONS, FOUND, "ensemble", DEFAULT_BINS)
+    found = calibrate(ANNOTATIONS, FOUND, DEFAULT_BINS, calibrated_on="val.json")
+    assert found.calibrated_on == "val.json"
     assert 0.5 < found.threshold <= 0.8
     assert found.count_error == 0
     assert found.variants == {"1-3": "tilt-2", "4-7": "tilt-2", "8+": "tilt+2"}
 
 
-def test_a_bin_keeps_the_average_unless_another_is_better():
-    same = {"tilt-2": AVERAGE, "ensemble": AVERAGE, "tilt+2": AVERAGE}
+def test_a_bin_keeps_the_ensemble_unless_another_is_better():
+    same = {"tilt-2": PLAIN, "ensemble": PLAIN, "tilt+2": PLAIN}
     bins = (*DEFAULT_BINS[:2], *parse_bins("500+"))
-    assert set(calibrate(ANNOTATIONS, same, "ensemble", bins).variants.values()) == {"ensemble"}
-    assert calibrate(ANNOTATIONS, FOUND, "ensemble", bins).variants["500+"] == "ensemble"  # no image there
+    assert set(calibrate(ANNOTATIONS, same, bins).variants.values()) == {"ensemble"}
+    assert calibrate(ANNOTATIONS, FOUND, bins).variants["500+"] == "ensemble"  # no image there
 
 
 def test_the_error_of_the_count_is_told():
-    blind = calibrate(ANNOTATIONS, {"ensemble": []}, "ensemble", DEFAULT_BINS)
+    blind = calibrate(ANNOTATIONS, {"ensemble": []}, DEFAULT_BINS)
     assert blind.count_error == pytest.approx(sum(COUNTS.values()) / len(COUNTS))
 
 
 def test_images_are_dispatched_by_their_own_detections():
-    calibration = Calibration(0.6, 0.0, {"1-3": "tilt-2", "4-7": "ensemble", "8+": "tilt+2"})
-    chosen = dispatch(FOUND, "ensemble", list(COUNTS), DEFAULT_BINS, calibration)
+    calibration = Calibration(0.6, 0.0, {"1-3": "tilt-2", "4-7": "ensemble", "8+": "tilt+2"}, "val.json")
+    chosen = dispatch(FOUND, list(COUNTS), DEFAULT_BINS, calibration)
     for image, count in COUNTS.items():
         variant = "tilt-2" if 1 <= count <= 3 else "tilt+2" if count >= 8 else "ensemble"
         own = [detection for detection in FOUND[variant] if detection["image_id"] == image]
         assert [detection for detection in chosen if detection["image_id"] == image] == own
 
 
-def test_dispatch_to_what_suits_each_image_gains_on_the_average():
-    calibration = calibrate(ANNOTATIONS, FOUND, "ensemble", DEFAULT_BINS)
-    chosen = dispatch(FOUND, "ensemble", list(COUNTS), DEFAULT_BINS, calibration)
+def test_dispatch_to_what_suits_each_image_gains_on_the_ensemble():
+    calibration = calibrate(ANNOTATIONS, FOUND, DEFAULT_BINS)
+    chosen = dispatch(FOUND, list(COUNTS), DEFAULT_BINS, calibration)
     ap = {name: evaluate(ANNOTATIONS, found).overall["AP"] for name, found in {**FOUND, "chosen": chosen}.items()}
     assert ap["chosen"] > max(ap[name] for name in FOUND)

@@ -28,9 +28,9 @@ def test_medians_are_of_differences_image_by_image(clock):
 
     shared, single = takes("prepare", [9, 1, 2, 1]), takes("single", [9, 5, 1, 1])
     ways = {"a": takes("a", [9, 6, 4, 9]), "b": takes("b", [9, 5, 0, 2])}
-    found = timing.measure([1, 2, 3], shared, single, ways)
-    assert found.single == 3  # of 1 + 5, 2 + 1, 1 + 1
-    assert found.added == {"a": 3, "b": 0}  # of 1, 3, 8, and of 0, -1, 1
+    found, added = timing.measure([1, 2, 3, 4], 3, shared, single, ways)
+    assert found.single_seconds == 3  # of 1 + 5, 2 + 1, 1 + 1
+    assert added == {"a": 3, "b": 0}  # of 1, 3, 8, and of 0, -1, 1
     assert found.images == 3
     rounds = [name for name, image in calls if image == 1]
     assert rounds.count("a") == rounds.count("single") == 4  # three times to warm up
@@ -41,8 +41,9 @@ def test_medians_are_of_differences_image_by_image(clock):
 def test_what_is_done_is_told_and_the_device_named(monkeypatch, clock):
     done = []
     monkeypatch.setattr(timing.torch.cuda, "is_available", lambda: False)
-    found = timing.measure("abc", str, str, {}, seen=done.append)
-    assert (done, found.added) == ([1, 2, 3], {})
+    found, added = timing.measure("abc", 9, str, str, {}, progress=lambda *report: done.append(report))
+    assert (done, added) == ([("timing", number, 3) for number in (1, 2, 3)], {})
+    assert found.images == 3  # there are no more
     threads = torch.get_num_threads()
     assert found.device == f"CPU, {threads} thread{'s' * (threads > 1)}"
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.errors import UsageError
-from rgacli.evaluation.gt_bins import DEFAULT_BINS, GTBin, assign, default_bins, parse_bins
+from rgacli.evaluation.gt_bins import DEFAULT_BINS, GTBin, assign, bins_text, parse_bins
 
 
 @st.composite
@@ -18,20 +18,6 @@ def bin_sets(draw):
 
 def test_the_default_is_the_documented_one():
     assert list(DEFAULT_BINS) == [GTBin(1, 3), GTBin(4, 7), GTBin(8)]
-
-
-@pytest.mark.parametrize(
-    ("info", "bins"),
-    [
-        ({}, "1-3,4-7,8+"),
-        ({"info": {"description": "crowdhuman"}}, "1-3,4-7,8+"),
-        ({"info": None}, "1-3,4-7,8+"),
-        ({"info": {"dataset": "crowdhuman"}}, "1-10,11-20,21-40,41+"),
-    ],
-)
-def test_crowds_have_bins_of_their_own(info, bins):
-    assert default_bins({"images": [], **info}) == parse_bins(bins)
-    assert [gt_bin.label for gt_bin in DEFAULT_BINS] == ["1-3", "4-7", "8+"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +64,7 @@ def test_what_is_refused_in_one_line(text, complaint):
 
 @given(bin_sets())
 def test_labels_read_back(bins):
-    assert parse_bins(",".join(gt_bin.label for gt_bin in bins)) == bins
+    assert parse_bins(bins_text(bins)) == bins
 
 
 @given(bin_sets(), st.dictionaries(st.integers(0, 10**12), st.integers(0, 120)))

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from rgacli.errors import DataError
-from rgacli.evaluation.results import load_results, save_results
+from rgacli.errors import DataError, UsageError
+from rgacli.evaluation.results import load_named_results, load_results, save_results
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 
 ANNOTATIONS = random_annotations(0, images=5)
@@ -121,3 +121,44 @@ def assert_refused(source, *complaints):
     for complaint in complaints:
         assert complaint in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def annotations_file(tmp_path):
+    (tmp_path / "annotations.json").write_text(json.dumps(ANNOTATIONS))
+    return tmp_path / "annotations.json"
+
+
+def test_several_files_are_read_under_their_names(annotations_file, tmp_path):
+    files = {name: tmp_path / f"{name}.json" for name in ("mine", "all of theirs")}
+    for seed, file in enumerate(files.values()):
+        save_results(file, noisy_detections(ANNOTATIONS, seed))
+    expected = ANNOTATIONS, {name: load_results(file, ANNOTATIONS) for name, file in files.items()}
+    assert load_named_results(files, annotations_file) == expected
+    assert load_named_results([f"{name}={file}" for name, file in files.items()], annotations_file) == expected
+
+
+@pytest.mark.parametrize(
+    ("results", "complaint"),
+    [
+        (["good.json"], "results=good.json is not of the form NAME=FILE"),
+        (["x="], "is not of the form NAME=FILE"),
+        (["=good.json"], "is not of the form NAME=FILE"),
+        (["x=good.json", "x=good.json"], "results: the name x stands twice"),
+    ],
+)
+def test_names_without_files_and_names_twice_are_refused(annotations_file, results, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        load_named_results(results, annotations_file)
+
+
+def test_results_without_annotations_are_refused():
+    with pytest.raises(UsageError, match="results needs annotations=FILE"):
+        load_named_results(["x=good.json"], None)
+
+
+def test_named_results_may_be_asked_to_be_probabilities(annotations_file, tmp_path):
+    save_results(tmp_path / "x.json", [{**GOOD, "score": 7}])
+    assert len(load_named_results({"x": tmp_path / "x.json"}, annotations_file)[1]["x"]) == 1
+    with pytest.raises(DataError, match=r"a score outside \[0, 1\]"):
+        load_named_results({"x": tmp_path / "x.json"}, annotations_file, probabilities=True)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from rgacli.config.files import load_config
 from rgacli.config.recipe import set_method
 from rgacli.errors import UsageError
-from rgacli.export.onnx import export_onnx, import_onnx, resizing
-from rgacli.export.parity import agreement
+from rgacli.export.onnx import resizing, write_onnx
+from rgacli.export.parity import compare_detections
 from rgacli.export.stock import stock_detector
 from rgacli.method import parse_ratios
 from tests.support import families, tiny
@@ -31,13 +32,13 @@ def assert_same(model, path, *sizes):
     for size in sizes:
         expected, found = mmdets_own(model, image(*size)), by_onnxruntime(path, image(*size))
         assert len(expected) > 5
-        assert agreement([found], [expected]).within(1e-3, 1e-5)
+        assert compare_detections([found], [expected]).within(1e-3, 1e-5)
 
 
 @pytest.mark.parametrize("name", FAMILIES[:3])
 def test_onnxruntime_detects_what_mmdet_does_at_any_size(tmp_path, name):
     model = scrambled(families.family(name))
-    export_onnx(model, tmp_path / "model.onnx", **ABOUT)
+    write_onnx(model, tmp_path / "model.onnx", **ABOUT)
     assert_same(model, tmp_path / "model.onnx", (64, 64), (70, 100), (120, 90))
 
 
@@ -49,14 +50,25 @@ def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     model = scrambled(cfg)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "weights.pth")
     stock = stock_detector(cfg, tmp_path / "weights.pth")
-    export_onnx(stock.detector, tmp_path / "model.onnx", **ABOUT)
+    write_onnx(stock.detector, tmp_path / "model.onnx", **ABOUT)
+    assert_same(model, tmp_path / "model.onnx", (70, 100), (128, 96))
+
+
+@pytest.mark.parametrize("name", ["faster-rcnn_r50_fpn_rga-prm_1x_coco", "cascade-rcnn_r50_fpn_rga-prm_1x_coco"])
+def test_the_papers_detectors_fold_and_leave_with_roi_features_as_mmdet_1_takes_them(tmp_path, name):
+    cfg = families.shrunken(load_config(name))
+    assert not cfg.model.roi_head.bbox_roi_extractor.roi_layer.aligned
+    model = scrambled(cfg)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "weights.pth")
+    stock = stock_detector(cfg, tmp_path / "weights.pth")
+    write_onnx(stock.detector, tmp_path / "model.onnx", **ABOUT)
     assert_same(model, tmp_path / "model.onnx", (70, 100), (128, 96))
 
 
 def test_an_image_without_objects_yields_none(tmp_path):
     model = scrambled(families.family(FAMILIES[0]))
     model.roi_head.test_cfg.score_thr = 1.0
-    export_onnx(model, tmp_path / "model.onnx", **ABOUT)
+    write_onnx(model, tmp_path / "model.onnx", **ABOUT)
     found = by_onnxruntime(tmp_path / "model.onnx", image(64, 64))
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == found.labels.shape == (0,)
@@ -64,7 +76,7 @@ def test_an_image_without_objects_yields_none(tmp_path):
 
 def test_masks_stay_behind(tmp_path):
     model = scrambled(families.family("mask_rcnn/mask-rcnn_r50_fpn_1x_coco"))
-    export_onnx(model, tmp_path / "model.onnx", **ABOUT)
+    write_onnx(model, tmp_path / "model.onnx", **ABOUT)
     assert_same(model, tmp_path / "model.onnx", (70, 100))
     names = [weights.name for weights in onnx.load(tmp_path / "model.onnx").graph.initializer]
     assert any("bbox_head" in name for name in names)
@@ -74,7 +86,7 @@ def test_masks_stay_behind(tmp_path):
 def test_the_file_says_how_to_use_it_and_where_it_comes_from(tmp_path):
     resize = dict(type="Resize", scale=(320, 240), keep_ratio=True)
     about = {**ABOUT, "pipeline": [READING[0], resize, READING[1], PACKING]}
-    export_onnx(scrambled(families.family(FAMILIES[0])), tmp_path / "model.onnx", **about)
+    write_onnx(scrambled(families.family(FAMILIES[0])), tmp_path / "model.onnx", **about)
     written = onnx.load(tmp_path / "model.onnx")
     assert {prop.key: json.loads(prop.value) for prop in written.metadata_props} == {
         "classes": ["a", "b", "c"],
@@ -94,7 +106,7 @@ def test_a_failed_export_leaves_what_was_there(tmp_path):
     (tmp_path / "model.onnx").write_text("before")
     retinanet = tiny.build(families.family("retinanet/retinanet_r50_fpn_1x_coco").model)
     with pytest.raises(UsageError, match="RetinaNet: ONNX files are made of FasterRCNN"):
-        export_onnx(retinanet, tmp_path / "model.onnx", **ABOUT)
+        write_onnx(retinanet, tmp_path / "model.onnx", **ABOUT)
     assert (tmp_path / "model.onnx").read_text() == "before"
 
 
@@ -121,14 +133,14 @@ def test_a_trace_that_holds_for_one_size_alone_is_refused(tmp_path, ask, capfd):
     model = scrambled(families.family(FAMILIES[0]))
     model.backbone = Sized(model.backbone, ask)
     with pytest.raises(UsageError, match=r"Sized \(or its neck\) cannot be exported for images of any size: traced at"):
-        export_onnx(model, tmp_path / "model.onnx", **ABOUT)
+        write_onnx(model, tmp_path / "model.onnx", **ABOUT)
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_torch_cannot_export_is_refused_in_a_line(tmp_path, capfd):
     with pytest.raises(UsageError, match=r"torch cannot export this detector: .*adaptive pooling") as refused:
-        export_onnx(scrambled(families.family(FAMILIES[3])), tmp_path / "model.onnx", **ABOUT)
+        write_onnx(scrambled(families.family(FAMILIES[3])), tmp_path / "model.onnx", **ABOUT)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr().out == ""
@@ -167,13 +179,8 @@ def test_images_that_are_read_otherwise_are_refused(own):
         resizing([{**READING[0], **own}, PACKING])
 
 
-def test_a_package_that_is_missing_is_named():
-    with pytest.raises(UsageError, match=r"need the package onnx_of_nobody: pip install 'rgacli\[onnx\]'"):
-        import_onnx("onnx_of_nobody")
-
-
 def test_labels_are_integers_and_boxes_floats(tmp_path):
     model = scrambled(families.family(FAMILIES[0]))
-    export_onnx(model, tmp_path / "model.onnx", **ABOUT)
+    write_onnx(model, tmp_path / "model.onnx", **ABOUT)
     found = by_onnxruntime(tmp_path / "model.onnx", image(64, 64))
     assert (found.boxes.dtype, found.scores.dtype, found.labels.dtype) == (np.float32, np.float32, np.int64)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rgacli.evaluation.detections import Detections
-from rgacli.export.parity import Agreement, agreement
+from rgacli.export.parity import Parity, compare_detections
 
 
 def detections(*rows):
@@ -15,28 +15,28 @@ def detections(*rows):
 SOME = detections((0, 0.9, 5), (1, 0.8, 5), (0, 0.7, 50))
 
 
-def test_detections_agree_with_themselves_in_any_order():
+def test_detections_are_at_parity_with_themselves_in_any_order():
     reordered = detections((0, 0.7, 50), (0, 0.9, 5), (1, 0.8, 5))
-    assert agreement([SOME, reordered], [SOME, SOME]) == Agreement(images=2, detections=6)
+    assert compare_detections([SOME, reordered], [SOME, SOME]) == Parity(images=2, detections=6)
 
 
 def test_the_largest_difference_counts():
     found = detections((0, 0.9, 5.25), (1, 0.795, 5), (0, 0.7, 50.5))
-    both = agreement([found], [SOME])
-    assert (both.detections, both.unpaired, both.boxes) == (3, 0, 0.5)
-    assert both.scores == pytest.approx(0.005)
-    assert both.within(0.5, 0.006)
-    assert not both.within(0.4, 0.006)
-    assert not both.within(0.5, 0.004)
+    parity = compare_detections([found], [SOME])
+    assert (parity.detections, parity.unpaired, parity.boxes) == (3, 0, 0.5)
+    assert parity.scores == pytest.approx(0.005)
+    assert parity.within(0.5, 0.006)
+    assert not parity.within(0.4, 0.006)
+    assert not parity.within(0.5, 0.004)
 
 
 @pytest.mark.parametrize("other", [(0, 0.7, 52), (0, 0.68, 50)])
 def test_what_is_far_apart_is_no_pair(other):
-    both = agreement([detections((0, 0.9, 5), (1, 0.8, 5), other)], [SOME])
-    assert (both.detections, both.unpaired, both.boxes, both.scores) == (2, 2, 0, 0)
-    assert not both.within(1, 1)
-    assert not both.within(1, 1, unpaired=0.9)
-    assert both.within(1, 1, unpaired=1.0)
+    parity = compare_detections([detections((0, 0.9, 5), (1, 0.8, 5), other)], [SOME])
+    assert (parity.detections, parity.unpaired, parity.boxes, parity.scores) == (2, 2, 0, 0)
+    assert not parity.within(1, 1)
+    assert not parity.within(1, 1, unpaired=0.9)
+    assert parity.within(1, 1, unpaired=1.0)
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,18 @@ def test_what_is_far_apart_is_no_pair(other):
     ],
 )
 def test_what_one_finds_alone_is_told(found, unpaired):
-    for both in (agreement([found], [SOME]), agreement([SOME], [found])):
-        assert both.unpaired == unpaired
-        assert not both.within(100, 1)
-        assert f"; {unpaired} found by one of the two alone" in str(both)
+    for parity in (compare_detections([found], [SOME]), compare_detections([SOME], [found])):
+        assert parity.unpaired == unpaired
+        assert not parity.within(100, 1)
+        assert f"; {unpaired} found by one of the two alone" in str(parity)
 
 
 def test_it_reads_as_a_line():
-    assert str(agreement([SOME], [SOME])) == ("1 image, 3 detections: largest difference 0 px in boxes, 0 in scores")
+    assert str(compare_detections([SOME], [SOME])) == (
+        "1 image, 3 detections: largest difference 0 px in boxes, 0 in scores"
+    )
 
 
 def test_other_numbers_of_images_are_no_comparison():
     with pytest.raises(ValueError, match="shorter"):
-        agreement([SOME, SOME], [SOME])
+        compare_detections([SOME, SOME], [SOME])

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from rgacli.config.files import load_config
 from rgacli.config.recipe import set_method
 from rgacli.errors import UsageError
-from rgacli.export.stock import export_stock
+from rgacli.export.stock import write_stock
 from rgacli.method import parse_ratios
 from rgacli.modeling.checkpoints import read_checkpoint
 from tests.support import families, tiny
@@ -36,7 +36,7 @@ def trained(folder, name, ratios):
 def exported(folder, cfg, head=None):
     """Exports, and builds what was exported."""
     arguments = dict(classes=("a", "b", "c"), ann_file="val.json", provenance=PROVENANCE)
-    export_stock(cfg, folder / "weights.pth", folder / "out", head=head, **arguments)
+    write_stock(cfg, folder / "weights.pth", folder / "out", head=head, **arguments)
     stock = Config.fromfile(folder / "out/config.py")
     model = tiny.build(stock.model)
     model.load_state_dict(read_checkpoint(folder / "out/model.pth")["state_dict"])
@@ -96,7 +96,7 @@ def test_what_a_config_imports_beyond_ours_is_imported_by_the_export(tmp_path):
 def test_a_detector_with_heads_of_mmdets_own_is_refused(tmp_path):
     cfg = load_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
     with pytest.raises(UsageError, match="RetinaNet has no parallel heads: it is a stock detector already"):
-        export_stock(cfg, tmp_path / "x.pth", tmp_path, classes=(), ann_file="", provenance={})
+        write_stock(cfg, tmp_path / "x.pth", tmp_path, classes=(), ann_file="", provenance={})
 
 
 def test_mmdet_loads_it_without_any_of_our_roi_heads(tmp_path):
@@ -114,9 +114,9 @@ def test_mmdet_loads_it_without_any_of_our_roi_heads(tmp_path):
         from mmdet.apis import inference_detector, init_detector
         model = init_detector(sys.argv[1] + "/config.py", sys.argv[1] + "/model.pth", device="cpu")
         found = inference_detector(model, np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
-        ours = [name for name in sys.modules if name.startswith("rgacli.") and name != "rgacli.errors"]
+        ours = {name for name in sys.modules if name.startswith("rgacli.")} - {"rgacli.errors", "rgacli.wording"}
         print(len(found.pred_instances) > 0, model.dataset_meta["classes"], ours)
         """,
         tmp_path / "out",
     )
-    assert output.splitlines()[-1] == "True ('a', 'b', 'c') []"
+    assert output.splitlines()[-1] == "True ('a', 'b', 'c') set()"

@@ -4,7 +4,7 @@ from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
 from mmengine.config import ConfigDict
 
 from rgacli.errors import UsageError
-from rgacli.export.parity import agreement
+from rgacli.export.parity import compare_detections
 from rgacli.export.traceable import TraceableDetector
 from tests.support import families, tiny
 from tests.support.tracing import FAMILIES, detections, image, mmdets_own, scrambled
@@ -21,7 +21,7 @@ def assert_same(model, height=70, width=100):
     expected = mmdets_own(model, image(height, width))
     found = traced(model, image(height, width))
     assert len(expected) > 5
-    assert agreement([found], [expected]).within(1e-3, 1e-5)
+    assert compare_detections([found], [expected]).within(1e-3, 1e-5)
     assert (found.scores[:-1] >= found.scores[1:]).all()
 
 

@@ -117,7 +117,7 @@ def test_an_image_too_thin_to_be_resized_is_refused(detector):
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_of_no_image_is_refused(detector, batch_size):
-    with pytest.raises(UsageError, match=f"batch_size {batch_size}: at least one"):
+    with pytest.raises(UsageError, match=f"batch_size={batch_size}: at least one"):
         detector([pixels()], batch_size=batch_size)
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from rgacli.errors import DataError, UsageError
-from rgacli.export.onnx import export_onnx
-from rgacli.export.parity import agreement
+from rgacli.export.onnx import write_onnx
+from rgacli.export.parity import compare_detections
 from rgacli.export.stock import stock_detector
 from rgacli.inference.detector import Detector, inference_dataset
 from rgacli.inference.onnx_detector import OnnxDetector
@@ -29,7 +29,7 @@ def path(cfg, checkpoint, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "fold.onnx"
     model = stock_detector(cfg, checkpoint).detector
     pipeline = inference_dataset(cfg).pipeline
-    export_onnx(model, path, classes=("disc", "ring", "bar"), pipeline=pipeline, provenance={})
+    write_onnx(model, path, classes=("disc", "ring", "bar"), pipeline=pipeline, provenance={})
     return path
 
 
@@ -39,7 +39,7 @@ def test_it_finds_what_the_ensemble_does_in_the_images_pixels(path, cfg, checkpo
     assert exported.heads == ("detector",)
     found, expected = exported(pixels(*size))["detector"], own(pixels(*size))["ensemble"]
     assert len(expected) > 0
-    assert agreement([found], [expected]).within(1e-3, 1e-5)
+    assert compare_detections([found], [expected]).within(1e-3, 1e-5)
     assert found.boxes[:, 2].max() > size[1] / 2
     assert found.classes == ("disc", "ring", "bar")
 
@@ -79,7 +79,7 @@ def test_an_onnx_file_of_others_is_refused(path, tmp_path, metadata):
     del foreign.metadata_props[:]
     onnx.helper.set_model_props(foreign, metadata)
     onnx.save(foreign, tmp_path / "foreign.onnx")
-    with pytest.raises(UsageError, match=r"foreign\.onnx was not written by `rgacli export onnx`"):
+    with pytest.raises(UsageError, match=r"foreign\.onnx was not written by rgacli\.export_onnx"):
         OnnxDetector(tmp_path / "foreign.onnx")
 
 

@@ -1,11 +1,8 @@
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.structures import InstanceData
 
-from rgacli.analysis.proposals import count_positive_proposals
 from rgacli.errors import UsageError
 from rgacli.modeling.build import build_detector, try_detector
 from tests.support import tiny
@@ -37,32 +34,3 @@ def test_the_installation_is_tried_by_a_step_and_a_prediction():
     found = try_detector(tiny.tiny_config(), tiny.SIZE)
     assert found.keys() == {"loss", "gradient"}
     assert all(math.isfinite(value) and value > 0 for value in found.values())
-
-
-def proposing(*proposals):
-    """A detector whose RPN finds these boxes, per image."""
-    found = [InstanceData(bboxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4)) for boxes in proposals]
-    return SimpleNamespace(
-        data_preprocessor=lambda batch, training: batch,
-        extract_feat=lambda inputs: None,
-        rpn_head=SimpleNamespace(predict=lambda features, samples, rescale: found),
-    )
-
-
-def test_proposals_that_overlap_any_object_by_half_are_counted():
-    model = proposing(
-        [(0, 0, 10, 10), (0, 0, 10, 5), (0, 0, 10, 4.9), (40, 40, 50, 50), (80, 80, 90, 90)],
-        [(0, 0, 10, 10)],
-        [],
-    )
-    truth = {
-        7: torch.tensor([[0.0, 0, 10, 10], [40, 40, 50, 52]]),
-        8: torch.zeros(0, 4),
-        9: torch.tensor([[0.0, 0, 10, 10]]),
-    }
-    samples = [SimpleNamespace(metainfo=dict(img_id=number)) for number in truth]
-    assert list(count_positive_proposals(model, [dict(inputs=None, data_samples=samples)], truth)) == [
-        dict(image_id=7, gt_count=2, proposals=5, positives=3),
-        dict(image_id=8, gt_count=0, proposals=1, positives=0),
-        dict(image_id=9, gt_count=1, proposals=0, positives=0),
-    ]

@@ -12,10 +12,11 @@ from rgacli.config.dataset import use_dataset
 from rgacli.config.recipe import set_method
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import SIZES, write_dataset
-from rgacli.export.parity import agreement
-from rgacli.export.stock import CHECKPOINT, CONFIG, export_stock
+from rgacli.export.parity import compare_detections
+from rgacli.export.stock import write_stock
 from rgacli.inference.detector import Detector
 from rgacli.method import parse_ratios
+from rgacli.runs import CONFIG, EXPORTED
 from tests.data.coco_files import SHARED_DATA
 from tests.support import families, tiny
 
@@ -87,17 +88,17 @@ def assert_stock(model):
 def compare(folder, cfg, dataset, number, unpaired=0.0):
     """The folded detector's detections on the first so many images against the ensemble's; these must agree."""
     weights = save_weights(cfg.model, folder / "weights.pth")
-    export_stock(cfg, weights, folder, classes=dataset.classes, ann_file="", provenance={})
+    write_stock(cfg, weights, folder, classes=dataset.classes, ann_file="", provenance={})
     parallel = Detector(cfg, weights, "cpu")
-    folded = Detector(Config.fromfile(folder / CONFIG), folder / CHECKPOINT, "cpu")
+    folded = Detector(Config.fromfile(folder / CONFIG), folder / EXPORTED, "cpu")
     assert_stock(folded.model)
 
     files, side = held_out(dataset)
     found = parallel(files[:number])
     expected = [prediction["ensemble"] for prediction in found]
     for head in parallel.heads[:-1]:  # none by itself could pass for the ensemble
-        assert not agreement([found[0][head]], expected[:1]).within(1, 0.1)
-    together = agreement([prediction["detector"] for prediction in folded(files[:number])], expected)
+        assert not compare_detections([found[0][head]], expected[:1]).within(1, 0.1)
+    together = compare_detections([prediction["detector"] for prediction in folded(files[:number])], expected)
     assert together.within(BOXES * side, SCORES, unpaired), together
     return together
 

@@ -20,7 +20,11 @@ _FEW = {"num": 16, "nms_pre": 40, "max_per_img": 20, "num_proposals": 20, "num_c
 
 def family(name: str) -> Config:
     """The config `mmdet::NAME.py`, from scratch, with tiny.CLASSES classes."""
-    cfg = load_config(f"mmdet::{name}.py")
+    return shrunken(load_config(f"mmdet::{name}.py"))
+
+
+def shrunken(cfg: Config) -> Config:
+    """The config itself, made so."""
     model = cfg.model
     _walk(model, _few)
     if model.backbone.type != "ResNet":

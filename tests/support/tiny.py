@@ -169,6 +169,7 @@ def training_config(dataset: Path, run: Path, **settings) -> Config:
         {
             "train_dataloader": dict(batch_size=1, num_workers=0, persistent_workers=False),
             "val_dataloader": dict(batch_size=2, num_workers=0, persistent_workers=False),
+            "test_dataloader": dict(num_workers=0, persistent_workers=False),
             "train_cfg": dict(max_epochs=3, val_interval=10),
             "default_hooks.logger.interval": 1,
             "log_processor.window_size": 1,

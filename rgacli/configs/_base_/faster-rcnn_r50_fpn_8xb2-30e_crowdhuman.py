@@ -1,10 +1,11 @@
 # Faster R-CNN with FPN on CrowdHuman's full bodies, by its paper's settings [Shao et al., arXiv 1805.00123, Sec. 4.3
-# and 4.4]: RoIs not clipped to the image, tall anchors, one scale, 16 images a batch.
+# and 4.4], as ours has them (Sec. 4.4): RoIs not clipped to the image, tall anchors, one scale, 16 images a batch. Of
+# what they do not state (losses, proposals, RoIAlign, clipping, warm-up), mmdet 1.x's: our paper's toolbox.
 # `rgacli data crowdhuman` prepares the dataset.
 _base_ = [
-    "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
+    "faster-rcnn_r50_fpn_v1.py",
     "mmdet::_base_/datasets/coco_detection.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
+    "schedule_1x_v1.py",
     "mmdet::_base_/default_runtime.py",
 ]
 custom_imports = dict(imports=["rgacli.core", "rgacli.evaluation.variants_metric"], allow_failed_imports=False)
@@ -15,8 +16,11 @@ model = dict(
         bbox_coder=dict(clip_border=False),
     ),
     roi_head=dict(bbox_head=dict(num_classes=1, bbox_coder=dict(clip_border=False))),
-    # What lies in a box to ignore is no negative, as in CrowdDet [Chu et al., arXiv 2003.09163].
-    train_cfg=dict(rpn=dict(assigner=dict(ignore_iof_thr=0.5)), rcnn=dict(assigner=dict(ignore_iof_thr=0.5))),
+    train_cfg=dict(
+        # What lies in a box to ignore is no negative, as in CrowdDet [Chu et al., arXiv 2003.09163].
+        rpn=dict(assigner=dict(ignore_iof_thr=0.5), allowed_border=-1),  # boxes leave the image, and so may anchors
+        rcnn=dict(assigner=dict(ignore_iof_thr=0.5)),
+    ),
     # As CrowdDet's and mmdet's: the miss rate is taken at up to one false positive per image, in crowds of hundreds.
     test_cfg=dict(rcnn=dict(score_thr=0.01, max_per_img=500)),
 )
@@ -50,7 +54,5 @@ test_evaluator = val_evaluator
 # The paper's 600 000 iterations (steps at 150 000 and 450 000) would be 640 epochs of these batches; 30 with steps at
 # 24 and 27 are CrowdDet's schedule, and mmdet's for it. Learning rate, momentum and weight decay are the paper's.
 train_cfg = dict(max_epochs=30)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=800),
-    dict(type="MultiStepLR", by_epoch=True, begin=0, end=30, milestones=[24, 27], gamma=0.1),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=30, milestones=[24, 27])

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from rgacli.engine.launch import Job, JobFailed, launch
+from rgacli.launch import Job, JobFailed, launch
 
 RECORD = """
     import json, os, signal, sys, time

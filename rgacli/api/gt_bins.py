@@ -1,0 +1,137 @@
+"""AP per ground-truth-count bin, of the heads of runs or of any detectors' results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rgacli.analysis.figures import require_place
+from rgacli.analysis.gt_bins import Row, collect, plot
+from rgacli.errors import UsageError
+from rgacli.evaluation.benchmark import benchmark_of
+from rgacli.evaluation.gt_bins import bins_text, parse_bins
+from rgacli.evaluation.results import load_named_results
+from rgacli.messages import tell
+from rgacli.progress import Progress
+from rgacli.wording import param
+
+if TYPE_CHECKING:
+    from rgacli.engine.device import Device
+
+
+@dataclass(frozen=True)
+class GtBinsResult:
+    """AP by the number of objects in the image.
+
+    Attributes:
+        bins: As `gt_bins` takes them.
+        figure: The figure (PNG); the rows drawn are beside it, as CSV.
+        rows: Per head or detector one for all images, then one per bin.
+    """
+
+    bins: str
+    figure: Path
+    rows: Sequence[Row]
+
+
+def gt_bins(
+    runs: str | Path | Sequence[str | Path] | None = None,
+    *,
+    results: Sequence[str] | Mapping[str, Path] | None = None,
+    annotations: Path | None = None,
+    bins: str | None = None,
+    checkpoint: Path | None = None,
+    config: str | None = None,
+    data: Path | None = None,
+    split: Literal["train", "val", "test"] = "test",
+    bootstrap: int = 200,
+    out: Path | None = None,
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> GtBinsResult:
+    """Measure AP per ground-truth-count bin, for every head and the ensemble, and draw it (paper, Fig. 2).
+
+    Images are grouped by their number of non-crowd objects; those with none form no bin. Detections that `evaluate`
+    left are used where they are of the run's last checkpoint.
+
+    Args:
+        runs: A run's name or folder, or several to compare; the latest run without.
+        results: COCO results files of any detectors in the runs' place, NAME=FILE each or name -> file. They are read
+            without torch.
+        annotations: The COCO annotations that `results` were made for.
+        bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
+            "1-10,11-20,21-40,41+".
+        checkpoint: Weights in a run's place.
+        config: The checkpoint's, where it does not lie in its run or export.
+        data: Folder of another dataset than the one trained on.
+        split: Of the dataset; one without "test" is evaluated on "val" in its place.
+        bootstrap: Bootstrap samples behind the 95 % intervals of AP; 0: none.
+        out: Folder of the figure; by default RUN/figures/SPLIT, of several runs figures/SPLIT, of `results` figures/.
+        device: "auto" takes CUDA where there is one.
+        progress: Told of each batch, and of each head that is compared.
+
+    Raises:
+        UsageError, DataError: the runs, the results or the bins cannot be used.
+    """
+    own_bins = None if bins is None else parse_bins(bins)
+    if bootstrap < 0:
+        raise UsageError(f"{param('bootstrap', bootstrap)}: it must be at least 0.")
+    runs = [runs] if isinstance(runs, (str, Path)) else list(runs or ())
+    if results:
+        if runs or checkpoint or config or data or split != "test" or device != "auto":
+            *others, last = map(param, ("runs", "checkpoint", "config", "data", "split", "device"))
+            raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
+        truth, found = load_named_results(results, annotations)
+        folder = Path("figures")
+    elif annotations:
+        raise UsageError(
+            f"{param('annotations')} goes with {param('results', 'NAME=FILE')}; a run's dataset is named by "
+            f"{param('data')}."
+        )
+    elif checkpoint and runs:
+        raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")
+    else:
+        truth, found, folder = _detect(runs or [None], checkpoint, config, data, split, device, progress)
+    chosen = own_bins or benchmark_of(truth).bins
+    figure = Path(out or folder) / "gt_bins.png"
+    require_place(figure)
+    rows = collect(truth, found, chosen, bootstrap=bootstrap, progress=progress)
+    plot(rows, figure)
+    tell(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
+    return GtBinsResult(bins_text(chosen), figure, rows)
+
+
+def _detect(
+    runs: Sequence[str | Path | None],
+    checkpoint: Path | None,
+    config: str | None,
+    data: Path | None,
+    split: str,
+    device: Device,
+    progress: Progress | None,
+) -> tuple[dict, dict[str, list[dict]], Path]:
+    """Return the ground truth, name -> detections of each run's variants, and the figure's folder.
+
+    Raises:
+        UsageError: a run stands twice, or the runs are evaluated on different annotations.
+    """
+    # Here, since results are to be read without torch.
+    from rgacli.config.recipe import variant_names
+    from rgacli.engine.device import on_device
+    from rgacli.evaluation.split_detections import SplitDetections, distinct_names, require_same_annotations
+    from rgacli.trained import find_trained
+
+    with on_device(device):
+        detectors = [SplitDetections.of(find_trained(run, checkpoint, config), split, data) for run in runs]
+        require_same_annotations(detectors)
+        prefixes = [f"{name} " for name in distinct_names(detectors)] if len(detectors) > 1 else [""]
+        found = {}
+        for detector, prefix in zip(detectors, prefixes, strict=True):
+            names = variant_names(detector.cfg)
+            variants = detector.load(progress=progress)
+            found |= {prefix + names[variant]: detections for variant, detections in variants.items()}
+    first = detectors[0]
+    folder = first.figures if len(detectors) == 1 else Path("figures") / first.folder.name
+    return first.annotations, found, folder

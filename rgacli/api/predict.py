@@ -1,0 +1,127 @@
+"""Detecting objects on images and videos of one's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rgacli.analysis import pictures
+from rgacli.engine.device import Device, on_device
+from rgacli.errors import DataError, UsageError
+from rgacli.inference.load import load_detector
+from rgacli.inference.media import find_media
+from rgacli.inference.predict import Draw, predict_files
+from rgacli.messages import tell
+from rgacli.method import ENSEMBLE, select_variants
+from rgacli.progress import Progress
+from rgacli.trained import find_trained
+from rgacli.wording import param
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What a detector found on images and videos.
+
+    Attributes:
+        run: The run's (or checkpoint's) name.
+        checkpoint: The weights.
+        out: Folder of the pictures and of predictions.json; of several heads, each has its own in it.
+        images: Number of images and frames that were looked at.
+        skipped: Inputs that could not be read.
+        detections: Head -> class -> number of detections with at least the score; classes without any are left out.
+        inputs: Number of files that the inputs mean, each image or video one.
+        classes: All classes, by label.
+        predictions: Head -> its predictions.json: `images`, `categories` and `annotations` as in COCO's files, the
+            annotations with `score`.
+    """
+
+    run: str
+    checkpoint: Path
+    out: Path
+    images: int
+    skipped: tuple[Path, ...]
+    detections: Mapping[str, Mapping[str, int]]
+    inputs: int
+    classes: tuple[str, ...]
+    predictions: Mapping[str, Path]
+
+
+def predict(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    run: str | Path | None = None,
+    checkpoint: Path | None = None,
+    config: str | None = None,
+    out: Path | None = None,
+    head: str = ENSEMBLE,
+    score: float = 0.3,
+    side_by_side: bool = False,
+    batch_size: int = 4,
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> PredictResult:
+    """Detect objects on images and videos: annotated pictures, and the detections as COCO JSON.
+
+    Pictures keep their names; predictions.json lists images, categories (numbered from 1) and detections. For
+    detections as arrays, `rgacli.load` a detector and call it.
+
+    Args:
+        inputs: Images, folders of images (at any depth), globs, and videos. What cannot be read is skipped.
+        run: A run's name or folder, or a folder that an export wrote; the latest run without.
+        checkpoint: Weights in a run's place, or an ONNX file that an export wrote.
+        config: The checkpoint's, where it does not lie in its run or export.
+        out: Folder to write into; by default RUN/predictions/<time>.
+        head: Whose detections: "ensemble", a head's ratio ("1:9") or its index ("0" is the first); "all" for each of
+            them, in a folder of its own.
+        score: Leave out detections below it, in pictures and results.
+        side_by_side: Draw a panel for each head and the ensemble, whatever `head`: what not all of them found stands
+            out.
+        batch_size: Number of images that go through the detector at once.
+        device: "auto" takes CUDA where there is one.
+        progress: Told of each batch.
+
+    Raises:
+        UsageError: an input means no file, the detector or the head cannot be used, or a picture would overwrite an
+            input.
+        DataError: nothing at all could be read.
+    """
+    named = [str(name) for name in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+    with on_device(device):
+        trained = find_trained(run, checkpoint, config, onnx=True)
+        paths = find_media(named)
+        detector = load_detector(trained, device)
+        variants = {detector.names[variant]: variant for variant in select_variants(head, detector.names)}
+        if side_by_side and len(detector.heads) == 1:
+            raise UsageError(f"{param('side_by_side', True)}: {trained.name} has a single head ({detector.heads[0]}).")
+        out = Path(out or trained.home / "predictions" / time.strftime("%Y%m%d_%H%M%S"))
+        folders = {name: out / variant if head == "all" else out for name, variant in variants.items()}
+        drawings = {folder: _draw(name) for name, folder in folders.items()}
+        if side_by_side:
+            drawings = {out: pictures.side_by_side}
+        found = predict_files(
+            detector, paths, list(folders), drawings, score=score, batch_size=batch_size, progress=progress
+        )
+    if not found.images:
+        raise DataError(f"nothing could be read of {', '.join(named)}.")
+    files = {name: folder / "predictions.json" for name, folder in folders.items()}
+    for name, path in files.items():
+        found.heads[name].save(path)
+    tell(f"{trained.name}: {trained.checkpoint.name}; pictures and predictions.json in {out}")
+    return PredictResult(
+        run=trained.name,
+        checkpoint=trained.checkpoint,
+        out=out,
+        images=found.images,
+        skipped=found.skipped,
+        detections={name: predictions.counts() for name, predictions in found.heads.items()},
+        inputs=len(paths),
+        classes=detector.classes,
+        predictions=files,
+    )
+
+
+def _draw(head: str) -> Draw:
+    """Return what draws a head's detections."""
+    return lambda pixels, prediction: pictures.annotate(pixels, prediction[head])
