@@ -16,7 +16,7 @@ _KEPT = ("pipeline", "test_mode", "filter_cfg", "backend_args", "return_classes"
 _STAND_IN = {"val": "test", "test": "val"}
 
 
-def use_dataset(cfg: Any, dataset: Dataset) -> None:
+def set_dataset(cfg: Any, dataset: Dataset) -> None:
     """Makes an mmengine config train and evaluate on `dataset`, in place.
 
     A split that the dataset lacks is stood in for: val by test, test by val.
@@ -27,11 +27,11 @@ def use_dataset(cfg: Any, dataset: Dataset) -> None:
     """
     for name in SPLITS:
         present = name if name in dataset.splits else _STAND_IN.get(name, name)
-        _use_split(_loader(cfg, name), dataset.split(present), dataset.classes)
-    _size_heads(cfg.model, len(dataset.classes))
+        _set_split(_loader(cfg, name), dataset.split(present), dataset.classes)
+    _set_num_classes(cfg.model, len(dataset.classes))
 
 
-def use_split(cfg: Any, name: str, root: Path) -> None:
+def set_split(cfg: Any, name: str, root: Path) -> None:
     """Makes an mmengine config evaluate split `name` of the dataset in `root`, in place; reads no other split.
 
     Raises:
@@ -41,10 +41,10 @@ def use_split(cfg: Any, name: str, root: Path) -> None:
     present = name if name in find_splits(root) else _STAND_IN.get(name, name)
     dataset = find_dataset(root, splits=[present])
     _require_trained_on(cfg, dataset.classes, root)
-    _use_split(_loader(cfg, name), dataset.split(present), dataset.classes)
+    _set_split(_loader(cfg, name), dataset.split(present), dataset.classes)
 
 
-def use_images(cfg: Any, split: Split) -> None:
+def set_images(cfg: Any, split: Split) -> None:
     """Makes an mmengine config's test run on images that need no annotations, in place.
 
     Raises:
@@ -53,7 +53,7 @@ def use_images(cfg: Any, split: Split) -> None:
     """
     classes = tuple(category_names(load_annotations(split.annotations, labelled=False)).values())
     _require_trained_on(cfg, classes, split.annotations)
-    _use_split(_loader(cfg, "test"), split, classes)
+    _set_split(_loader(cfg, "test"), split, classes)
 
 
 def require_trainable(cfg: Any) -> None:
@@ -173,7 +173,7 @@ def _innermost(loader: Any) -> Any:
     return config
 
 
-def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
+def _set_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     config = _innermost(loader)
     # Of several concatenated, ours takes the place of all, on the first one's pipeline.
     old = config.datasets[0] if config.get("datasets") else config
@@ -189,7 +189,7 @@ def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     )
 
 
-def _size_heads(model: Any, num_classes: int) -> None:
+def _set_num_classes(model: Any, num_classes: int) -> None:
     """Sizes every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
     old = _num_classes(model)
     for part in _parts(model):

@@ -117,7 +117,7 @@ def images_per_step(cfg: Config, processes: int) -> int:
     return cfg.train_dataloader.batch_size * processes * cfg.optim_wrapper.get("accumulative_counts", 1)
 
 
-def share_batch(cfg: Config, processes: int) -> str | None:
+def set_processes(cfg: Config, processes: int) -> str | None:
     """Divides the batch of all of a run's processes among another number of them, in place.
 
     Iterations, λ, learning rate and schedules then go on as they were.

@@ -113,7 +113,7 @@ def together() -> Iterator[None]:
             raise kind(text if alike else f"rank {rank}: {text}", shared=True) from failure
 
 
-def use_sync_bn(cfg: Config) -> None:
+def set_sync_bn(cfg: Config) -> None:
     """Computes batch statistics over the images of all processes (SyncBN), in place.
 
     Raises:

@@ -47,7 +47,7 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
             yield
 
 
-def use_mixed_precision(cfg: Config, dtype: str = "fp16") -> None:
+def set_mixed_precision(cfg: Config, dtype: str = "fp16") -> None:
     """Trains with automatic mixed precision, in place; a loss scale of the config's own stays.
 
     Args:

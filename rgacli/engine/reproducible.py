@@ -47,7 +47,7 @@ def seeded(*key: int) -> Iterator[None]:
             np.random.set_state(array)
 
 
-def make_reproducible(cfg: Config) -> None:
+def set_reproducible(cfg: Config) -> None:
     """Puts the parts of this module into a training config, in place; what is there already stays."""
     seed = cfg.get("randomness", {}).get("seed") or 0
     loader = cfg.train_dataloader

@@ -110,7 +110,7 @@ def evaluator(ann_file: str) -> dict[str, str]:
     return dict(type=_METRIC_OF[benchmark].__name__, ann_file=ann_file)
 
 
-def evaluate_variants(cfg: Config) -> None:
+def set_evaluators(cfg: Config) -> None:
     """Make the config's validation and test measure each head and the ensemble, in place.
 
     Raises:
