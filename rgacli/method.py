@@ -17,6 +17,8 @@ RATIOS = ("1:1", "1:9")
 """The paper's sampling ratios (Table 5)."""
 ANNEAL_MODES = ("linear", "none")
 SAMPLING_MODES = ("soft", "hard")
+HEAD_LOSSES = ("sum", "mean")
+DRAWS = ("independent", "nested")
 
 ENSEMBLING_METHODS = ("ensemble", "average-probs", "average-boxes", "joint-nms", "wbf", "dispatch", "oracle")
 """Ways of combining heads or detectors; the first is the paper's."""
@@ -159,11 +161,13 @@ class RGA:
     anneal: str = "linear"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.lambda0 < math.inf:
+        is_number = isinstance(self.lambda0, (int, float))
+        if not is_number or not 1 <= self.lambda0 < math.inf:
+            given = format(self.lambda0, "g") if is_number else self.lambda0
             raise UsageError(
-                f"{param('lambda0', format(self.lambda0, 'g'))}: it must be a finite number, at least 1 (no RGA); "
-                "the paper's is 7."
+                f"{param('lambda0', given)}: it must be a finite number, at least 1 (no RGA); the paper's is 7."
             )
+        object.__setattr__(self, "lambda0", float(self.lambda0))
         if self.anneal not in ANNEAL_MODES:
             raise UsageError(f"{param('anneal', self.anneal)}: it can be {' or '.join(ANNEAL_MODES)}.")
 
@@ -186,16 +190,36 @@ class PRM:
     Attributes:
         ratios: Positive:negative, one per head.
         sampling: "soft" (the paper's) or "hard" (Table 8's control).
+        head_loss: "sum" of the K heads' losses (the paper's) or their "mean".
+        draws: "independent" (the paper's) or "nested": whether each head samples an image in a random order of its own,
+            or all in one.
 
     Raises:
-        UsageError: there is no ratio, or no such sampling.
+        UsageError: there is no ratio, a value is none of its names, or two of them do not go together.
     """
 
     ratios: tuple[SamplingRatio, ...]
     sampling: str = "soft"
+    head_loss: str = "sum"
+    draws: str = "independent"
 
     def __post_init__(self) -> None:
         if not self.ratios:
             raise UsageError(f"{param('ratios')}: one per head is needed, such as 1:1,1:9.")
-        if self.sampling not in SAMPLING_MODES:
-            raise UsageError(f"{param('sampling', self.sampling)}: it can be {' or '.join(SAMPLING_MODES)}.")
+        for name, known in (("sampling", SAMPLING_MODES), ("head_loss", HEAD_LOSSES), ("draws", DRAWS)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{param(name, getattr(self, name))}: it can be {' or '.join(known)}.")
+        if self.draws == "nested" and self.sampling == "hard":
+            raise UsageError(
+                f"{param('draws', 'nested')} is defined for soft sampling only, not with {param('sampling', 'hard')}."
+            )
+
+    def require_sampler(self, name: str) -> None:
+        """Raise a UsageError unless mmdet's sampler of this name can sample so."""
+        name = name.rpartition(".")[2]  # without a registry's scope
+        for setting in ("sampling", "draws"):
+            value = getattr(self, setting)
+            if value in ("hard", "nested") and name != "RandomSampler":
+                raise UsageError(
+                    f"{param(setting, value)} is defined for RandomSampler only; this config samples by {name}."
+                )

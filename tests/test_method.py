@@ -1,9 +1,13 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.errors import UsageError
 from rgacli.method import (
+    PRM,
+    RGA,
     SamplingRatio,
     box_head_index,
     head_names,
@@ -15,6 +19,7 @@ from rgacli.method import (
 
 RATIOS = st.builds(SamplingRatio, st.integers(1, 99), st.integers(1, 99))
 PLAN = st.lists(RATIOS, min_size=1, max_size=6)
+LAMBDA0 = st.floats(1, 100)
 
 
 @given(ratio=RATIOS)
@@ -102,7 +107,80 @@ def test_equal_fractions_written_differently_tie():
     assert box_head_index(parse_ratios("1:9,2:6,1:3,10:30")) == 1
 
 
-# Choosing heads
+# --- RGA
+
+
+@given(lambda0=LAMBDA0, total=st.integers(1, 10**6))
+def test_lambda_starts_at_lambda0_and_would_reach_1_after_the_last_step(lambda0, total):
+    assert RGA(lambda0).at(0, total) == lambda0
+    assert RGA(lambda0).at(total, total) == pytest.approx(1)
+
+
+@given(lambda0=LAMBDA0, total=st.integers(2, 10**6), data=st.data())
+def test_lambda_falls_in_equal_steps_and_never_below_1(lambda0, total, data):
+    step = data.draw(st.integers(0, total - 2))
+    now, after = RGA(lambda0).at(step, total), RGA(lambda0).at(step + 1, total)
+    assert 1 <= after <= now <= lambda0
+    assert now - after == pytest.approx((lambda0 - 1) / total, abs=1e-9)
+
+
+@given(lambda0=LAMBDA0, total=st.integers(1, 1000), data=st.data())
+def test_without_annealing_lambda_stays(lambda0, total, data):
+    assert RGA(lambda0, "none").at(data.draw(st.integers(0, total - 1)), total) == lambda0
+
+
+def test_lambda_is_appendix_bs_weight():
+    assert [RGA().at(t, 90000) for t in (0, 45000, 89999)] == [7, 4, pytest.approx(7 - 6 * 89999 / 90000)]
+
+
+@pytest.mark.parametrize("lambda0", [0.99, 0, -7, math.nan, math.inf, "seven", None])
+def test_a_lambda0_out_of_range_is_refused(lambda0):
+    with pytest.raises(UsageError, match=rf"^lambda0={lambda0}: it must be a finite number, at least 1 \(no RGA\);"):
+        RGA(lambda0)
+
+
+def test_an_unknown_way_of_annealing_is_refused():
+    with pytest.raises(UsageError, match="anneal=cosine: it can be linear or none"):
+        RGA(7, "cosine")
+
+
+# --- PRM
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (dict(sampling="medium"), "sampling=medium: it can be soft or hard."),
+        (dict(head_loss="max"), "head_loss=max: it can be sum or mean."),
+        (dict(draws="disjoint"), "draws=disjoint: it can be independent or nested."),
+        (
+            dict(draws="nested", sampling="hard"),
+            "draws=nested is defined for soft sampling only, not with sampling=hard.",
+        ),
+        (dict(ratios=()), "ratios: one per head is needed, such as 1:1,1:9."),
+    ],
+)
+def test_parallel_modules_that_cannot_be_are_refused(settings, complaint):
+    with pytest.raises(UsageError) as error:
+        PRM(**{"ratios": parse_ratios("1:1"), **settings})
+    assert str(error.value) == complaint
+
+
+@pytest.mark.parametrize("settings", [dict(sampling="hard"), dict(draws="nested")])
+def test_hard_sampling_and_nested_draws_are_random_samplers(settings):
+    PRM(parse_ratios("1:1"), **settings).require_sampler("mmdet.RandomSampler")
+    ((name, value),) = settings.items()
+    with pytest.raises(
+        UsageError, match=f"^{name}={value} is defined for RandomSampler only; this config samples by X"
+    ):
+        PRM(parse_ratios("1:1"), **settings).require_sampler("X")
+
+
+def test_soft_sampling_is_any_samplers():
+    PRM(parse_ratios("1:1")).require_sampler("OHEMSampler")
+
+
+# --- choosing heads
 
 NAMES = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}
 

@@ -16,7 +16,7 @@ from rgacli import runs
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
-from rgacli.config.recipe import apply_method, describe_method, parallel_ratios
+from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
     set_accumulation,
     set_batch_size,
@@ -65,6 +65,8 @@ def train(
     anneal: Literal["linear", "none"] | None = None,
     ratios: str | Sequence[str] | None = None,
     sampling: Literal["soft", "hard"] | None = None,
+    head_loss: Literal["sum", "mean"] | None = None,
+    draws: Literal["independent", "nested"] | None = None,
     rga: bool | None = None,
     prm: bool | None = None,
     data: Path | None = None,
@@ -101,6 +103,10 @@ def train(
         anneal: "linear" lets it fall to 1, "none" keeps it (Table 4's control).
         ratios: PRM's positive:negative sampling ratios, one per head: "1:1,1:9" or a list (Sec. 3.2).
         sampling: "soft" (the paper's) or "hard" (Table 8).
+        head_loss: "sum" of the K heads' losses (the paper's), which gives the backbone about K times the gradient of
+            one head, or their "mean": a control that tells the ensemble's effect from that of a higher learning rate.
+        draws: "independent" (the paper's), or "nested": the heads sample an image in one random order, so that together
+            they look at fewer RoIs.
         rga, prm: Whether to train with RGA, with PRM; by default both where the detector allows it.
         data: Dataset folder in COCO's format; the embedded one where neither it nor `config` is given.
         train_ann, val_ann, test_ann: Annotation files, where `data` does not tell.
@@ -143,7 +149,17 @@ def train(
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, progress)
                 set_keys(cfg, settings or [])
-                apply_method(cfg, lambda0=lambda0, anneal=anneal, ratios=heads, sampling=sampling, rga=rga, prm=prm)
+                set_method(
+                    cfg,
+                    lambda0=lambda0,
+                    anneal=anneal,
+                    ratios=heads,
+                    sampling=sampling,
+                    head_loss=head_loss,
+                    draws=draws,
+                    rga=rga,
+                    prm=prm,
+                )
                 if epochs is not None:
                     set_epochs(cfg, epochs)
                 if batch_size is not None:

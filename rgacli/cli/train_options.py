@@ -59,6 +59,24 @@ SamplingOption = Annotated[
         "ratio is met (its Table 8). Default: the config's, else soft.",
     ),
 ]
+HeadLossOption = Annotated[
+    Literal["sum", "mean"] | None,
+    _option(
+        _METHOD,
+        help="PRM: 'sum' adds the K heads' losses up (the paper's), which gives the backbone about K times the "
+        "gradient of one R-CNN head; 'mean' divides them by K: the control that tells the ensemble's effect from that "
+        "of a higher learning rate. Default: the config's, else sum.",
+    ),
+]
+DrawsOption = Annotated[
+    Literal["independent", "nested"] | None,
+    _option(
+        _METHOD,
+        help="PRM: each head draws its RoIs for itself ('independent', the paper's), or all in one random order of an "
+        "image's boxes ('nested'): each head's own draw is as random as before, and together they look at fewer RoIs. "
+        "Default: the config's, else independent.",
+    ),
+]
 RgaOption = Annotated[
     bool | None,
     _option(

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from rgacli import method
 from rgacli.errors import UsageError
-from rgacli.method import LAMBDA0, RATIOS, SamplingRatio, head_names, parse_ratios
+from rgacli.method import PRM, RATIOS, RGA, SamplingRatio, head_names, parse_ratios
 from rgacli.wording import param
 
 _HOOK = "GradientAnnealingHook"
 _PARALLEL = {"StandardRoIHead": "ParallelRoIHead", "CascadeRoIHead": "ParallelCascadeRoIHead"}
 _STOCK = {parallel: stock for stock, parallel in _PARALLEL.items()}
+_PRM_KEYS = ("ratios", "sampling", "head_loss", "draws")
 # Their forward pass takes or gives more than RoI features -> logits, boxes.
 _UNFIT_BBOX_HEADS = ("DoubleConvFCBBoxHead", "DIIHead", "SCNetBBoxHead", "MultiInstanceBBoxHead")
 
 
-def apply_method(
+def set_method(
     cfg: Config,
     *,
     lambda0: float | None = None,
     anneal: str | None = None,
     ratios: Sequence[SamplingRatio] | None = None,
     sampling: str | None = None,
+    head_loss: str | None = None,
+    draws: str | None = None,
     rga: bool | None = None,
     prm: bool | None = None,
 ) -> None:
-    """Rewrites the config's RoI head and hooks for RGA (Sec. 3.1) and PRM (Sec. 3.2), in place.
+    """Rewrite the config's RoI head and hooks for RGA (Sec. 3.1) and PRM (Sec. 3.2), in place.
 
     What is None stays as the config has it, else becomes the paper's: λ0 7, linear annealing, ratios 1:1 and 1:9,
-    soft sampling. `lambda0=1` with one ratio 1:3 is the plain baseline, and `rga=False, prm=False` trains the
-    config's own detector, of whatever kind, as a config does that says `plain = True`.
+    soft sampling, independent draws, the sum of the heads' losses. `lambda0=1` with one ratio 1:3 is the plain
+    baseline, and `rga=False, prm=False` trains the config's own detector, of whatever kind, as a config does that says
+    `plain = True`.
 
-    A RoI head that cannot have parallel heads gets RGA alone, unless `ratios` or `sampling` ask for more.
+    A RoI head that cannot have parallel heads gets RGA alone, unless `prm` or a setting of its ask for more.
 
     Raises:
         UsageError: what is asked for cannot be had of this config, contradicts itself, or is out of range.
@@ -45,22 +49,23 @@ def apply_method(
     if not model:
         raise UsageError(f"config {cfg.filename} has no `model`: it is no mmdet detector config.")
     plain = cfg.get("plain", False)
-    wants_rga = _wanted("rga", rga, {"lambda0": lambda0, "anneal": anneal}, default=not plain)
-    wants_prm = _wanted("prm", prm, {"ratios": ratios, "sampling": sampling}, default=not plain)
+    rga_settings = _given(lambda0=lambda0, anneal=anneal)
+    prm_settings = _given(ratios=ratios, sampling=sampling, head_loss=head_loss, draws=draws)
+    wants_rga = _wanted("rga", rga, rga_settings, default=not plain)
+    wants_prm = _wanted("prm", prm, prm_settings, default=not plain)
     if (wants_rga or wants_prm) and not (model.get("roi_head") or {}).get("bbox_head"):
         raise UsageError(
             f"{model.get('type')} has no RoI head with bbox heads, which RGA and PRM act on; "
             f"train it as it is by {param('rga', False)} {param('prm', False)}."
         )
     if wants_prm and (obstacle := _obstacle_to_prm(model)):
-        if prm or ratios is not None or sampling is not None:
-            asked = f"{param('prm')}, {param('ratios')} and {param('sampling')}"
-            raise UsageError(f"{obstacle}; leave out {asked} to train it with RGA alone.")
+        if asked := [*prm_settings, *["prm"] * bool(prm)]:
+            raise UsageError(f"{obstacle}; leave out {', '.join(map(param, asked))} to train it with RGA alone.")
         wants_prm = False
     hooks = cfg.get("custom_hooks") or []
-    annealing = [_annealing(annealing_config(cfg), lambda0, anneal)] if wants_rga else []
+    annealing = [_annealing(annealing_config(cfg), rga_settings)] if wants_rga else []
     if wants_prm:
-        _set_parallel(model, ratios, sampling)
+        _set_parallel(model, prm_settings)
     elif prm is False:
         set_stock(model)
     cfg.custom_hooks = [hook for hook in hooks if hook.type != _HOOK] + annealing
@@ -70,18 +75,24 @@ def apply_method(
 
 
 def set_stock(model: ConfigDict) -> None:
-    """Makes a RoI head with parallel heads mmdet's own of one head, in place."""
+    """Make a RoI head with parallel heads mmdet's own of one head, in place."""
     roi_head = model.get("roi_head") or {}
     if stock := _STOCK.get(_plain(roi_head.get("type", ""))):
         roi_head.type = stock
-        for key in ("ratios", "sampling", "keep_heads", "methods"):
+        for key in (*_PRM_KEYS, "keep_heads", "methods"):
             roi_head.pop(key, None)
 
 
-def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
-    """The ratios of the config's parallel heads; none where its heads are mmdet's own."""
+def parallel_modules(cfg: Config) -> PRM | None:
+    """Return how the config's heads are parallel; None where they are mmdet's own."""
     roi_head = cfg.model.get("roi_head") or {}
-    return parse_ratios(list(roi_head.get("ratios", RATIOS))) if _plain(roi_head.get("type", "")) in _STOCK else ()
+    return _prm(roi_head) if _plain(roi_head.get("type", "")) in _STOCK else None
+
+
+def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
+    """Return the ratios of the config's parallel heads; none where its heads are mmdet's own."""
+    prm = parallel_modules(cfg)
+    return prm.ratios if prm else ()
 
 
 def variant_names(cfg: Config) -> dict[str, str]:
@@ -97,16 +108,16 @@ def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
 def annealing_config(cfg: Config) -> dict[str, Any]:
     """Return the config of RGA's hook, with `lambda0` and `anneal`; empty where the config has none."""
     own = next((hook for hook in cfg.get("custom_hooks") or [] if hook.type == _HOOK), {})
-    return {"lambda0": LAMBDA0, "anneal": "linear", **own} if own else {}  # the hook's own defaults
+    return {**asdict(RGA()), **own} if own else {}  # the hook's own defaults
 
 
 def describe_method(cfg: Config) -> str:
-    """What a config trains, in a line: "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"."""
-    ratios = parallel_ratios(cfg)
-    if ratios:
-        names = ", ".join(head_names(ratios))
-        sampling = cfg.model.roi_head.get("sampling", "soft")
-        heads = f"{len(ratios)} R-CNN head{'s' * (len(ratios) > 1)} at {names} ({sampling} sampling)"
+    """Return what a config trains, in a line: "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"."""
+    if prm := parallel_modules(cfg):
+        how = [f"{prm.sampling} sampling"]
+        how += ["nested draws"] * (prm.draws == "nested") + ["mean of the losses"] * (prm.head_loss == "mean")
+        names = head_names(prm.ratios)
+        heads = f"{len(names)} R-CNN head{'s' * (len(names) > 1)} at {', '.join(names)} ({', '.join(how)})"
     else:
         heads = f"{_plain((cfg.model.get('roi_head') or cfg.model).type)} as the config has it, no PRM"
     hook = annealing_config(cfg)
@@ -114,7 +125,7 @@ def describe_method(cfg: Config) -> str:
 
 
 def add_imports(cfg: Config, *modules: str) -> None:
-    """Makes the config import `modules` when it is read, so that it stands on its own."""
+    """Make the config import `modules` when it is read, so that it stands on its own."""
     imports = dict(cfg.get("custom_imports") or dict(imports=[]))
     names = [imports["imports"]] if isinstance(imports["imports"], str) else list(imports["imports"])
     names += [module for module in modules if module not in names]
@@ -122,17 +133,20 @@ def add_imports(cfg: Config, *modules: str) -> None:
 
 
 def require_rpn(cfg: Config) -> None:
-    """Raises a UsageError unless the config's detector is a two-stage one with its own RPN."""
+    """Raise a UsageError unless the config's detector is a two-stage one with its own RPN."""
     # EmbeddingRPNHead (Sparse R-CNN, QueryInst) finds nothing: its boxes are weights, the same for every image.
     if _plain((cfg.model.get("rpn_head") or {}).get("type", "")) in ("", "EmbeddingRPNHead"):
         raise UsageError(f"{cfg.model.type} has no RPN, so it has no proposals to look at.")
 
 
-def _wanted(name: str, switch: bool | None, settings: dict[str, Any], default: bool) -> bool:
+def _given(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _wanted(name: str, switch: bool | None, given: dict[str, Any], default: bool) -> bool:
     """Whether a part of the method is wanted: as its switch says, else if any of its settings is given, else so."""
-    given = [setting for setting, value in settings.items() if value is not None]
     if switch is False and given:
-        raise UsageError(f"{param(name, False)} contradicts {param(given[0])}.")
+        raise UsageError(f"{param(name, False)} contradicts {param(next(iter(given)))}.")
     return default or bool(given) if switch is None else switch
 
 
@@ -151,41 +165,34 @@ def _obstacle_to_prm(model: ConfigDict) -> str | None:
     return None
 
 
-def _set_parallel(model: ConfigDict, ratios: Sequence[SamplingRatio] | None, sampling: str | None) -> None:
+def _prm(roi_head: Mapping[str, Any], **asked: Any) -> PRM:
+    """The parallel heads: as asked for, else as the config has them, else the paper's."""
+    own = {key: roi_head[key] for key in _PRM_KEYS if key in roi_head}
+    own["ratios"] = parse_ratios(list(own.get("ratios", RATIOS)))
+    return PRM(**{**own, **asked})
+
+
+def _set_parallel(model: ConfigDict, settings: dict[str, Any]) -> None:
     roi_head = model.roi_head
-    sampling = sampling or roi_head.get("sampling", "soft")
-    ratios = ratios or parse_ratios(list(roi_head.get("ratios", RATIOS)))
+    prm = _prm(roi_head, **settings)
     samplers = [stage.sampler for stage in _flat(model.train_cfg.rcnn)]
     fewest = min(sampler.num for sampler in samplers)
-    for ratio in ratios:
+    for ratio in prm.ratios:
         if int(fewest * ratio.positive_fraction) < 1:
             raise UsageError(
                 f"sampling ratio {ratio} leaves a head without positives: it draws {fewest} RoIs an image."
             )
-    others = {_plain(sampler.type) for sampler in samplers} - {"RandomSampler"}
-    if sampling == "hard" and others:
-        raise UsageError(
-            f"{param('sampling', 'hard')} is defined for RandomSampler only; this config samples by {others.pop()}."
-        )
+    for sampler in samplers:
+        prm.require_sampler(sampler.type)
     kind = _plain(roi_head.type)
     roi_head.type = _PARALLEL.get(kind, kind)
-    roi_head.ratios = [str(ratio) for ratio in ratios]
-    roi_head.sampling = sampling
+    roi_head.update(asdict(prm), ratios=[str(ratio) for ratio in prm.ratios])
 
 
-def _annealing(own: dict, lambda0: float | None, anneal: str | None) -> dict:
+def _annealing(own: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """The annealing hook: as asked for, else as the config has it, else the paper's."""
-    hook = dict(
-        type=_HOOK,
-        lambda0=float(lambda0 if lambda0 is not None else own.get("lambda0", LAMBDA0)),
-        anneal=anneal or own.get("anneal", "linear"),
-    )
-    if not 1 <= hook["lambda0"] < math.inf:
-        raise UsageError(
-            f"{param('lambda0', format(hook['lambda0'], 'g'))}: it must be a finite number, at least 1 (no RGA); "
-            "the paper's is 7."
-        )
-    return hook
+    own = {key: own[key] for key in ("lambda0", "anneal") if key in own}
+    return dict(type=_HOOK, **asdict(RGA(**{**own, **asked})))
 
 
 def _flat(config: Any) -> list[ConfigDict]:

@@ -15,10 +15,11 @@ from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import InstanceList
 from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
-from rgacli.modeling.label_and_sample import Draws, draw, ground_truth_flags, union_of_draws
-from rgacli.modeling.parallel_heads import ParallelHeads, rows_of
+from rgacli.modeling.label_and_sample import SamplingResults, gt_flags, label_and_sample, union_of_rois
+from rgacli.modeling.parallel_heads import ParallelHeads
+from rgacli.modeling.refinement import outputs_on_union
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 
 
@@ -26,10 +27,11 @@ from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
     """mmdet's CascadeRoIHead with K bbox heads at every stage, `bbox_head[stage][k]`.
 
-    In training, each stage assigns once per image, every head of it draws its own RoIs, and the union of the draws,
-    refined by the head with the highest positive fraction, is what the next stage draws from. (The union and not
-    that head's draw alone, so that a head of few positives finds its negatives at later stages, too. With one head
-    both are the same.)
+    In training, each stage assigns once per image, every head of it samples its own RoIs and learns from those alone,
+    and the union of the samples, refined by the head with the highest positive fraction, is what the next stage samples
+    from. (The union and not that head's sample alone, so that a head of few positives finds its negatives at later
+    stages, too. With one head both are the same.) RoIs that the refining head did not sample it refines as at test
+    time, its norm layers by their running statistics, which it leaves as they are; see `outputs_on_union`.
 
     At test time a stage's logits are averaged over its heads and then, as mmdet does, over the stages; the boxes go
     on as the head with the highest positive fraction refines them. A head alone passes through all stages by its
@@ -37,7 +39,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
 
     Args:
         bbox_head: One config for all stages, or a list of one per stage, each for all K heads or a list of K.
-        ratios, sampling, keep_heads, methods: As for ParallelHeads.
+        ratios, sampling, head_loss, draws, keep_heads, methods: As for ParallelHeads.
         **kwargs: As for CascadeRoIHead.
     """
 
@@ -57,7 +59,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
             self.bbox_samplers.append(self._build_samplers(train_cfg.sampler, self.bbox_head[stage], features))
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList) -> dict:
-        """Losses and draw statistics of every stage's heads, by keys such as "s0.1to9.loss_cls".
+        """Return losses and statistics of every stage's heads, by keys such as "s0.1to9.loss_cls".
 
         Args:
             x: Feature maps, each (B, C, H, W).
@@ -68,43 +70,43 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         proposals: InstanceList | None = rpn_results_list
         losses = {}
         for stage, weight in enumerate(self.stage_loss_weights):
-            draws = draw(self.bbox_assigner[stage], self.bbox_samplers[stage], x, proposals, gts, gts_ignored)
-            found, proposals = self._stage_losses(stage, x, draws, metas)
+            sampling_results = label_and_sample(
+                self.bbox_assigner[stage], self.bbox_samplers[stage], x, proposals, gts, gts_ignored
+            )
+            found, proposals = self._stage_losses(stage, x, sampling_results, metas)
             if self.with_mask:
-                found |= self.mask_loss(stage, x, draws[self.box_head], gts)["loss_mask"]
+                found |= self.mask_loss(stage, x, sampling_results[self.box_head], gts)["loss_mask"]
             for name, value in found.items():
                 losses[f"s{stage}.{name}"] = value * weight if "loss" in name else value
-            if proposals is None:  # nothing was drawn at all
+            if proposals is None:  # nothing was sampled at all
                 break
         return losses
 
     def _stage_losses(
-        self, stage: int, x: tuple[Tensor, ...], draws: Draws, metas: list[dict]
+        self, stage: int, x: tuple[Tensor, ...], sampling_results: SamplingResults, metas: list[dict]
     ) -> tuple[dict[str, Tensor], InstanceList | None]:
-        """Losses and statistics of a stage's heads, and the boxes that go to the next stage (none after the last)."""
-        rois, indices = union_of_draws(draws)
+        """Return losses and statistics of a stage's heads, and boxes for the next stage (none after the last)."""
+        rois, indices = union_of_rois(sampling_results)
         features = self._roi_features(stage, x, rois)
-        refines = stage < self.num_stages - 1
-        refining: HeadOutput = (None, None)
-        labels = rois.new_full((len(rois),), self._refiner(stage).num_classes, dtype=torch.long)
-        losses = {}
+        refiner = self.bbox_head[stage][self.box_head]
+        labels = rois.new_full((len(rois),), refiner.num_classes, dtype=torch.long)
+        losses, outputs = {}, []
         for k, (head, index) in enumerate(zip(self.bbox_head[stage], indices, strict=True)):
-            if refines and k == self.box_head:
-                refining = head(features)
-                output = refining[0][index], rows_of(refining[1], index)
-            else:
-                output = head(features[index])
-            found, own_labels = self._head_losses(k, head, output, rois[index], draws[k], self.train_cfg[stage])
+            outputs.append(head(features[index]))
+            found, own_labels = self._head_losses(
+                k, head, outputs[k], rois[index], sampling_results[k], self.train_cfg[stage]
+            )
             losses.update(found)
             labels[index] = own_labels
-        if not refines:
+        if stage == self.num_stages - 1:
             return losses, []
-        flags = ground_truth_flags(draws, indices, len(rois))
+        cls_score, bbox_pred = outputs_on_union(refiner, features, indices[self.box_head], outputs[self.box_head])
+        flags = gt_flags(sampling_results, indices, len(rois))
         with torch.no_grad():
-            return losses, self._refiner(stage).refine_bboxes(
+            return losses, refiner.refine_bboxes(
                 # mmdet drops the RoIs flagged here: ground truth is added anew by the next stage's samplers.
                 [InstanceData(pos_is_gt=flags[rois[:, 0] == i]) for i in range(len(metas))],
-                dict(rois=rois, cls_score=refining[0], bbox_pred=refining[1], bbox_targets=(labels,)),
+                dict(rois=rois, cls_score=cls_score, bbox_pred=bbox_pred, bbox_targets=(labels,)),
                 metas,
             )
 
@@ -115,8 +117,8 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         proposals = [result.bboxes for result in rpn_results_list]
         metas, counts = [sample.metainfo for sample in batch_data_samples], [len(boxes) for boxes in proposals]
         last = self.variants[-1]
-        passed = through_stages(self.stages(x), {last: self._combination(last)}, bbox2roi(proposals), counts, metas)
-        rois, logits, bbox_preds = passed[last]
+        found = through_stages(self.stages(x), {last: self._combination(last)}, bbox2roi(proposals), counts, metas)
+        rois, logits, bbox_preds = found[last]
         outputs = [logits, *bbox_preds.values()]
         if self.with_mask:
             outputs += [self._mask_forward(stage, x, rois)["mask_preds"] for stage in range(self.num_stages)]
@@ -130,10 +132,6 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
             return {k: self.bbox_head[stage][k](features) for k in heads}
 
         return [Stage(heads, partial(outputs, stage=stage)) for stage, heads in enumerate(self.bbox_head)]
-
-    def _refiner(self, stage: int) -> nn.Module:
-        """The head of a stage whose boxes the ensemble takes."""
-        return self.bbox_head[stage][self.box_head]
 
     def _roi_features(self, stage: int, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """RoI features (N, C, 7, 7) of rois (N, 5)."""

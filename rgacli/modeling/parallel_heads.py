@@ -16,12 +16,12 @@ from mmengine.model import ModuleList
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
-from rgacli.method import ENSEMBLE, box_head_index, head_names, parse_ratios, slug
+from rgacli.method import ENSEMBLE, PRM, RATIOS, box_head_index, head_names, parse_ratios, slug
 from rgacli.modeling.ensembling import Combination, alone, combination
-from rgacli.modeling.label_and_sample import HeadContext
+from rgacli.modeling.label_and_sample import SamplerContext
 from rgacli.modeling.sampling import sampler_configs
 from rgacli.modeling.stages import HeadOutput, Stage, class_scores, detect_variants
-from rgacli.modeling.statistics import draw_statistics
+from rgacli.modeling.statistics import sampling_statistics
 
 
 class ParallelHeads:
@@ -30,6 +30,11 @@ class ParallelHeads:
     Args:
         ratios: Positive:negative, one per head, such as ["1:1", "1:9"] (the paper's choice).
         sampling: "soft" (the paper's) or "hard" (its Appendix A).
+        head_loss: "sum" (the paper's): the heads' losses add up, so that the backbone gets about K times the gradient
+            of one R-CNN module. "mean" divides them by K: a control that tells what the ensemble does from what a
+            higher learning rate would do. A mask head's loss stays as it is.
+        draws: "independent" (the paper's): each head draws for itself. "nested": the heads of an image share one random
+            order of its boxes, of which each takes the first positives and negatives (soft sampling by RandomSampler).
         keep_heads: Also leave each head's own detections in `data_sample.head_instances`, by the slug of its ratio.
         methods: With `keep_heads`, leave there what these other ways of combining the heads find, too; names that
             `ensembling.combination` knows.
@@ -38,16 +43,18 @@ class ParallelHeads:
 
     def __init__(
         self,
-        ratios: Sequence[str] = ("1:1", "1:9"),
+        ratios: Sequence[str] = RATIOS,
         sampling: str = "soft",
+        head_loss: str = "sum",
+        draws: str = "independent",
         keep_heads: bool = False,
         methods: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
-        self.ratios = parse_ratios(list(ratios))
+        self.prm = PRM(parse_ratios(list(ratios)), sampling, head_loss, draws)
+        self.ratios = self.prm.ratios
         self.head_names = head_names(self.ratios)
         self.box_head = box_head_index(self.ratios)
-        self.sampling = sampling
         self.keep_heads = keep_heads
         self.methods = tuple(methods)
         super().__init__(**kwargs)
@@ -133,9 +140,9 @@ class ParallelHeads:
         self, sampler: ConfigType, heads: ModuleList, roi_features: Callable[[Sequence[Tensor], Tensor], Tensor]
     ) -> list[Any]:
         """The config's sampler, once per head, at the head's ratio."""
-        configs = sampler_configs(sampler, self.ratios, self.sampling)
+        configs = sampler_configs(sampler, self.prm)
         return [
-            TASK_UTILS.build(config, default_args=dict(context=HeadContext(head, roi_features)))
+            TASK_UTILS.build(config, default_args=dict(context=SamplerContext(head, roi_features)))
             for config, head in zip(configs, heads, strict=True)
         ]
 
@@ -145,25 +152,32 @@ class ParallelHeads:
         head: nn.Module,
         output: HeadOutput,
         rois: Tensor,
-        draws: list[SamplingResult],
+        sampling_results: list[SamplingResult],
         train_cfg: ConfigType,
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses and draw statistics of one head, each key led by its slug ("1to9.loss_cls"), and its labels (N,).
+        """Return losses and statistics of one head, keys led by its slug ("1to9.loss_cls"), and its labels (N,).
 
         Args:
             index: k, the head's place among the K.
             head: The head itself.
-            output: Its logits and box regression on its own draw.
-            rois: (N, 5), its draw.
-            draws: The same draw, per image.
+            output: Its logits and box regression on the RoIs that it sampled.
+            rois: (N, 5), those RoIs.
+            sampling_results: The same, per image.
             train_cfg: mmdet's `train_cfg.rcnn`, of this stage.
         """
         cls_score, bbox_pred = output
         result = head.loss_and_target(
-            cls_score=cls_score, bbox_pred=bbox_pred, rois=rois, sampling_results=draws, rcnn_train_cfg=train_cfg
+            cls_score=cls_score,
+            bbox_pred=bbox_pred,
+            rois=rois,
+            sampling_results=sampling_results,
+            rcnn_train_cfg=train_cfg,
         )
         labels = result["bbox_targets"][0]
-        entries = {**result["loss_bbox"], **draw_statistics(class_scores(head, cls_score), labels, draws)}
+        losses = result["loss_bbox"]
+        if self.prm.head_loss == "mean":
+            losses = {key: value / len(self.ratios) if "loss" in key else value for key, value in losses.items()}
+        entries = {**losses, **sampling_statistics(class_scores(head, cls_score), labels, sampling_results)}
         return {f"{slug(self.head_names[index])}.{key}": value for key, value in entries.items()}, labels
 
     def _combination(self, variant: str) -> Combination:
@@ -171,13 +185,6 @@ class ParallelHeads:
         if variant != ENSEMBLE and variant in self.variants:
             return alone(self.variants.index(variant))
         return combination(variant, [ratio.positive_fraction for ratio in self.ratios], self.box_head)
-
-
-def rows_of(bbox_pred: Any, index: Tensor) -> Any:
-    """The rows of a head's box regression, whether that is a tensor or a tuple of tensors (SABL)."""
-    if bbox_pred is None:
-        return None
-    return bbox_pred[index] if isinstance(bbox_pred, Tensor) else tuple(part[index] for part in bbox_pred)
 
 
 def _to_original_pixels(results: InstanceList, metas: list[dict]) -> None:

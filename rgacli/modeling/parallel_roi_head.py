@@ -11,7 +11,7 @@ from mmdet.structures import SampleList
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
-from rgacli.modeling.label_and_sample import draw, union_of_draws
+from rgacli.modeling.label_and_sample import label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 
@@ -20,14 +20,18 @@ from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 class ParallelRoIHead(ParallelHeads, StandardRoIHead):
     """mmdet's StandardRoIHead with K bbox heads, each trained at its own positive:negative ratio.
 
-    In training, proposals are assigned once per image, each head draws its own RoIs, and RoI features are cropped
-    once over the union of the draws. At test time every head scores the same RoI features, and the prediction is
+    In training, proposals are assigned once per image, each head samples its own RoIs, and RoI features are cropped
+    once over the union of the samples. At test time every head scores the same RoI features, and the prediction is
     the average ensemble. A mask head is trained on the positives of the head with the highest positive fraction.
     With one head at the config's own ratio this is mmdet's StandardRoIHead.
 
+    Parallel are the bbox heads alone. The heads share the RoI extractor, the mask head and, where there is one, the
+    `shared_head` between RoI alignment and the heads (C4's last ResNet stage). In the paper an R-CNN module begins at
+    RoI alignment (Sec. 1), so RGA scales a `shared_head`, too; K of them would be K times most of such a module's cost.
+
     Args:
         bbox_head: One config for all heads, or a list of K.
-        ratios, sampling, keep_heads, methods: As for ParallelHeads.
+        ratios, sampling, head_loss, draws, keep_heads, methods: As for ParallelHeads.
         **kwargs: As for StandardRoIHead.
     """
 
@@ -44,7 +48,7 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
             self.bbox_samplers = self._build_samplers(self.train_cfg.sampler, self.bbox_head, self._roi_features)
 
     def loss(self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList) -> dict:
-        """Losses and draw statistics of every head, each key led by the head's slug ("1to9.loss_cls").
+        """Return losses and statistics of every head, each key led by the head's slug ("1to9.loss_cls").
 
         Args:
             x: Feature maps, each (B, C, H, W).
@@ -52,16 +56,19 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
             batch_data_samples: Ground truth per image.
         """
         gts, gts_ignored, _ = unpack_gt_instances(batch_data_samples)
-        draws = draw(self.bbox_assigner, self.bbox_samplers, x, rpn_results_list, gts, gts_ignored)
-        rois, indices = union_of_draws(draws)
+        sampling_results = label_and_sample(
+            self.bbox_assigner, self.bbox_samplers, x, rpn_results_list, gts, gts_ignored
+        )
+        rois, indices = union_of_rois(sampling_results)
         features = self._roi_features(x, rois)
         losses = {}
         for k, (head, index) in enumerate(zip(self.bbox_head, indices, strict=True)):
-            found, _ = self._head_losses(k, head, head(features[index]), rois[index], draws[k], self.train_cfg)
+            output = head(features[index])
+            found, _ = self._head_losses(k, head, output, rois[index], sampling_results[k], self.train_cfg)
             losses.update(found)
         if self.with_mask:
             own = features[indices[self.box_head]]
-            losses.update(self.mask_loss(x, draws[self.box_head], own, gts)["loss_mask"])
+            losses.update(self.mask_loss(x, sampling_results[self.box_head], own, gts)["loss_mask"])
         return losses
 
     def stages(self, x: Sequence[Tensor]) -> list[Stage]:
@@ -76,9 +83,9 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
     def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
         """The ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
         last = self.variants[-1]
-        passed = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
-        (bbox_pred,) = passed.bbox_preds.values()
-        return dict(cls_score=passed.logits, bbox_pred=bbox_pred)
+        output = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
+        (bbox_pred,) = output.bbox_preds.values()
+        return dict(cls_score=output.logits, bbox_pred=bbox_pred)
 
     def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """RoI features (N, C, 7, 7) of rois (N, 5)."""

@@ -33,7 +33,7 @@ class Stage:
     outputs: Callable[[Tensor, Sequence[int]], dict[int, HeadOutput]]
 
 
-class Passed(NamedTuple):
+class VariantOutput(NamedTuple):
     """What a variant has after the last stage.
 
     Its boxes as they came to that stage (N, 5), its logits averaged over the stages (N, C+1), and the box regression
@@ -72,20 +72,20 @@ def detect_variants(
         head = stages[-1].heads[0]
         return {variant: _no_detections(head, metas, rcnn_test_cfg, rois.device) for variant in variants}
     found = {}
-    for variant, passed in through_stages(stages, variants, rois, counts, metas).items():
-        merging = len(passed.bbox_preds) > 1
+    for variant, output in through_stages(stages, variants, rois, counts, metas).items():
+        merging = len(output.bbox_preds) > 1
         by_head = [
             stages[-1]
             .heads[k]
             .predict_by_feat(
-                rois=passed.rois.split(counts),
-                cls_scores=passed.logits.split(counts),
+                rois=output.rois.split(counts),
+                cls_scores=output.logits.split(counts),
                 bbox_preds=split_by_image(stages[-1].heads[k], bbox_pred, counts),
                 batch_img_metas=metas,
                 rcnn_test_cfg=None if merging else rcnn_test_cfg,  # None: every box, before NMS
                 rescale=rescale,
             )
-            for k, bbox_pred in passed.bbox_preds.items()
+            for k, bbox_pred in output.bbox_preds.items()
         ]
         images = zip(*by_head, strict=True)
         found[variant] = [_merged(same, rcnn_test_cfg) for same in images] if merging else by_head[0]
@@ -98,8 +98,8 @@ def through_stages(
     rois: Tensor,
     counts: Sequence[int],
     metas: list[dict],
-) -> dict[str, Passed]:
-    """Takes each variant's boxes through the stages by its own logits and box heads.
+) -> dict[str, VariantOutput]:
+    """Take each variant's boxes through the stages by its own logits and box heads.
 
     Args:
         stages, variants, metas: As for `detect_variants`.
@@ -115,7 +115,7 @@ def through_stages(
         if stage is not stages[-1]:
             boxes = _refined(stage, variants, boxes, logits, outputs, counts, metas)
     return {
-        variant: Passed(
+        variant: VariantOutput(
             boxes[variant],
             sum(logits[variant]) / float(len(stages)),
             {k: outputs[variant][k][1] for k in combined.box_heads},

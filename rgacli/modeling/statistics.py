@@ -1,4 +1,4 @@
-"""What training records beside the losses: the draws each head really got, and how well it does on them."""
+"""What training records beside the losses: what each head really sampled, and how well it does on that."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def draw_statistics(cls_logits: Tensor, labels: Tensor, draws: list[SamplingResult]) -> dict[str, Tensor]:
-    """The curves of the paper's Fig. 1(a) and Fig. 3 for one head and one batch.
+def sampling_statistics(
+    cls_logits: Tensor, labels: Tensor, sampling_results: list[SamplingResult]
+) -> dict[str, Tensor]:
+    """Return the points of the curves of the paper's Fig. 1(a) and Fig. 3 for one head and one batch.
 
     Args:
         cls_logits: (N, C+1), background last.
         labels: (N,), C for background.
-        draws: One per image; together they hold the N RoIs.
+        sampling_results: One per image; together they hold the N RoIs.
 
     Returns:
         `positives` and `negatives`: sampled RoIs per image; `acc_pos` and `acc_neg`: percent of them classified
         rightly. An accuracy on nothing is left out.
     """
-    num_positives = sum(len(draw.pos_inds) for draw in draws)
-    num_negatives = sum(len(draw.neg_inds) for draw in draws)
+    num_positives = sum(len(result.pos_inds) for result in sampling_results)
+    num_negatives = sum(len(result.neg_inds) for result in sampling_results)
     statistics = {
-        "positives": torch.tensor(num_positives / len(draws)),
-        "negatives": torch.tensor(num_negatives / len(draws)),
+        "positives": torch.tensor(num_positives / len(sampling_results)),
+        "negatives": torch.tensor(num_negatives / len(sampling_results)),
     }
     is_positive = labels < cls_logits.size(1) - 1
     is_right = cls_logits.argmax(dim=1) == labels
-    # The numbers are known on the host from the draws' shapes: nothing here waits for the device.
+    # The numbers are known on the host from the samples' shapes: nothing here waits for the device.
     if num_positives:
         statistics["acc_pos"] = (is_right & is_positive).sum() * (100 / num_positives)
     if num_negatives:

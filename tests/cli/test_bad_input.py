@@ -167,7 +167,7 @@ CASES = {
         ("train", "faster-rcnn_r50_fpn_rga-prm_1x_coco"),
         "instances_train2017.json: no such annotation file; name the dataset's folder by --data",
     ),
-    "eval: another folder": (("eval", RUN, "--data", "runs"), "train and data check take another by --train-ann"),
+    "eval: another folder": (("eval", RUN, "--data", "runs"), "`rgacli data check` take another by --train-ann"),
     "eval: dataset gone": (("eval", "moved"), "test.json: no such annotation file; name the dataset"),
     "eval: a category gone": (
         ("eval", "edited", "--split", "val"),
@@ -197,7 +197,15 @@ CASES = {
     ),
     "config: no parallel heads": (
         ("train", "mmdet::dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py", "--ratios", "1:1,1:9"),
-        "this config's RoI head is DynamicRoIHead; leave out --prm, --ratios and --sampling to train",
+        "this config's RoI head is DynamicRoIHead; leave out --ratios to train",
+    ),
+    "head loss: no parallel heads": (
+        ("train", "mmdet::dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py", "--head-loss", "mean"),
+        "this config's RoI head is DynamicRoIHead; leave out --head-loss to train",
+    ),
+    "draws: nested and hard": (
+        train("--draws", "nested", "--sampling", "hard"),
+        "--draws nested is defined for soft sampling only, not with --sampling hard",
     ),
     "config: contradiction": (("train", "--no-rga", "--lambda0", 7), "--no-rga contradicts --lambda0"),
     "config: mmdet has none such": (("train", "mmdet::gone.py"), "mmdet::gone.py: there is no such file in"),
@@ -216,7 +224,10 @@ CASES = {
     "checkpoint: shape": (weights("shape.pth"), "it has in other shapes neck.fpn_convs.0.conv.bias (3,) for (16,)"),
     "checkpoint: lacking": (weights("lacking.pth"), "does not fit the config: it lacks neck.fpn_convs.0.conv.bias"),
     "checkpoint: without config": (("eval", "--checkpoint", "shape.pth"), "checkpoint shape.pth lies in no run"),
-    "checkpoint: ONNX": (("eval", "--checkpoint", "text.onnx"), "only `rgacli predict` and rgacli.load run an ONNX file"),
+    "checkpoint: ONNX": (
+        ("eval", "--checkpoint", "text.onnx"),
+        "only `rgacli predict` and rgacli.load run an ONNX file",
+    ),
     "checkpoint: config alone": (
         ("eval", "--config", "no_model.py"),
         "--config says what a --checkpoint was",
@@ -315,7 +326,7 @@ def test_a_mistake_costs_one_line_and_leaves_everything_as_it_was(mess, monkeypa
 def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, arguments):
     result = invoke(*arguments)
     assert result.exit_code == 2
-    assert "train one first (rgacli train), or name its directory" in error_line(result.stderr)
+    assert "train one first (`rgacli train`), or name its directory" in error_line(result.stderr)
     assert list(folder.iterdir()) == []
 
 

@@ -150,8 +150,9 @@ def test_the_learning_rate_follows_the_batch_size_and_says_so(folder, dataset, w
 
 def test_options_reach_the_config(folder, dataset, without_training):
     options = ("--lambda0", 3, "--anneal", "none", "--ratios", "1:1,1:1,1:9", "--sampling", "hard", "--seed", 5)
+    options += ("--head-loss", "mean")
     result = train(dataset, *options, "--epochs", 4, "--set", "model.train_cfg.rcnn.sampler.num=32")
-    assert "3 R-CNN heads at 1:1, 1:1#2, 1:9 (hard sampling), λ0 3 (none)" in result.stderr
+    assert "3 R-CNN heads at 1:1, 1:1#2, 1:9 (hard sampling, mean of the losses), λ0 3 (none)" in result.stderr
     cfg = load_config("runs/new/config.py")
     assert (cfg.train_cfg.max_epochs, cfg.randomness.seed, cfg.model.train_cfg.rcnn.sampler.num) == (4, 5, 32)
 

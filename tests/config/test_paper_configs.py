@@ -19,7 +19,7 @@ from mmengine.registry import HOOKS, PARAM_SCHEDULERS, init_default_scope
 
 from rgacli.config import files as configs
 from rgacli.config.catalogue import read_catalogue
-from rgacli.config.recipe import apply_method, describe_method
+from rgacli.config.recipe import describe_method, set_method
 from rgacli.engine.annealing import rcnn_parameters
 from rgacli.method import head_names, parse_ratios
 from tests.support import families, tiny
@@ -570,7 +570,7 @@ def test_a_config_builds_at_its_full_size_with_a_head_per_ratio(name):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_what_the_catalogue_says_is_what_is_trained(name):
     entry, cfg = CATALOGUE[name], copy.deepcopy(load_config(name))
-    apply_method(cfg)
+    set_method(cfg)
     assert not cfg.keys() & {"paper", "baseline", "settings"}  # said of the config as it stands, not of a run
     if entry.plain:
         assert describe_method(cfg).endswith(" as the config has it, no PRM, no RGA")

@@ -4,9 +4,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
 from rgacli.config.files import load_config
-from rgacli.config.recipe import add_imports, apply_method, describe_method, parallel_ratios, require_rpn
+from rgacli.config.recipe import add_imports, describe_method, parallel_ratios, require_rpn, set_method
 from rgacli.errors import UsageError
-from rgacli.method import parse_ratios
+from rgacli.method import PRM, parse_ratios
 from tests.support import tiny
 
 R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
@@ -18,7 +18,7 @@ OURS = "GradientAnnealingHook"
 
 def applied(name=R50, **arguments):
     cfg = load_config(name)
-    apply_method(cfg, **arguments)
+    set_method(cfg, **arguments)
     return cfg
 
 
@@ -57,6 +57,7 @@ def test_a_two_stage_config_gets_the_papers_method_by_default(name):
     roi_head = cfg.model.roi_head
     assert roi_head.type == ("ParallelCascadeRoIHead" if "cascade" in name else "ParallelRoIHead")
     assert (list(roi_head.ratios), roi_head.sampling) == (["1:1", "1:9"], "soft")
+    assert (roi_head.head_loss, roi_head.draws) == ("sum", "independent")
     assert annealing(cfg) == dict(type=OURS, lambda0=7.0, anneal="linear")
     assert "rgacli.core" in cfg.custom_imports.imports
 
@@ -71,16 +72,20 @@ def test_a_users_file_is_rewritten_too(tmp_path):
 
 def test_what_is_asked_for_overrides_what_the_config_has():
     cfg = tiny.tiny_config()
-    apply_method(cfg, lambda0=3, anneal="none", ratios=parse_ratios("1:2,1:2"), sampling="hard")
+    set_method(cfg, lambda0=3, anneal="none", ratios=parse_ratios("1:2,1:2"), sampling="hard")
     assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:2", "1:2"], "hard")
     assert annealing(cfg) == dict(type=OURS, lambda0=3.0, anneal="none")
+    set_method(cfg, sampling="soft", head_loss="mean", draws="nested")
+    assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:2", "1:2"], "soft")
+    assert (cfg.model.roi_head.head_loss, cfg.model.roi_head.draws) == ("mean", "nested")
 
 
 def test_what_is_not_asked_for_stays_as_the_config_has_it():
-    cfg = tiny.tiny_config(ratios=["1:5"], sampling="hard")
+    own = dict(ratios=["1:5"], sampling="soft", head_loss="mean", draws="nested")
+    cfg = tiny.tiny_config(**own)
     cfg.custom_hooks = [dict(type=OURS, lambda0=2.0, anneal="none")]
-    apply_method(cfg)
-    assert (cfg.model.roi_head.ratios, cfg.model.roi_head.sampling) == (["1:5"], "hard")
+    set_method(cfg)
+    assert {key: cfg.model.roi_head[key] for key in own} == own
     assert annealing(cfg) == dict(type=OURS, lambda0=2.0, anneal="none")
 
 
@@ -88,7 +93,7 @@ def test_other_hooks_and_imports_stay():
     cfg = load_config(R50)
     cfg.custom_hooks = [dict(type="EMAHook")]
     cfg.custom_imports = dict(imports="mmdet.models", allow_failed_imports=True)
-    apply_method(cfg)
+    set_method(cfg)
     assert [hook.type for hook in cfg.custom_hooks] == ["EMAHook", OURS]
     assert cfg.custom_imports == dict(imports=["mmdet.models", "rgacli.core"], allow_failed_imports=True)
 
@@ -100,18 +105,25 @@ def test_an_import_is_added_once():
     assert cfg.custom_imports.imports == ["a", "b"]
 
 
-@pytest.mark.parametrize("arguments", [{}, dict(lambda0=3, ratios=parse_ratios("1:2,1:3"), sampling="hard")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        dict(lambda0=3, ratios=parse_ratios("1:2,1:3"), sampling="hard", head_loss="mean"),
+        dict(head_loss="mean", draws="nested"),
+    ],
+)
 def test_applying_it_twice_is_applying_it_once(arguments):
     cfg = applied(**arguments)
     once = cfg.pretty_text
-    apply_method(cfg)
+    set_method(cfg)
     assert cfg.pretty_text == once
-    apply_method(cfg, **arguments)
+    set_method(cfg, **arguments)
     assert cfg.pretty_text == once
 
 
 def test_a_rewritten_config_is_the_same_after_being_written_and_read():
-    cfg = applied(lambda0=5, ratios=parse_ratios("1:1,1:3,1:9"), sampling="hard")
+    cfg = applied(lambda0=5, ratios=parse_ratios("1:1,1:3,1:9"), sampling="hard", head_loss="mean")
     again = Config.fromstring(cfg.pretty_text, ".py")
     assert again.to_dict() == cfg.to_dict()
 
@@ -124,6 +136,16 @@ def test_a_rewritten_config_builds_with_the_configs_own_heads():
     assert [single.fc_cls.out_features for single in head.bbox_head] == [81, 81, 81]
     assert [sampler.pos_fraction for sampler in head.bbox_samplers] == [0.5, 0.25, 0.1]
     assert {sampler.num for sampler in head.bbox_samplers} == {512}
+    assert {type(sampler).__name__ for sampler in head.bbox_samplers} == {"RandomSampler"}
+
+
+def test_a_rewritten_config_builds_with_what_was_asked_for():
+    init_default_scope("mmdet")
+    cfg = applied(ratios=parse_ratios("1:1,1:3"), head_loss="mean", draws="nested")
+    train_cfg, test_cfg = cfg.model.train_cfg, cfg.model.test_cfg
+    head = MODELS.build(ConfigDict(cfg.model.roi_head, train_cfg=train_cfg.rcnn, test_cfg=test_cfg.rcnn))
+    assert head.prm == PRM(parse_ratios("1:1,1:3"), head_loss="mean", draws="nested")
+    assert {type(sampler).__name__ for sampler in head.bbox_samplers} == {"NestedRandomSampler"}
 
 
 def test_a_rewritten_cascade_builds_with_the_configs_own_heads_at_every_stage():
@@ -147,8 +169,8 @@ def test_without_rga_and_prm_the_config_is_mmdets_own():
 
 @pytest.mark.parametrize("name", [R50, CASCADE])
 def test_parallel_heads_are_taken_away_again(name):
-    cfg = applied(name, sampling="hard")
-    apply_method(cfg, rga=False, prm=False)
+    cfg = applied(name, head_loss="mean", draws="nested")
+    set_method(cfg, rga=False, prm=False)
     assert cfg.model == load_config(name).model
     assert cfg.custom_hooks == []
 
@@ -163,13 +185,16 @@ def test_a_plain_config_stays_as_it_is_unless_asked():
     def plain(**arguments):
         cfg = load_config(R50)
         cfg.plain = True
-        apply_method(cfg, **arguments)
+        set_method(cfg, **arguments)
         return describe_method(cfg)
 
     assert plain() == "StandardRoIHead as the config has it, no PRM, no RGA"
     assert plain(lambda0=3) == "StandardRoIHead as the config has it, no PRM, λ0 3 (linear)"
     assert plain(ratios=parse_ratios("1:1")) == "1 R-CNN head at 1:1 (soft sampling), no RGA"
     assert plain(rga=True, prm=True) == "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
+    assert plain(head_loss="mean") == "2 R-CNN heads at 1:1, 1:9 (soft sampling, mean of the losses), no RGA"
+    nested = "2 R-CNN heads at 1:1, 1:9 (soft sampling, nested draws, mean of the losses), no RGA"
+    assert plain(draws="nested", head_loss="mean") == nested
 
 
 @pytest.mark.parametrize("given", [{}, dict(lambda0=7.0), dict(anneal="linear")])
@@ -182,10 +207,13 @@ def test_what_a_config_leaves_to_the_hooks_defaults_is_told_as_well(given):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (dict(rga=False, lambda0=7), "--no-rga contradicts --lambda0"),
-        (dict(rga=False, anneal="none"), "--no-rga contradicts --anneal"),
-        (dict(prm=False, ratios=parse_ratios("1:1")), "--no-prm contradicts --ratios"),
-        (dict(prm=False, sampling="hard"), "--no-prm contradicts --sampling"),
+        (dict(rga=False, lambda0=7), "rga=False contradicts lambda0"),
+        (dict(rga=False, anneal="none"), "rga=False contradicts anneal"),
+        (dict(prm=False, ratios=parse_ratios("1:1")), "prm=False contradicts ratios"),
+        (dict(prm=False, sampling="hard"), "prm=False contradicts sampling"),
+        (dict(prm=False, head_loss="sum"), "prm=False contradicts head_loss"),
+        (dict(prm=False, draws="nested"), "prm=False contradicts draws"),
+        (dict(sampling="hard", draws="nested"), "draws=nested is defined for soft sampling only"),
     ],
 )
 def test_a_contradiction_is_refused(arguments, complaint):
@@ -195,7 +223,7 @@ def test_a_contradiction_is_refused(arguments, complaint):
 def test_a_one_stage_detector_trains_only_as_it_is():
     message = refusal(applied, RETINANET)
     assert message.startswith("RetinaNet has no RoI head with bbox heads")
-    assert "--no-rga --no-prm" in message
+    assert "rga=False prm=False" in message
     cfg = applied(RETINANET, rga=False, prm=False)
     assert cfg.model == load_config(RETINANET).model
     assert parallel_ratios(cfg) == ()
@@ -213,8 +241,16 @@ def test_what_cannot_have_parallel_heads_gets_rga_alone_and_says_why(name, obsta
     cfg = applied(name)
     assert cfg.model == load_config(name).model
     assert annealing(cfg).lambda0 == 7.0
-    for arguments in (dict(ratios=parse_ratios("1:1,1:9")), dict(sampling="hard"), dict(prm=True)):
-        assert obstacle in refusal(applied, name, **arguments)
+    for asked in (
+        dict(ratios=parse_ratios("1:1,1:9")),
+        dict(sampling="hard"),
+        dict(head_loss="mean"),
+        dict(draws="nested"),
+        dict(prm=True),
+    ):
+        message = refusal(applied, name, **asked)
+        assert obstacle in message
+        assert f"; leave out {next(iter(asked))} to train it with RGA alone." in message
 
 
 @pytest.mark.parametrize(
@@ -229,7 +265,7 @@ def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):
     cfg = load_config(R50)
     cfg.merge_from_dict({f"model.{key}": value for key, value in changes.items()})
     before = cfg.pretty_text
-    assert obstacle in refusal(apply_method, cfg, ratios=parse_ratios("1:1,1:9"))
+    assert obstacle in refusal(set_method, cfg, ratios=parse_ratios("1:1,1:9"))
     assert cfg.pretty_text == before
 
 
@@ -237,23 +273,34 @@ def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):
 def test_a_scope_before_a_type_is_no_obstacle(scope):
     cfg = load_config(R50)
     cfg.model.roi_head.type = f"{scope}.StandardRoIHead"
-    apply_method(cfg)
+    set_method(cfg)
     assert cfg.model.roi_head.type == "ParallelRoIHead"
 
 
 def test_a_config_without_a_model_is_refused():
-    assert "no mmdet detector config" in refusal(apply_method, Config(dict(optimizer=1)))
+    assert "no mmdet detector config" in refusal(set_method, Config(dict(optimizer=1)))
 
 
 @pytest.mark.parametrize("lambda0", [0.99, 0, -7, float("nan"), float("inf")])
 def test_a_lambda0_out_of_range_is_refused(lambda0):
-    assert "--lambda0" in refusal(applied, lambda0=lambda0)
+    assert refusal(applied, lambda0=lambda0).startswith(f"lambda0={lambda0:g}: it must be a finite number")
 
 
-def test_hard_sampling_of_another_sampler_is_refused_and_nothing_changed():
+@pytest.mark.parametrize("own", [dict(lambda0=0.5), dict(lambda0="seven"), dict(anneal="cosine")])
+def test_a_config_whose_annealing_cannot_be_is_refused_in_one_line(own):
+    cfg = load_config(R50)
+    cfg.custom_hooks = [dict(type=OURS, **own)]
+    ((name, value),) = own.items()
+    assert refusal(set_method, cfg).startswith(f"{name}={value}: it ")
+
+
+@pytest.mark.parametrize("settings", [dict(sampling="hard"), dict(draws="nested")])
+def test_hard_sampling_and_nested_draws_of_another_sampler_are_refused_and_nothing_changed(settings):
     cfg = load_config("mmdet::libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py")
     before = cfg.pretty_text
-    assert "CombinedSampler" in refusal(apply_method, cfg, sampling="hard")
+    ((name, value),) = settings.items()
+    message = f"{name}={value} is defined for RandomSampler only; this config samples by CombinedSampler."
+    assert refusal(set_method, cfg, **settings) == message
     assert cfg.pretty_text == before
 
 
@@ -268,10 +315,10 @@ def test_proposals_are_asked_of_a_detector_with_an_rpn_only():
 def test_a_ratio_that_leaves_a_head_without_positives_is_refused_and_nothing_changed(name):
     cfg = load_config(name)
     before = cfg.pretty_text
-    message = refusal(apply_method, cfg, ratios=parse_ratios("1:1,1:512"))
+    message = refusal(set_method, cfg, ratios=parse_ratios("1:1,1:512"))
     assert "sampling ratio 1:512 leaves a head without positives: it draws 512 RoIs an image" in message
     assert cfg.pretty_text == before
-    apply_method(cfg, ratios=parse_ratios("1:1,1:511"))
+    set_method(cfg, ratios=parse_ratios("1:1,1:511"))
 
 
 def test_a_parallel_head_whose_config_names_no_ratios_has_the_papers():

@@ -14,38 +14,14 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.optim import SGD
 
-from rgacli.engine.annealing import GradientAnnealingHook, annealed_lambda, optimizer_steps, rcnn_parameters
+from rgacli.engine.annealing import GradientAnnealingHook, optimizer_steps, rcnn_parameters
 from rgacli.engine.precision import MixedPrecisionOptimWrapper
 from rgacli.engine.training import QuietRunner
+from rgacli.errors import UsageError
 from tests.support import tiny
+from tests.support.families import family
 
-LAMBDA0 = st.floats(1, 100)
 CLIP = dict(max_norm=0.5)
-
-# --- λ(t)
-
-
-@given(lambda0=LAMBDA0, total=st.integers(1, 10**6))
-def test_lambda_starts_at_lambda0_and_would_reach_1_after_the_last_step(lambda0, total):
-    assert annealed_lambda(0, total, lambda0) == lambda0
-    assert annealed_lambda(total, total, lambda0) == pytest.approx(1)
-
-
-@given(lambda0=LAMBDA0, total=st.integers(2, 10**6), data=st.data())
-def test_lambda_falls_in_equal_steps_and_never_below_1(lambda0, total, data):
-    step = data.draw(st.integers(0, total - 2))
-    now, after = annealed_lambda(step, total, lambda0), annealed_lambda(step + 1, total, lambda0)
-    assert 1 <= after <= now <= lambda0
-    assert now - after == pytest.approx((lambda0 - 1) / total, abs=1e-9)
-
-
-@given(lambda0=LAMBDA0, total=st.integers(1, 1000), data=st.data())
-def test_without_annealing_lambda_stays(lambda0, total, data):
-    assert annealed_lambda(data.draw(st.integers(0, total - 1)), total, lambda0, "none") == lambda0
-
-
-def test_lambda_is_appendix_bs_weight():
-    assert [annealed_lambda(t, 90000, 7) for t in (0, 45000, 89999)] == [7, 4, pytest.approx(7 - 6 * 89999 / 90000)]
 
 
 @given(iterations=st.integers(1, 1000), accumulation=st.integers(1, 20))
@@ -58,7 +34,7 @@ def test_optimizer_steps_counts_the_last_incomplete_one(iterations, accumulation
     ("arguments", "complaint"), [(dict(lambda0=0.9), "at least 1"), (dict(anneal="cosine"), "linear or none")]
 )
 def test_a_hook_out_of_range_is_refused(arguments, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(UsageError, match=complaint):
         GradientAnnealingHook(**arguments)
 
 
@@ -79,12 +55,12 @@ def test_every_bbox_heads_parameters_are_scaled_and_no_others():
     assert len(expected) == 3 * 8
 
 
-def test_mask_heads_and_frozen_parameters_are_not_scaled():
+def test_mask_heads_are_not_scaled_and_what_bbox_heads_stand_on_is():
     heads = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])  # as a cascade's
-    heads[0].bias.requires_grad_(False)
-    model = module(roi_head=module(bbox_head=heads, mask_head=nn.Linear(2, 2)))
+    shared = nn.Linear(2, 2)  # as a C4 detector's
+    model = module(roi_head=module(bbox_head=heads, mask_head=nn.Linear(2, 2), shared_head=shared))
     found = {id(parameter) for parameter in rcnn_parameters(model)}
-    assert found == {id(parameter) for parameter in (heads[0].weight, heads[1].weight, heads[1].bias)}
+    assert found == {id(parameter) for part in (heads, shared) for parameter in part.parameters()}
 
 
 ONE_STAGE = module(bbox_head=nn.Linear(1, 1))
@@ -129,8 +105,8 @@ class Recording(Hook):
             self.lambdas.append(runner.message_hub.get_scalar("train/lambda").current())
 
 
-def new_model():
-    return tiny.build(tiny.tiny_config().model)
+def new_model(cfg=None):
+    return tiny.build((cfg or tiny.tiny_config()).model)
 
 
 def batches(number):
@@ -141,9 +117,9 @@ def sgd(model):
     return SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
 
-def run(folder, hook, iterations=20, optimizer=sgd, wrapper=OptimWrapper, schedulers=None, **wrapping):
-    """Trains the tiny detector through mmengine. Returns its state and λ at every iteration."""
-    model, recording = new_model(), Recording()
+def run(folder, *hooks, iterations=20, cfg=None, optimizer=sgd, wrapper=OptimWrapper, schedulers=None, **wrapping):
+    """Trains a tiny detector through mmengine. Returns its state and λ at every iteration."""
+    model, recording = new_model(cfg), Recording()
     loader = torch.utils.data.DataLoader(batches(iterations), batch_size=None, collate_fn=lambda data: data)
     off = dict.fromkeys(("timer", "logger", "checkpoint", "sampler_seed"))
     runner = QuietRunner(
@@ -154,7 +130,7 @@ def run(folder, hook, iterations=20, optimizer=sgd, wrapper=OptimWrapper, schedu
         optim_wrapper=wrapper(optimizer=optimizer(model), **wrapping),
         param_scheduler=schedulers,
         default_hooks=off if schedulers else dict(off, param_scheduler=None),
-        custom_hooks=[recording, *([hook] if hook else [])],
+        custom_hooks=[recording, *hooks],
         default_scope="mmdet",
         experiment_name=folder.name,
     )
@@ -206,7 +182,7 @@ def test_training_is_appendix_bs(tmp_path):
 
 
 def test_lambda0_of_1_changes_no_bit(tmp_path):
-    assert same(run(tmp_path / "with", GradientAnnealingHook(1))[0], run(tmp_path / "without", None)[0])
+    assert same(run(tmp_path / "with", GradientAnnealingHook(1))[0], run(tmp_path / "without")[0])
 
 
 def test_lambda_comes_before_clipping(tmp_path):
@@ -217,7 +193,7 @@ def test_lambda_comes_before_clipping(tmp_path):
 
 @pytest.mark.parametrize("iterations", [11, 12])
 def test_with_accumulation_lambda_enters_once_per_optimizer_step(tmp_path, iterations):
-    found, lambdas = run(tmp_path, GradientAnnealingHook(7), iterations, accumulative_counts=2)
+    found, lambdas = run(tmp_path, GradientAnnealingHook(7), iterations=iterations, accumulative_counts=2)
     assert lambdas == [7 - 6 * (i // 2) / 6 for i in range(iterations)]
     assert close(found, reference(iterations, accumulation=2))
     assert not close(found, reference(iterations))
@@ -229,32 +205,74 @@ def test_lambda_is_logged_at_every_iteration(tmp_path, anneal, expected):
 
 
 class Recorder(SGD):
-    """Keeps the gradients that its steps were given."""
+    """Keeps the gradients that each of its steps was given, and changes nothing, so that steps can be compared."""
+
+    def __init__(self, model):
+        super().__init__(model.parameters(), lr=0.0)
+        self.names, self.steps = list(dict(model.named_parameters())), []
 
     def step(self, *args, **kwargs):
-        self.gradients = [parameter.grad.clone() for parameter in self.param_groups[0]["params"]]
+        named = zip(self.names, self.param_groups[0]["params"], strict=True)
+        self.steps.append({name: parameter.grad.clone() for name, parameter in named if parameter.grad is not None})
         return super().step(*args, **kwargs)
 
 
-def first_gradients(folder, hook):
-    """Parameter -> gradient at the first optimizer step."""
+def gradients(folder, *hooks, iterations=1, cfg=None):
+    """Parameter -> gradient, at each optimizer step."""
     recorders = []
 
     def recorder(model):
-        recorders.append(Recorder(model.parameters(), lr=0.1))
+        recorders.append(Recorder(model))
         return recorders[0]
 
-    run(folder, hook, iterations=1, optimizer=recorder)
-    return dict(zip(dict(new_model().named_parameters()), recorders[0].gradients, strict=True))
+    run(folder, *hooks, iterations=iterations, cfg=cfg, optimizer=recorder)
+    return recorders[0].steps
 
 
 def test_only_what_lands_on_the_bbox_heads_is_magnified(tmp_path):
-    plain = first_gradients(tmp_path / "plain", None)
-    scaled = first_gradients(tmp_path / "rga", GradientAnnealingHook(7))
+    (plain,) = gradients(tmp_path / "plain")
+    (scaled,) = gradients(tmp_path / "rga", GradientAnnealingHook(7))
+    assert scaled.keys() == plain.keys()
     for name, gradient in plain.items():
         assert torch.equal(scaled[name], gradient * 7 if ".bbox_head." in name else gradient), name
     assert plain["backbone.conv1.weight"].abs().sum() > 0
     assert plain["rpn_head.rpn_cls.weight"].abs().sum() > 0
+
+
+def test_the_last_resnet_stage_of_a_c4_detector_is_magnified_as_part_of_its_rcnn_module(tmp_path):
+    cfg = family("faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco")
+    (plain,) = gradients(tmp_path / "plain", cfg=cfg)
+    (scaled,) = gradients(tmp_path / "rga", GradientAnnealingHook(7), cfg=cfg)
+    rcnn = ("roi_head.bbox_head.", "roi_head.shared_head.")
+    assert scaled.keys() == plain.keys()
+    for name, gradient in plain.items():
+        assert torch.equal(scaled[name], gradient * 7 if name.startswith(rcnn) else gradient), name
+    for part in (*rcnn, "backbone.layer3.", "rpn_head."):
+        assert any(gradient.abs().sum() > 0 for name, gradient in plain.items() if name.startswith(part)), part
+
+
+class Thaw(Hook):
+    """Freezes a part of the first bbox head, and unfreezes it before the third iteration."""
+
+    def before_train(self, runner):
+        self.part = runner.model.roi_head.bbox_head[0].shared_fcs[0].requires_grad_(False)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 2:
+            self.part.requires_grad_()
+
+
+@pytest.mark.parametrize("first", ["thaw", "annealing"])
+def test_what_is_unfrozen_while_training_is_magnified_from_then_on(tmp_path, first):
+    plain = gradients(tmp_path / "plain", Thaw(), iterations=4)
+    hooks = [Thaw(), GradientAnnealingHook(7)]
+    scaled = gradients(tmp_path / "rga", *hooks[:: 1 if first == "thaw" else -1], iterations=4)
+    thawed = {f"roi_head.bbox_head.0.shared_fcs.0.{name}" for name in ("weight", "bias")}
+    for t, (factor, one, other) in enumerate(zip((7, 5.5, 4, 2.5), plain, scaled, strict=True)):
+        assert one.keys() == other.keys()
+        assert thawed.isdisjoint(one) if t < 2 else thawed < one.keys()
+        for name, gradient in one.items():
+            assert torch.equal(other[name], gradient * factor if ".bbox_head." in name else gradient), (t, name)
 
 
 def test_training_goes_on_with_frozen_heads(tmp_path):
@@ -292,7 +310,8 @@ def test_the_optim_wrapper_gets_its_own_step_back():
     [(torch.optim.AdamW, 7, True), (torch.optim.RMSprop, 7, True), (SGD, 7, False), (torch.optim.Adam, 1, False)],
 )
 def test_an_optimizer_that_cancels_lambda_is_warned_of(tmp_path, kind, lambda0, warns):
-    run(tmp_path, GradientAnnealingHook(lambda0), 1, optimizer=lambda model: kind(model.parameters(), lr=1e-4))
+    hook = GradientAnnealingHook(lambda0)
+    run(tmp_path, hook, iterations=1, optimizer=lambda model: kind(model.parameters(), lr=1e-4))
     (log,) = tmp_path.rglob("*.log")
     assert ("cancels RGA" in log.read_text()) is warns
 
@@ -323,7 +342,7 @@ def moved(state, part):
 def check_against_fp32(folder, precision, accumulation, clipped):
     clip = dict(clip_grad=dict(CLIP)) if clipped else {}
     options = dict(PRECISIONS[precision], accumulative_counts=accumulation, **clip)
-    found, lambdas = run(folder, GradientAnnealingHook(7), ITERATIONS, **options)
+    found, lambdas = run(folder, GradientAnnealingHook(7), iterations=ITERATIONS, **options)
     steps = optimizer_steps(ITERATIONS, accumulation)
     assert lambdas == [7 - 6 * (i // accumulation) / steps for i in range(ITERATIONS)]
     # Without clipping λ shows in how far the heads move; with it, in how far all else does.
@@ -353,7 +372,8 @@ def test_under_a_loss_scaler_lambda_is_exact(tmp_path, monkeypatch, accumulation
     """All of mixed precision but the rounding."""
     monkeypatch.setattr("torch.autocast", lambda *_: contextlib.nullcontext())
     clip = dict(clip_grad=dict(CLIP)) if clipped else {}
-    found, _ = run(tmp_path, GradientAnnealingHook(7), ITERATIONS, accumulative_counts=accumulation, **SCALED, **clip)
+    options = dict(accumulative_counts=accumulation, **SCALED, **clip)
+    found, _ = run(tmp_path, GradientAnnealingHook(7), iterations=ITERATIONS, **options)
     assert close(found, expected(accumulation, clipped))
 
 
@@ -367,7 +387,8 @@ def test_a_step_that_the_scaler_skips_takes_its_lambda_with_it(tmp_path, monkeyp
             scales.append(self.loss_scaler.get_scale())
 
     too_much = dict(init_scale=2.0**127, backoff_factor=2.0**-100)
-    found, lambdas = run(tmp_path, GradientAnnealingHook(7), 4, wrapper=Watching, loss_scale=too_much)
+    options = dict(wrapper=Watching, loss_scale=too_much)
+    found, lambdas = run(tmp_path, GradientAnnealingHook(7), iterations=4, **options)
     assert scales == [2.0**27] * 4  # the first step overflowed
     assert lambdas == [7, 5.5, 4, 2.5]
     assert close(found, reference(4, skipped=[0]))

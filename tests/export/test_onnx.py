@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rgacli.config.files import load_config
-from rgacli.config.recipe import apply_method
+from rgacli.config.recipe import set_method
 from rgacli.errors import UsageError
 from rgacli.export.onnx import resizing, write_onnx
 from rgacli.export.parity import compare_detections
@@ -46,7 +46,7 @@ def test_onnxruntime_detects_what_mmdet_does_at_any_size(tmp_path, name):
 @pytest.mark.parametrize("name", [FAMILIES[0], FAMILIES[2]])
 def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     cfg = families.family(name)
-    apply_method(cfg, ratios=parse_ratios(ratios))
+    set_method(cfg, ratios=parse_ratios(ratios))
     model = scrambled(cfg)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "weights.pth")
     stock = stock_detector(cfg, tmp_path / "weights.pth")

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from rgacli.config.files import load_config
-from rgacli.config.recipe import apply_method
+from rgacli.config.recipe import set_method
 from rgacli.errors import UsageError
 from rgacli.export.stock import write_stock
 from rgacli.method import parse_ratios
@@ -25,7 +25,7 @@ PROVENANCE = dict(run="base", ratios="1:1,1:9", metrics=dict(AP=0.5))
 def trained(folder, name, ratios):
     """A config and a checkpoint of random weights under which heads differ, and the model itself."""
     cfg = families.family(name)
-    apply_method(cfg, ratios=parse_ratios(ratios))
+    set_method(cfg, ratios=parse_ratios(ratios))
     cfg.model.roi_head.keep_heads = True
     model = tiny.build(cfg.model)
     tiny.scramble(model.roi_head)

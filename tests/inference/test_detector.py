@@ -7,7 +7,7 @@ import torch
 from PIL import ExifTags, Image
 
 from rgacli.config.dataset import set_dataset
-from rgacli.config.recipe import apply_method
+from rgacli.config.recipe import set_method
 from rgacli.data.layout import find_dataset
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.detections import Detections
@@ -138,7 +138,7 @@ def of_family(name, tiny_dataset, method):
     cfg = families.trainable(name)
     set_dataset(cfg, find_dataset(tiny_dataset))
     if method:
-        apply_method(cfg)
+        set_method(cfg)
     cfg.model.test_cfg.get("rcnn", cfg.model.test_cfg).score_thr = 0.0
     return cfg
 

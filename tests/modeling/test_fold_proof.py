@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.model import ModuleList
 
 from rgacli.config.dataset import set_dataset
-from rgacli.config.recipe import apply_method
+from rgacli.config.recipe import set_method
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import SIZES, write_dataset
 from rgacli.export.parity import compare_detections
@@ -59,7 +59,7 @@ def parallel_config(name, ratios, agnostic, dataset):
     """A family's config with parallel heads on a dataset, at the family's own image scale."""
     cfg = families.family(name)
     set_dataset(cfg, dataset)
-    apply_method(cfg, ratios=parse_ratios(ratios))
+    set_method(cfg, ratios=parse_ratios(ratios))
     heads = cfg.model.roi_head.bbox_head
     for head in heads if isinstance(heads, list) else [heads]:
         head.reg_class_agnostic = agnostic

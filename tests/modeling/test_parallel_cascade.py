@@ -1,3 +1,4 @@
+import copy
 import math
 from functools import partial
 
@@ -6,6 +7,7 @@ import torch
 from mmdet.structures.bbox import bbox2roi
 
 from rgacli.modeling import parallel_cascade
+from rgacli.modeling.label_and_sample import union_of_rois
 from tests.support import tiny
 from tests.support.by_hand import (
     assert_detected,
@@ -48,12 +50,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # mmdet's own: n
 
 PER_CLASS = dict(reg_class_agnostic=False)
 MINING = dict(type="OHEMSampler")
+NORMALISED = dict(type="Shared4Conv1FCBBoxHead", norm_cfg=dict(type="BN"), conv_out_channels=tiny.CHANNELS)
 FAMILIES = {
     "boxes": (CASCADE, {}),
     "boxes-per-class": (CASCADE, dict(bbox_head=PER_CLASS)),
     "masks": (CASCADE_MASK, {}),
     "OHEM": (CASCADE, dict(sampler=MINING)),
     "SABL": (SABL_CASCADE, {}),
+    "normalised": (CASCADE, dict(bbox_head=NORMALISED)),
     "Seesaw": (SEESAW_CASCADE, {}),
     "Seesaw-per-class": (SEESAW_CASCADE, dict(bbox_head=PER_CLASS)),
 }
@@ -65,15 +69,15 @@ regression = pytest.mark.parametrize("bbox_head", [{}, PER_CLASS], ids=["class-a
 
 @pytest.fixture
 def stages(monkeypatch):
-    """What the stages drew, filled by a training pass: per stage the proposals' boxes by image, and the draws."""
-    seen, draw = [], parallel_cascade.draw
+    """What the stages sampled, filled by a training pass: per stage the proposals' boxes by image, and the results."""
+    seen, label_and_sample = [], parallel_cascade.label_and_sample
 
     def recording(assigner, samplers, x, proposals, *ground_truth):
         boxes = [found.bboxes for found in proposals]
-        seen.append((boxes, draw(assigner, samplers, x, proposals, *ground_truth)))
+        seen.append((boxes, label_and_sample(assigner, samplers, x, proposals, *ground_truth)))
         return seen[-1][1]
 
-    monkeypatch.setattr(parallel_cascade, "draw", recording)
+    monkeypatch.setattr(parallel_cascade, "label_and_sample", recording)
     return seen
 
 
@@ -94,7 +98,7 @@ def test_one_head_detects_what_mmdets_cascade_detects(family, counts, elsewhere)
     assert_same_predictions(*stock_and_parallel(mmdet_config(name, **changes)), counts, elsewhere)
 
 
-# --- draws
+# --- samples
 
 
 def test_each_head_draws_at_its_own_ratio_at_each_stage(stages):
@@ -105,9 +109,9 @@ def test_each_head_draws_at_its_own_ratio_at_each_stage(stages):
             torch.nn.init.zeros_(single.fc_reg.weight)
             torch.nn.init.zeros_(single.fc_reg.bias)
     roi_losses(head, near=8)
-    for _, draws in stages:
-        assert [[len(drawn.pos_inds) for drawn in head_draws] for head_draws in draws] == [[8, 8], [4, 4], [1, 1]]
-        assert [[len(drawn.neg_inds) for drawn in head_draws] for head_draws in draws] == [[8, 8], [12, 12], [15, 15]]
+    for _, sampling_results in stages:
+        counts = [[(len(result.pos_inds), len(result.neg_inds)) for result in own] for own in sampling_results]
+        assert counts == [[(8, 8)] * 2, [(4, 12)] * 2, [(1, 15)] * 2]
 
 
 def test_each_stage_assigns_once_per_image_at_its_own_threshold(monkeypatch):
@@ -133,8 +137,8 @@ def test_a_stage_draws_from_the_union_of_the_last_as_one_head_refines_it(bbox_he
     for stage in STAGES[:-1]:
         refining = head.bbox_head[stage][box_head]
         for i, objects in enumerate(IMAGES):
-            drawn = drawn_by_any([head_draws[i] for head_draws in stages[stage][1]], objects)
-            rois, labels = rois_of(i, torch.stack([box for box, _ in drawn])), torch.tensor([of for _, of in drawn])
+            sampled = sampled_by_any([head_results[i] for head_results in stages[stage][1]], objects)
+            rois, labels = rois_of(i, torch.stack([box for box, _ in sampled])), torch.tensor([of for _, of in sampled])
             with torch.no_grad():
                 logits, deltas = refining(head.bbox_roi_extractor[stage](x, rois))
             labels = torch.where(labels == tiny.CLASSES, logits[:, :-1].argmax(dim=1), labels)
@@ -142,16 +146,16 @@ def test_a_stage_draws_from_the_union_of_the_last_as_one_head_refines_it(bbox_he
             torch.testing.assert_close(stages[stage + 1][0][i], expected)
 
 
-def drawn_by_any(draws, objects):
+def sampled_by_any(sampling_results, objects):
     """Box and label of every proposal that any head drew in an image, but not of its objects, which stand first."""
     found, counts = {}, []
-    for drawn in draws:
-        chosen = torch.cat([drawn.pos_inds, drawn.neg_inds])
-        labels = torch.cat([drawn.pos_gt_labels, torch.full_like(drawn.neg_inds, tiny.CLASSES)])
-        own = {int(k): pair for k, *pair in zip(chosen, drawn.priors, labels, strict=True) if k >= objects}
+    for result in sampling_results:
+        chosen = torch.cat([result.pos_inds, result.neg_inds])
+        labels = torch.cat([result.pos_gt_labels, torch.full_like(result.neg_inds, tiny.CLASSES)])
+        own = {int(k): pair for k, *pair in zip(chosen, result.priors, labels, strict=True) if k >= objects}
         found |= own
         counts.append(len(own))
-    assert len(found) > max(counts)  # else one head's draw would do
+    assert len(found) > max(counts)  # else one head's sample would do
     return list(found.values())
 
 
@@ -161,13 +165,13 @@ def test_each_head_mines_the_rois_that_are_hardest_for_itself(stages):
     head = make(CASCADE, ["1:1", "1:1", "1:7"], sampler=MINING, bbox_roi_extractor=each)
     roi_losses(head)
     samples, x = data()
-    for stage, (boxes, draws) in enumerate(stages):
+    for stage, (boxes, sampling_results) in enumerate(stages):
         extractor, assigner = head.bbox_roi_extractor[stage], head.bbox_assigner[stage]
         for i, sample in enumerate(samples):
-            for single, head_draws, positives in zip(head.bbox_head[stage], draws, (8, 8, 2), strict=True):
+            for single, head_results, positives in zip(head.bbox_head[stage], sampling_results, (8, 8, 2), strict=True):
                 losses_of = partial(classification_losses, single, extractor, x, i)
                 expected = hardest(assigner, sample.gt_instances, boxes[i], losses_of, positives)
-                assert (set(head_draws[i].pos_inds.tolist()), set(head_draws[i].neg_inds.tolist())) == expected
+                assert (set(head_results[i].pos_inds.tolist()), set(head_results[i].neg_inds.tolist())) == expected
 
 
 # --- losses
@@ -184,9 +188,9 @@ def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(bbox
 
     x = tiny.features()
     expected = {}
-    for stage, (_, draws) in enumerate(stages):
-        for name, single, own in zip(("1to1", "1to9", "1to1_2"), head.bbox_head[stage], draws, strict=True):
-            rois = bbox2roi([drawn.priors for drawn in own])
+    for stage, (_, sampling_results) in enumerate(stages):
+        for name, single, own in zip(("1to1", "1to9", "1to1_2"), head.bbox_head[stage], sampling_results, strict=True):
+            rois = bbox2roi([result.priors for result in own])
             scores, deltas = single(head.bbox_roi_extractor[stage](x, rois))
             losses = single.loss_and_target(scores, deltas, rois, own, head.train_cfg[stage])["loss_bbox"]
             for key in ("loss_cls", "loss_bbox"):
@@ -197,6 +201,66 @@ def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(bbox
         torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-7)
     for one, level in zip(gradients, x, strict=True):
         torch.testing.assert_close(one, level.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_normalised_heads_learn_from_their_own_rois_alone(stages):
+    head = make(CASCADE, ["1:1", "1:9", "1:3"], NORMALISED)
+    alone = copy.deepcopy(head.bbox_head)
+    found, _ = roi_losses(head)
+    x = tiny.features()
+    for stage, (_, sampling_results) in enumerate(stages):
+        each = zip(("1to1", "1to9", "1to3"), head.bbox_head[stage], alone[stage], sampling_results, strict=True)
+        for name, parallel, single, own in each:
+            rois = bbox2roi([result.priors for result in own])
+            outputs = single(head.bbox_roi_extractor[stage](x, rois))
+            losses = single.loss_and_target(*outputs, rois, own, head.train_cfg[stage])["loss_bbox"]
+            for key in ("loss_cls", "loss_bbox"):
+                expected = losses[key] * WEIGHTS[stage]
+                torch.testing.assert_close(found[f"s{stage}.{name}.{key}"], expected, rtol=1e-6, atol=1e-7)
+            for one, other in zip(parallel.buffers(), single.buffers(), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_a_normalised_head_refines_its_own_rois_as_in_training_and_others_as_at_test_time(stages):
+    head = make(CASCADE, ["1:9", "1:1"], NORMALISED)
+    alone = copy.deepcopy(head.bbox_head)
+    roi_losses(head)
+    assert all(module.training for module in head.modules())
+    x = tiny.features()
+    for stage in STAGES[:-1]:
+        rois, (_, index) = union_of_rois(stages[stage][1])
+        assert len(index) < len(rois)
+        refining = alone[stage][1]
+        with torch.no_grad():
+            features = head.bbox_roi_extractor[stage](x, rois)
+            own = refining(features[index])[1]
+            deltas = refining.eval()(features)[1]
+        assert not torch.allclose(deltas[index], own, rtol=0.1)
+        deltas[index] = own
+        refined = refined_by_hand(refining, rois, torch.zeros(len(rois), dtype=torch.long), deltas)
+        for i, sample in enumerate(data()[0]):
+            is_object = (rois[:, None, 1:] == sample.gt_instances.bboxes).all(dim=2).any(dim=1)
+            expected = refined[(rois[:, 0] == i) & ~is_object, 1:]
+            torch.testing.assert_close(stages[stage + 1][0][i], expected)
+
+
+def test_the_mean_of_the_losses_has_the_sums_gradient_divided_by_the_number_of_heads():
+    gradients = {}
+    for head_loss in ("sum", "mean"):
+        losses, x = roi_losses(make(CASCADE, ["1:1", "1:9"], head_loss=head_loss))
+        total(losses).backward()
+        gradients[head_loss] = [level.grad for level in x]
+    assert gradients["sum"][0].abs().sum() > 0
+    for whole, mean in zip(gradients["sum"], gradients["mean"], strict=True):
+        assert torch.equal(mean, whole / 2)  # dividing by 2 loses no bit
+
+
+def test_nested_heads_sample_in_one_order_at_every_stage(stages):
+    roi_losses(make(CASCADE, ["1:1", "1:7"], draws="nested"), near=8)
+    for _, (one, other) in stages:
+        for i in range(len(IMAGES)):
+            assert set(other[i].pos_inds.tolist()) <= set(one[i].pos_inds.tolist())
+            assert set(one[i].neg_inds.tolist()) <= set(other[i].neg_inds.tolist())
 
 
 def test_losses_and_nothing_else_are_weighted_by_stage():
@@ -219,7 +283,8 @@ def test_features_are_cropped_once_and_each_head_runs_once_in_training():
     modules = [module for stage in STAGES for module in (head.bbox_roi_extractor[stage], *head.bbox_head[stage])]
     with counted_calls(*modules) as counts:
         roi_losses(head)
-    assert counts == [1] * len(modules)
+    # And where there is a next stage, one head refines for it what the others sampled.
+    assert [tuple(counts[4 * stage : 4 * stage + 4]) for stage in STAGES] == [(1, 2, 1, 1), (1, 2, 1, 1), (1, 1, 1, 1)]
 
 
 @pytest.mark.gpu
@@ -292,11 +357,11 @@ def test_each_mask_head_learns_from_the_positives_of_the_head_of_most_positives(
     head = make(CASCADE_MASK, ["1:9", "1:1"])
     found, _ = roi_losses(head)
     samples, x = data()
-    for stage, (_, (_, draws)) in enumerate(stages):
+    for stage, (_, (_, sampling_results)) in enumerate(stages):
         logits = head.mask_head[stage](
-            head.mask_roi_extractor[stage](x, bbox2roi([drawn.pos_priors for drawn in draws]))
+            head.mask_roi_extractor[stage](x, bbox2roi([result.pos_priors for result in sampling_results]))
         )
-        expected = mask_loss_by_hand(logits, samples, draws) * WEIGHTS[stage]
+        expected = mask_loss_by_hand(logits, samples, sampling_results) * WEIGHTS[stage]
         torch.testing.assert_close(found[f"s{stage}.loss_mask"].squeeze(), expected)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox2roi, scale_boxes
 
+from rgacli.errors import UsageError
 from rgacli.modeling.ensembling import ENSEMBLE, combination
 from tests.support import tiny
 from tests.support.by_hand import assert_detected, classification_losses, detected_by_sabl, hardest, mask_loss_by_hand
@@ -19,13 +20,13 @@ from tests.support.roi_heads import (
     SEESAW,
     counted_calls,
     data,
-    draws_of,
     make,
     mmdet_config,
     parallel_config,
     proposal_rois,
     roi_losses,
     roi_predictions,
+    sampling_results_of,
     scaled_parameters,
     short,
     total,
@@ -122,20 +123,20 @@ def test_only_hard_sampling_makes_up_for_missing_positives():
 
 def test_each_head_of_libra_rcnn_draws_at_its_own_ratio():
     samples, x = data()
-    one, other = draws_of(make(LIBRA, ["1:1", "1:7"]), x, samples)
-    assert [(len(drawn.pos_inds), len(drawn.neg_inds)) for drawn in (one[0], other[0])] == [(8, 8), (2, 14)]
+    one, other = sampling_results_of(make(LIBRA, ["1:1", "1:7"]), x, samples)
+    assert [(len(result.pos_inds), len(result.neg_inds)) for result in (one[0], other[0])] == [(8, 8), (2, 14)]
 
 
 def test_each_head_mines_the_rois_that_are_hardest_for_itself():
     samples, x = data()
     head = make(OHEM, ["1:1", "1:1", "1:7"])
-    draws = draws_of(head, x, samples)
+    sampling_results = sampling_results_of(head, x, samples)
     for i, (sample, proposed) in enumerate(zip(samples, tiny.proposals(samples), strict=True)):
-        for single, head_draws, positives in zip(head.bbox_head, draws, (8, 8, 2), strict=True):
+        for single, head_results, positives in zip(head.bbox_head, sampling_results, (8, 8, 2), strict=True):
             losses_of = partial(classification_losses, single, head.bbox_roi_extractor, x, i)
             expected = hardest(head.bbox_assigner, sample.gt_instances, proposed.bboxes, losses_of, positives)
-            assert (set(head_draws[i].pos_inds.tolist()), set(head_draws[i].neg_inds.tolist())) == expected
-    assert not torch.equal(draws[0][0].neg_inds, draws[1][0].neg_inds)
+            assert (set(head_results[i].pos_inds.tolist()), set(head_results[i].neg_inds.tolist())) == expected
+    assert not torch.equal(sampling_results[0][0].neg_inds, sampling_results[1][0].neg_inds)
 
 
 # --- losses
@@ -152,16 +153,38 @@ def test_losses_and_gradients_equal_those_of_heads_that_crop_for_themselves(samp
     samples, x = data()
     torch.manual_seed(0)
     expected = {}
-    for name, single, draws in zip(("1to1", "1to9"), head.bbox_head, draws_of(head, x, samples), strict=True):
-        rois = bbox2roi([drawn.priors for drawn in draws])
+    for name, single, sampling_results in zip(
+        ("1to1", "1to9"), head.bbox_head, sampling_results_of(head, x, samples), strict=True
+    ):
+        rois = bbox2roi([result.priors for result in sampling_results])
         scores, deltas = single(head.bbox_roi_extractor(x, rois))
-        result = single.loss_and_target(scores, deltas, rois, draws, head.train_cfg)["loss_bbox"]
+        result = single.loss_and_target(scores, deltas, rois, sampling_results, head.train_cfg)["loss_bbox"]
         expected.update({f"{name}.{key}": value for key, value in result.items()})
     total(expected).backward()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-7)
     for one, level in zip(gradients, x, strict=True):
         torch.testing.assert_close(one, level.grad, rtol=1e-5, atol=1e-7)
+
+
+def gradients_of(name, ratios, **roi_head):
+    """The losses, and the gradients of the bbox heads' at the feature maps."""
+    losses, x = roi_losses(make(name, ratios, **roi_head))
+    total({key: value for key, value in losses.items() if "mask" not in key}).backward()
+    return losses, [level.grad for level in x]
+
+
+@pytest.mark.parametrize(("ratios", "rtol"), [(("1:1", "1:9"), 0), (("1:1", "1:9", "1:3"), 1e-5)])
+@pytest.mark.parametrize("name", [FASTER, SABL, SEESAW], ids=short)
+def test_the_mean_of_the_losses_has_the_sums_gradient_divided_by_the_number_of_heads(name, ratios, rtol):
+    (losses, whole), (divided, mean) = (gradients_of(name, ratios, head_loss=kind) for kind in ("sum", "mean"))
+    assert set(divided) == set(losses)
+    for entry, value in losses.items():
+        is_heads = "loss" in entry and "mask" not in entry
+        assert torch.equal(divided[entry], value / len(ratios) if is_heads else value), entry
+    assert whole[0].abs().sum() > 0
+    for one, other in zip(mean, whole, strict=True):
+        torch.testing.assert_close(one, other / len(ratios), rtol=rtol, atol=rtol / 1000)  # by 2 it loses no bit
 
 
 def test_features_are_cropped_once_and_each_head_runs_once():
@@ -234,14 +257,16 @@ def test_accuracies_under_seesaw_loss_are_those_of_its_probabilities():
     losses, _ = roi_losses(head)
     samples, x = data()
     torch.manual_seed(0)
-    for name, single, draws in zip(("1to1", "1to9"), head.bbox_head, draws_of(head, x, samples), strict=True):
-        logits, _ = single(head.bbox_roi_extractor(x, bbox2roi([drawn.priors for drawn in draws])))
+    for name, single, sampling_results in zip(
+        ("1to1", "1to9"), head.bbox_head, sampling_results_of(head, x, samples), strict=True
+    ):
+        logits, _ = single(head.bbox_roi_extractor(x, bbox2roi([result.priors for result in sampling_results])))
         rightly = {True: [], False: []}
         predicted = single.loss_cls.get_activation(logits).argmax(dim=1)
-        for drawn in draws:
-            own, predicted = predicted[: len(drawn.priors)], predicted[len(drawn.priors) :]
-            positives = len(drawn.pos_inds)
-            rightly[True] += (own[:positives] == drawn.pos_gt_labels).tolist()
+        for result in sampling_results:
+            own, predicted = predicted[: len(result.priors)], predicted[len(result.priors) :]
+            positives = len(result.pos_inds)
+            rightly[True] += (own[:positives] == result.pos_gt_labels).tolist()
             rightly[False] += (own[positives:] == tiny.CLASSES).tolist()
         for entry, right in (("acc_pos", rightly[True]), ("acc_neg", rightly[False])):
             assert losses[f"{name}.{entry}"].item() == pytest.approx(100 * sum(right) / len(right))
@@ -255,6 +280,19 @@ def test_as_many_configs_of_heads_as_ratios_are_needed():
     config = mmdet_config(FASTER).model.roi_head.bbox_head
     with pytest.raises(ValueError, match=r"3 bbox heads for 2 ratios \(1:1, 1:9\)"):
         build(bbox_head=[config] * 3)
+
+
+@pytest.mark.parametrize(
+    ("roi_head", "complaint"),
+    [
+        (dict(sampling="medium"), "sampling=medium: it can be soft or hard"),
+        (dict(head_loss="max"), "head_loss=max: it can be sum or mean"),
+        (dict(draws="disjoint"), "draws=disjoint: it can be independent or nested"),
+    ],
+)
+def test_settings_that_there_are_not_are_refused(roi_head, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        build(**roi_head)
 
 
 def test_heads_may_have_configs_of_their_own():
@@ -276,11 +314,11 @@ def test_the_mask_head_learns_from_the_positives_of_the_head_of_most_positives(n
     found, _ = roi_losses(head)
     samples, x = data()
     torch.manual_seed(0)
-    _, draws = draws_of(head, x, samples)
+    _, sampling_results = sampling_results_of(head, x, samples)
     extractor = head.mask_roi_extractor
-    features = extractor(x[: extractor.num_inputs], bbox2roi([drawn.pos_priors for drawn in draws]))
+    features = extractor(x[: extractor.num_inputs], bbox2roi([result.pos_priors for result in sampling_results]))
     logits = head.mask_head(head.shared_head(features) if head.with_shared_head else features)
-    expected = mask_loss_by_hand(logits, samples, draws)
+    expected = mask_loss_by_hand(logits, samples, sampling_results)
     torch.testing.assert_close(found["loss_mask"].squeeze(), expected)
     assert [entry for entry in found if "mask" in entry] == ["loss_mask"]
 
@@ -315,11 +353,12 @@ def without_masks(instances):
 
 
 @pytest.mark.parametrize("name", MASKED, ids=short)
-def test_rga_scales_every_bbox_head_and_nothing_else(name):
+def test_rga_scales_every_bbox_head_and_what_they_stand_on_and_nothing_else(name):
     head = make(name)
-    bbox_heads = {entry for entry, _ in head.named_parameters() if entry.startswith(("bbox_head.0.", "bbox_head.1."))}
-    assert scaled_parameters(head) == bbox_heads
-    assert {entry.partition(".")[0] for entry, _ in head.named_parameters()} >= {"bbox_head", "mask_head"}
+    modules = ("bbox_head.0.", "bbox_head.1.", "shared_head.")
+    assert scaled_parameters(head) == {entry for entry, _ in head.named_parameters() if entry.startswith(modules)}
+    expected = {"bbox_head", "mask_head"} | ({"shared_head"} if name == MASK_C4 else set())
+    assert {entry.partition(".")[0] for entry, _ in head.named_parameters()} == expected
 
 
 # --- detections

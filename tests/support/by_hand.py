@@ -33,8 +33,8 @@ def hardest(
         objects: `bboxes` (G, 4) and `labels` (G,).
         boxes: (P, 4), the proposals.
         losses_of: Boxes (G + P, 4) and their labels to their losses.
-        positives: How many positives are drawn at most.
-        num: How many boxes are drawn.
+        positives: How many positives are sampled at most.
+        num: How many boxes are sampled.
     """
     assigned = assigner.assign(InstanceData(priors=boxes), objects)
     labels = torch.where(assigned.gt_inds > 0, assigned.labels, tiny.CLASSES)
@@ -105,13 +105,13 @@ def detected_by_sabl(
     )
 
 
-def mask_loss_by_hand(logits: Tensor, samples: list[DetDataSample], draws: list[SamplingResult]) -> Tensor:
-    """Binary cross entropy of mask logits (P, C, h, w) on the draws' positives, each at its own class."""
+def mask_loss_by_hand(logits: Tensor, samples: list[DetDataSample], sampling_results: list[SamplingResult]) -> Tensor:
+    """Binary cross entropy of mask logits (P, C, h, w) on the sampled positives, each at its own class."""
     targets = [
         sample.gt_instances.masks.crop_and_resize(
-            drawn.pos_priors.numpy(), logits.shape[-2:], drawn.pos_assigned_gt_inds.numpy()
+            result.pos_priors.numpy(), logits.shape[-2:], result.pos_assigned_gt_inds.numpy()
         ).masks
-        for sample, drawn in zip(samples, draws, strict=True)
+        for sample, result in zip(samples, sampling_results, strict=True)
     ]
-    own = logits[torch.arange(len(logits)), torch.cat([drawn.pos_gt_labels for drawn in draws])]
+    own = logits[torch.arange(len(logits)), torch.cat([result.pos_gt_labels for result in sampling_results])]
     return nn.functional.binary_cross_entropy_with_logits(own, torch.from_numpy(np.concatenate(targets)).float())

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from rgacli.engine.annealing import rcnn_parameters
-from rgacli.modeling import label_and_sample as drawing
+from rgacli.modeling.label_and_sample import SamplingResults, label_and_sample
 from tests.support import tiny
 from tests.support.families import family
 
@@ -125,10 +125,10 @@ def roi_predictions(
         return head.eval().predict(x, tiny.proposals(samples, near, elsewhere), samples, **predict), samples
 
 
-def draws_of(head: nn.Module, x: tuple[Tensor, ...], samples: list[DetDataSample]) -> drawing.Draws:
-    """What each head of a RoI head without stages draws in each image."""
+def sampling_results_of(head: nn.Module, x: tuple[Tensor, ...], samples: list[DetDataSample]) -> SamplingResults:
+    """Return what each head of a RoI head without stages samples in each image."""
     gts, gts_ignored, _ = unpack_gt_instances(samples)
-    return drawing.draw(head.bbox_assigner, head.bbox_samplers, x, tiny.proposals(samples), gts, gts_ignored)
+    return label_and_sample(head.bbox_assigner, head.bbox_samplers, x, tiny.proposals(samples), gts, gts_ignored)
 
 
 def proposal_rois(samples: list[DetDataSample]) -> Tensor:

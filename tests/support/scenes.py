@@ -38,8 +38,8 @@ def scene(positives: int, negatives: int, objects: int, seed: int = 0) -> Scene:
     return assigned, proposals, gt
 
 
-def draw(sampler: RandomSampler, parts: Scene, seed: int = 0) -> SamplingResult:
-    """The draw from a scene, which is left as it was."""
+def sample_scene(sampler: RandomSampler, parts: Scene, seed: int = 0, **shared: object) -> SamplingResult:
+    """Return what is sampled from a scene, which is left as it was; `shared` is what all heads' samplers are given."""
     torch.manual_seed(seed)
     assigned, proposals, gt = parts
-    return sampler.sample(copy.copy(assigned), proposals, gt)
+    return sampler.sample(copy.copy(assigned), proposals, gt, **shared)

@@ -37,7 +37,7 @@ def parallel_name(name: str) -> str:
 
 
 def assert_same_training(stock: nn.Module, parallel: nn.Module, counts: Sequence[int], **losses: int) -> None:
-    """Equal losses, and equal gradients of every weight and feature; `losses` are arguments of `roi_losses`."""
+    """Equal losses, running statistics, and gradients of every weight and feature; `losses` are of `roi_losses`."""
     (expected, their_features), (found, our_features) = (
         roi_losses(head, counts, **losses) for head in (stock, parallel)
     )
@@ -52,6 +52,9 @@ def assert_same_training(stock: nn.Module, parallel: nn.Module, counts: Sequence
         assert_same_gradient(gradients[parallel_name(name)], parameter.grad)
     for ours, theirs in zip(our_features, their_features, strict=True):
         assert_same_gradient(ours.grad, theirs.grad)
+    state = parallel.state_dict()
+    for name, value in stock.named_buffers():
+        assert torch.equal(state[parallel_name(name)], value), name
 
 
 def assert_same_gradient(one: Tensor | None, other: Tensor | None) -> None:
