@@ -17,7 +17,7 @@ _STAND_IN = {"val": "test", "test": "val"}
 
 
 def set_dataset(cfg: Any, dataset: Dataset) -> None:
-    """Makes an mmengine config train and evaluate on `dataset`, in place.
+    """Make an mmengine config train and evaluate on `dataset`, in place.
 
     A split that the dataset lacks is stood in for: val by test, test by val.
 
@@ -32,7 +32,7 @@ def set_dataset(cfg: Any, dataset: Dataset) -> None:
 
 
 def set_split(cfg: Any, name: str, root: Path) -> None:
-    """Makes an mmengine config evaluate split `name` of the dataset in `root`, in place; reads no other split.
+    """Make an mmengine config evaluate split `name` of the dataset in `root`, in place; read no other split.
 
     Raises:
         UsageError: the config has no dataloader for it.
@@ -45,7 +45,7 @@ def set_split(cfg: Any, name: str, root: Path) -> None:
 
 
 def set_images(cfg: Any, split: Split) -> None:
-    """Makes an mmengine config's test run on images that need no annotations, in place.
+    """Make an mmengine config's test run on images that need no annotations, in place.
 
     Raises:
         UsageError: the config has no dataloader for a test.
@@ -57,7 +57,7 @@ def set_images(cfg: Any, split: Split) -> None:
 
 
 def require_trainable(cfg: Any) -> None:
-    """Looks for what would end a training on the config's dataset after it has begun.
+    """Look for what would end a training on the config's dataset after it has begun.
 
     Raises:
         UsageError: the config has no dataloader for a split.
@@ -81,7 +81,7 @@ def require_trainable(cfg: Any) -> None:
 
 
 def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
-    """Looks for what would make a detector's labels stand for other categories, or for none.
+    """Look for what would make a detector's labels stand for other categories, or for none.
 
     Args:
         model: The detector's config.
@@ -100,7 +100,7 @@ def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
 
 
 def dataset_config(loader: Any) -> Any:
-    """The config of the COCO-style dataset at the bottom of a dataloader's wrappers.
+    """Return the config of the COCO-style dataset at the bottom of a dataloader's wrappers.
 
     Raises:
         UsageError: it is a concatenation, or not in COCO's format.
@@ -114,17 +114,17 @@ def dataset_config(loader: Any) -> Any:
 
 
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
-    """The classes that a dataset config names; None where it names none, and mmdet's own of the dataset hold."""
+    """Return the classes that a dataset config names; None where it names none, and mmdet's of the dataset hold."""
     return (dataset.get("metainfo") or {}).get("classes")
 
 
 def annotation_file(dataset: Any) -> str:
-    """The annotation file of a dataset config."""
+    """Return the annotation file of a dataset config."""
     return str(Path(dataset.get("data_root") or "") / dataset.ann_file)
 
 
 def existing_annotation_file(dataset: Any) -> str:
-    """As `annotation_file`.
+    """Return the annotation file of a dataset config, which must exist.
 
     Raises:
         DataError: it is not there.
@@ -136,13 +136,13 @@ def existing_annotation_file(dataset: Any) -> str:
 
 
 def image_folder(dataset: Any) -> str:
-    """The image folder of a dataset config."""
+    """Return the image folder of a dataset config."""
     prefix = dataset.get("data_prefix") or {}
     return str(Path(dataset.get("data_root") or "") / prefix.get("img", ""))
 
 
 def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
-    """Raises a DataError unless the config was trained on these classes, as far as it tells."""
+    """Raise a DataError unless the config was trained on these classes, as far as it tells."""
     trained_on = tuple(classes_of(dataset_config(_loader(cfg, "train"))) or classes)
     if classes != trained_on:
         raise DataError(
@@ -151,7 +151,7 @@ def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None
 
 
 def _loader(cfg: Any, split: str) -> Any:
-    """The config of a split's dataloader.
+    """Return the config of a split's dataloader.
 
     Raises:
         UsageError: there is none.
@@ -166,7 +166,7 @@ def _loader(cfg: Any, split: str) -> Any:
 
 
 def _innermost(loader: Any) -> Any:
-    """The dataset config inside a dataloader's wrappers, such as RepeatDataset."""
+    """Return the dataset config inside a dataloader's wrappers, such as RepeatDataset."""
     config = loader.dataset
     while "dataset" in config:
         config = config.dataset
@@ -190,7 +190,7 @@ def _set_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
 
 
 def _set_num_classes(model: Any, num_classes: int) -> None:
-    """Sizes every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
+    """Size every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
     old = _num_classes(model)
     for part in _parts(model):
         if old is not None and part.get("num_classes") == old:
@@ -214,7 +214,7 @@ def _require_masks(content: dict, path: str) -> None:
 
 
 def _num_classes(model: Any) -> int | None:
-    """How many classes a detector tells apart; None where its config does not say."""
+    """Return how many classes a detector tells apart; None where its config does not say."""
     return next((part.num_classes for part in _parts(model) if _is_box_head(part)), None)
 
 
@@ -223,7 +223,7 @@ def _is_box_head(part: Any) -> bool:
 
 
 def _parts(config: Any) -> Iterator[Any]:
-    """A model config and all that it is made of, but for backbone, neck and RPN, which know no classes."""
+    """Yield a model config and all that it is made of, but for backbone, neck and RPN, which know no classes."""
     if isinstance(config, (list, tuple)):
         for part in config:
             yield from _parts(part)

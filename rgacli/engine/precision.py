@@ -48,7 +48,7 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
 
 
 def set_mixed_precision(cfg: Config, dtype: str = "fp16") -> None:
-    """Trains with automatic mixed precision, in place; a loss scale of the config's own stays.
+    """Have a config train with automatic mixed precision, in place; a loss scale of the config's own stays.
 
     Args:
         cfg: A training config.

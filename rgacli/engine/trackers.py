@@ -17,7 +17,7 @@ TRACKERS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend"}
 
 
 def set_trackers(cfg: Config, names: Sequence[str]) -> None:
-    """Adds trackers to a training config, in place; those it has already stay.
+    """Add trackers to a training config, in place; those it has already stay.
 
     Raises:
         UsageError: a tracker's package is not installed.
@@ -32,7 +32,7 @@ def set_trackers(cfg: Config, names: Sequence[str]) -> None:
 
 
 def set_tracker_folders(cfg: Config, work_dir: Path) -> None:
-    """Has every tracker of a config write into the run directory, in place: to tensorboard/ and wandb/."""
+    """Have every tracker of a config write into the run directory, in place: to tensorboard/ and wandb/."""
     placed = [dict(type=JsonLinesVisBackend.__name__, save_dir=str(work_dir))]
     for backend in cfg.get("vis_backends") or []:
         if backend["type"] == TRACKERS["tensorboard"]:

@@ -23,7 +23,7 @@ from rgacli.modeling.checkpoints import read_checkpoint
 
 
 def set_run_folder(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
-    """Points a training config at its run directory, in place. `cfg` stays reloadable on its own."""
+    """Point a training config at its run directory, in place. `cfg` stays reloadable on its own."""
     cfg.work_dir = str(work_dir / "logs")
     set_tracker_folders(cfg, work_dir)
     # mmengine keeps one visualizer (and message hub, and log) per name: without its own, a run would write into the
@@ -49,10 +49,10 @@ def set_run_folder(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
 
 
 def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], resume_from: Path | None) -> None:
-    """Trains by a prepared config.
+    """Train by a config with its run folder set.
 
     Args:
-        cfg: What `set_run_folder` returned, or that of an earlier session of the same run.
+        cfg: As `set_run_folder` left it, in this session or an earlier one of the same run.
         checkpoints: Folder that an interrupted run leaves its checkpoint in.
         metrics: The run's metrics.jsonl.
         hooks: Additional hooks, such as a progress display.

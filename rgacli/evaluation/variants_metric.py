@@ -21,7 +21,7 @@ from rgacli.evaluation.results import coco_results, encode_masks, save_results
 
 @METRICS.register_module()
 class VariantsMetric(BaseMetric):
-    """Collect the detections of every variant that the model left in its data samples, and measure nothing.
+    """Metric that collects the detections of every variant that the model left in its data samples; it measures none.
 
     A model that leaves none (`keep_heads` off, or any other detector) has its prediction for its only variant.
 
