@@ -564,7 +564,7 @@ def test_a_config_builds_at_its_full_size_with_a_head_per_ratio(name):
         assert len(heads) == stages(name) * len(CATALOGUE[name].ratios)
         assert "rgacli.core" in cfg.custom_imports.imports
         (hook,) = [hook for hook in cfg.custom_hooks if hook.type == "GradientAnnealingHook"]
-        assert HOOKS.build(hook).lambda0 == CATALOGUE[name].lambda0
+        assert HOOKS.build(hook).rga.lambda0 == CATALOGUE[name].lambda0
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
