@@ -50,7 +50,7 @@ class Unforeseen(RunFailed):
 
 
 class PeerLost(RunFailed):
-    """Another process of the job is gone: what it died of is the error to read."""
+    """Loss of another process of the job: what that died of is the error to read."""
 
 
 # What opencv-python links to and a server or a container often has not.
@@ -58,7 +58,7 @@ _DESKTOP_LIBRARIES = ("libGL.so", "libgthread", "libSM.so", "libXext.so")
 
 
 def explain(error: BaseException) -> RgacliError:
-    """The one-line form of any error: what went wrong, where, and what to do about it."""
+    """Return the one-line form of any error: what went wrong, where, and what to do about it."""
     if isinstance(error, RgacliError):
         return error
     # An error in a data-loading process carries that process's traceback; its last line is the error itself.
@@ -106,6 +106,6 @@ def explain(error: BaseException) -> RgacliError:
 
 
 def _is_of_full_disk(error: BaseException, what: str) -> bool:
-    """torch tells of it only that it wrote less than it meant to."""
+    """Return whether the disk is full: torch tells only that it wrote less than it meant to."""
     told = isinstance(error, OSError) and error.errno == errno.ENOSPC
     return told or "No space left on device" in what or ("inline_container" in what and "unexpected pos" in what)

@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on a clean exit it is renamed to `path`, else removed.
+    """Yield a temporary path beside `path`; on a clean exit it is renamed to `path`, else removed.
 
     The suffix of `path` is kept, since writers such as matplotlib choose a format by it.
 
@@ -41,7 +41,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def replacing_files_in(folder: Path | str) -> Iterator[Path]:
-    """Yields a temporary folder; on a clean exit the files in it move to `folder`, else nothing has changed.
+    """Yield a temporary folder; on a clean exit the files in it move to `folder`, else nothing has changed.
 
     Raises:
         FileExistsError: `folder` is a file.
@@ -57,13 +57,13 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Atomically writes UTF-8 text."""
+    """Write UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Atomically writes `value` as JSON."""
+    """Write `value` as JSON atomically."""
     write_text(path, json.dumps(value))  # dumps in C; dump to a file runs in Python
 
 

@@ -27,7 +27,7 @@ from rgacli.files import write_json
 
 
 class JobFailed(RunFailed):
-    """A process of the job failed; `exit_code` is its own."""
+    """Failure of a process of the job; `exit_code` is its own."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Job:
 
 
 def launch(command: Sequence[str], job: Job, environment: Mapping[str, str]) -> None:
-    """Runs a command once per process and waits for all of them.
+    """Run a command once per process and wait for all of them.
 
     Each finds its rank and the others in torchrun's environment variables. SIGINT and SIGTERM are passed on to them;
     the second of these ends them without delay.
@@ -101,7 +101,7 @@ def launch(command: Sequence[str], job: Job, environment: Mapping[str, str]) -> 
 
 
 def record(error: RgacliError) -> None:
-    """Leaves an error where the launcher of this process finds it: `launch`, or torchrun."""
+    """Leave an error where the launcher of this process finds it: `launch`, or torchrun."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         what = dict(message=error.message, kind=type(error).__name__, exit_code=error.exit_code, shared=error.shared)
         write_json(path, {**what, "timestamp": int(time.time())})
@@ -133,7 +133,7 @@ class _Agent(LocalElasticAgent):
 
 
 def _rendezvous(job: Job) -> dict[str, Any]:
-    """What a WorkerSpec needs to know of where the machines meet."""
+    """Return what a WorkerSpec needs to know of where the machines meet."""
     several = job.machines > 1
     parameters = RendezvousParameters(
         backend="static" if several else "c10d",
@@ -148,7 +148,7 @@ def _rendezvous(job: Job) -> dict[str, Any]:
 
 
 def _cause(failures: Mapping[int, ProcessFailure], recorded: Mapping[int, dict[str, Any]]) -> JobFailed:
-    """What ended the job, of what ended its processes. When one dies, the others lose the connection to it.
+    """Return what ended the job, of what ended its processes. When one dies, the others lose the connection to it.
 
     Args:
         failures: Rank -> how it ended, the first that was seen first; some versions of torch see no others.
@@ -173,7 +173,7 @@ def _cause(failures: Mapping[int, ProcessFailure], recorded: Mapping[int, dict[s
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Gives signals back what they had before the block: torch's agent takes them and keeps them."""
+    """Give signals back what they had before the block: torch's agent takes them and keeps them."""
     before = {number: signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}}
     try:
         yield
@@ -185,7 +185,7 @@ def _own_signals() -> Iterator[None]:
 
 @contextmanager
 def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables that processes started in the block inherit."""
+    """Set environment variables that processes started in the block inherit."""
     before = dict(os.environ)
     os.environ.update(values)
     try:

@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Progress(Protocol):
-    """Called as work goes on."""
+    """Callback, called as work goes on."""
 
     def __call__(self, task: str, done: int, total: int, note: str = "") -> None:
         """Tell that `done` of the `total` parts of a task are done; several tasks may go on in turn.

@@ -65,12 +65,12 @@ class Run:
         return self.path / "checkpoints"
 
     def all_checkpoints(self) -> list[Path]:
-        """The checkpoints of whole epochs, then those of iterations, each in their order."""
+        """Return the checkpoints of whole epochs, then those of iterations, each in their order."""
         found = {path: re.fullmatch(r"(epoch|iter)_(\d+)", path.stem) for path in self.checkpoints.glob("*.pth")}
         return sorted((path for path in found if found[path]), key=lambda path: (found[path][1], int(found[path][2])))
 
     def last_checkpoint(self) -> Path:
-        """The checkpoint written last.
+        """Return the checkpoint written last.
 
         Raises:
             UsageError: there is none.
@@ -95,7 +95,7 @@ def default_name(config: str) -> str:
 
 @contextmanager
 def new_run(name: str) -> Iterator[Run]:
-    """A run directory that does not exist yet; on an error, removed again if nothing was logged or saved in it.
+    """Yield a new run directory; on an error, remove it again if nothing was logged or saved in it.
 
     Raises:
         UsageError: the name is taken or is not a plain name.
@@ -120,7 +120,7 @@ def new_run(name: str) -> Iterator[Run]:
 
 
 def find_run(name: str | None) -> Run:
-    """A run by its name under runs/ or by its path; the latest without one.
+    """Return a run by its name under runs/ or by its path; the latest without one.
 
     Raises:
         UsageError: there is no such run, or none at all.
@@ -135,7 +135,7 @@ def find_run(name: str | None) -> Run:
 
 
 def latest_run() -> Run:
-    """The run begun last.
+    """Return the run begun last.
 
     Raises:
         UsageError: there is none.
@@ -147,6 +147,6 @@ def latest_run() -> Run:
 
 
 def all_runs() -> list[Run]:
-    """All runs, the one begun last at the end."""
+    """Return all runs, the one begun last at the end."""
     configs = sorted(ROOT.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime_ns)
     return [Run(path.parent) for path in configs]

@@ -87,5 +87,5 @@ def config_of(checkpoint: Path) -> Path:
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether a file is taken for an ONNX file, by its suffix."""
+    """Return whether a file is taken for an ONNX file, by its suffix."""
     return path.suffix.lower() == ".onnx"

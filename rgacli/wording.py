@@ -19,16 +19,16 @@ class Speller(Protocol):
     """How somebody spells what messages name."""
 
     def parameter(self, name: str, value: str | None) -> str:
-        """A parameter of the function that was called, with its value or without."""
+        """Spell a parameter of the function that was called, with its value or without."""
         ...
 
     def function(self, name: str) -> str:
-        """A function of `rgacli`, such as "evaluate"."""
+        """Spell a function of `rgacli`, such as "evaluate"."""
         ...
 
 
 class Python:
-    """As a caller in Python reads them: `epochs=0`, `rgacli.evaluate`."""
+    """The spelling that a caller in Python reads: `epochs=0`, `rgacli.evaluate`."""
 
     def parameter(self, name: str, value: str | None) -> str:
         """See Speller."""

@@ -107,35 +107,6 @@ def test_equal_fractions_written_differently_tie():
     assert box_head_index(parse_ratios("1:9,2:6,1:3,10:30")) == 1
 
 
-# Choosing heads
-
-NAMES = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}
-
-
-@pytest.mark.parametrize(
-    ("head", "variants"),
-    [
-        ("ensemble", ["ensemble"]),
-        ("all", ["1to1", "1to9", "ensemble"]),
-        ("1:9", ["1to9"]),
-        ("0", ["1to1"]),
-        ("1", ["1to9"]),
-    ],
-)
-def test_a_head_is_chosen_by_ratio_or_index(head, variants):
-    assert select_variants(head, NAMES) == variants
-
-
-@pytest.mark.parametrize("head", ["1:7", "2", "-1", "", "1to9", "²"])
-def test_an_unknown_head_is_answered_by_those_there_are(head):
-    with pytest.raises(UsageError, match=r"this detector has 1:1, 1:9 \(or their index 0 to 1\)"):
-        select_variants(head, NAMES)
-
-
-def test_the_ensemble_of_a_single_head_is_that_head():
-    assert select_variants("ensemble", {"1to3": "1:3"}) == ["1to3"]
-
-
 # --- RGA
 
 
@@ -207,3 +178,32 @@ def test_hard_sampling_and_nested_draws_are_random_samplers(settings):
 
 def test_soft_sampling_is_any_samplers():
     PRM(parse_ratios("1:1")).require_sampler("OHEMSampler")
+
+
+# --- choosing heads
+
+NAMES = {"1to1": "1:1", "1to9": "1:9", "ensemble": "ensemble"}
+
+
+@pytest.mark.parametrize(
+    ("head", "variants"),
+    [
+        ("ensemble", ["ensemble"]),
+        ("all", ["1to1", "1to9", "ensemble"]),
+        ("1:9", ["1to9"]),
+        ("0", ["1to1"]),
+        ("1", ["1to9"]),
+    ],
+)
+def test_a_head_is_chosen_by_ratio_or_index(head, variants):
+    assert select_variants(head, NAMES) == variants
+
+
+@pytest.mark.parametrize("head", ["1:7", "2", "-1", "", "1to9", "²"])
+def test_an_unknown_head_is_answered_by_those_there_are(head):
+    with pytest.raises(UsageError, match=r"this detector has 1:1, 1:9 \(or their index 0 to 1\)"):
+        select_variants(head, NAMES)
+
+
+def test_the_ensemble_of_a_single_head_is_that_head():
+    assert select_variants("ensemble", {"1to3": "1:3"}) == ["1to3"]

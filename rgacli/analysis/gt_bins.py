@@ -174,7 +174,7 @@ def _draw_bin(axis: Axes, rows: Sequence[Row], runs: Sequence[str], heads: Seque
 
 
 def _head_order(head: str) -> tuple[int, float]:
-    """Ratios with the most positives first, then the user's own names, the ensemble last."""
+    """Return a sort key: ratios with the most positives first, then the user's own names, the ensemble last."""
     if ratio := parse_head_name(head):
         return 0, ratio.negatives / ratio.positives
     return (2, 0) if head == ENSEMBLE else (1, 0)

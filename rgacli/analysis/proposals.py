@@ -82,7 +82,7 @@ def collect(detector: SplitDetections, *, progress: Progress | None = None) -> l
 
 
 def _boxes(annotations: Mapping[str, Any]) -> dict[int, Tensor]:
-    """Image id -> its non-crowd objects (G, 4), xyxy in pixels."""
+    """Return image id -> its non-crowd objects (G, 4), xyxy in pixels."""
     boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in annotations["images"]}
     for entry in annotations["annotations"]:
         if not entry.get("iscrowd") and entry["image_id"] in boxes:

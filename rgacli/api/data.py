@@ -149,5 +149,5 @@ def prepare_crowdhuman(
 
 
 def _splits(split: str | Sequence[str] | None) -> list[str] | None:
-    """One or several, as a list; None for all that there are."""
+    """Return one or several as a list; None for all that there are."""
     return [split] if isinstance(split, str) else list(split or ()) or None

@@ -14,7 +14,7 @@ from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
 from rgacli.config.catalogue import LITE, MODERN, default_config
-from rgacli.config.dataset import require_trainable, use_dataset
+from rgacli.config.dataset import require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
@@ -23,19 +23,19 @@ from rgacli.config.schedule import (
     set_clipping,
     set_epochs,
     set_learning_rate,
-    share_batch,
+    set_processes,
 )
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.engine.device import Device, on_device
-from rgacli.engine.distributed import of_rank_0, together, use_sync_bn
-from rgacli.engine.precision import use_mixed_precision
+from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
+from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.engine.trackers import use_trackers
-from rgacli.engine.training import prepare
+from rgacli.engine.trackers import set_trackers
+from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
 from rgacli.errors import UsageError
-from rgacli.evaluation.variants_metric import evaluate_variants
+from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import names_by_slug, parse_ratios
@@ -170,16 +170,16 @@ def train(
                     set_clipping(cfg, clip)
                 tell(set_learning_rate(cfg, lr, processes=get_world_size(), scale=scale_lr))
                 if amp or amp_dtype:
-                    use_mixed_precision(cfg, amp_dtype or "fp16")
+                    set_mixed_precision(cfg, amp_dtype or "fp16")
                 if sync_bn:
-                    use_sync_bn(cfg)
-                use_trackers(cfg, track or [])
+                    set_sync_bn(cfg)
+                set_trackers(cfg, track or [])
                 require_trainable(cfg)
-                evaluate_variants(cfg)
+                set_evaluators(cfg)
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
                 run = stack.enter_context(runs.new_run(name)) if is_main_process() else runs.Run(runs.ROOT / name)
-                prepare(cfg, run.path, run.checkpoints)
+                set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
             return _train(run, cfg, None, progress)
@@ -196,7 +196,7 @@ def _new_config(
             tell(f"no {param('config')} and no {param('data')}: training the quickstart config on the embedded dataset")
         elif config is None:
             tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try {MODERN}")
-        use_dataset(cfg, find_dataset(data or embedded_dataset(progress=progress), **locations))
+        set_dataset(cfg, find_dataset(data or embedded_dataset(progress=progress), **locations))
     elif given:
         raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")
     return cfg
@@ -228,9 +228,9 @@ def _require_alone(given: Mapping[str, Any]) -> None:
 def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with together():
         cfg, checkpoint = load_config(str(run.config)), run.last_checkpoint()
-        if shared := share_batch(cfg, get_world_size()):
+        if shared := set_processes(cfg, get_world_size()):
             tell(shared)
-        prepare(cfg, run.path, run.checkpoints)  # the run directory may have been moved
+        set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved
     return _train(run, cfg, checkpoint, progress)
 
 

@@ -64,7 +64,7 @@ def gt_bins(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """AP per ground-truth-count bin, for every head and the ensemble (the paper's Fig. 2).
+    """Measure AP per ground-truth-count bin, for every head and the ensemble (the paper's Fig. 2).
 
     Images are grouped by their number of non-crowd objects; those with none form no bin. Several runs are compared
     side by side. Detections that eval left are used where they are of the run's last checkpoint.
@@ -93,7 +93,7 @@ def gt_bins(
 
 
 def _print_gt_bins(result: GtBinsResult, *, intervals: bool) -> None:
-    """A table for each run."""
+    """Print a table for each run."""
     by_run: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in result.rows:
         interval = None if isnan(row.AP_low) else f"{row.AP_low:.2f}–{row.AP_high:.2f}"
@@ -116,7 +116,7 @@ def proposals(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Positive proposals of the trained RPN against the number of objects in the image (the paper's Fig. 1b).
+    """Count positive proposals of the trained RPN by the number of objects in the image (the paper's Fig. 1b).
 
     A proposal is positive if its IoU with any object is at least 0.5; counted among those the RPN passes on.
     """

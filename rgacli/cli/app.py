@@ -35,7 +35,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before the subcommand."""
+    """Take the options that stand before the subcommand."""
 
 
 app.command("train", cls=LaunchedCommand)(train.train)

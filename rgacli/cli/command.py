@@ -47,7 +47,7 @@ def print_error(error: RgacliError, command: TyperCommand, prefix: str = "") -> 
 
 @contextmanager
 def _messages_shown(speller: CommandLine) -> Iterator[None]:
-    """Shows what the library tells meanwhile."""
+    """Show what the library tells meanwhile."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

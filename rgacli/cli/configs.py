@@ -73,7 +73,7 @@ def _print_tables(entries: Sequence[CatalogueEntry], *, all_numbers: bool) -> No
 
 
 def _config(entry: CatalogueEntry) -> str:
-    """Its name, and below it whose settings it has and its method."""
+    """Return its name, and below it whose settings it has and its method."""
     if entry.plain:
         method = "no PRM, no RGA"
     else:
@@ -82,7 +82,7 @@ def _config(entry: CatalogueEntry) -> str:
 
 
 def _results(row: dict[str, Any], *, all_numbers: bool) -> str:
-    """The row's first number, or every one of them."""
+    """Return the row's first number, or every one of them."""
     numbers = [f"{metric}={number}" for metric, number in row.items() if metric not in ("table", "row")]
     return " ".join(numbers if all_numbers else numbers[:1])
 

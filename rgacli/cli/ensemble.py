@@ -98,7 +98,7 @@ def ensemble(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Which way of combining heads is best, on which images, and at what cost.
+    """Measure which way of combining heads is best, on which images, and at what cost.
 
     ensemble is the paper's (Sec. 3.2): the average of logits before softmax, with the boxes of the head with the most
     positives. average-probs averages probabilities; average-boxes decoded boxes, too. joint-nms mixes detections, then
@@ -177,7 +177,7 @@ def _print(result: EnsembleResult) -> None:
 
 
 def _costing(row: MethodRow) -> dict[str, str | None]:
-    """A line of the table of gains and costs."""
+    """Return a line of the table of gains and costs."""
     return {
         "name": row.name,
         "gained": None if row.difference is None else f"{row.difference:+.3f}{_half(row)}",

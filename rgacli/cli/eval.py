@@ -52,7 +52,7 @@ def eval(
     device: launch.DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """COCO AP of a trained detector: of its ensemble, of one R-CNN head, or of all; of boxes and, if any, masks.
+    """Measure COCO AP of a trained detector: its ensemble, one R-CNN head, or all; of boxes and, if any, masks.
 
     On CrowdHuman: mMR (log-average miss rate, the less the better), AP50 and JI (Jaccard index), as it defines them.
 
@@ -92,7 +92,7 @@ def eval(
 
 
 def _rows(name: str, metrics: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    """A line of the table for a head's boxes, and one for its masks, in the same columns."""
+    """Return a line of the table for a head's boxes, and one for its masks, in the same columns."""
     masks = {key.removeprefix("mask_"): value for key, value in metrics.items() if key.startswith("mask_")}
     yield {"head": name, **{key: value for key, value in metrics.items() if not key.startswith("mask_")}}
     if masks:

@@ -55,7 +55,7 @@ class LaunchedCommand(Command):
     """A command with the options above, of which one process speaks where several run it."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Keeps the arguments, which the processes of a job are started with."""
+        """Keep the arguments, which the processes of a job are started with."""
         ctx.meta["arguments"] = list(args)
         return super().parse_args(ctx, args)
 
@@ -84,7 +84,7 @@ class LaunchedCommand(Command):
 
 
 def is_worker() -> bool:
-    """Whether this process was started by --gpus: the one that started it tells its errors."""
+    """Return whether this process was started by --gpus: the one that started it tells its errors."""
     return _WORKER in os.environ
 
 
@@ -99,7 +99,7 @@ def run_in_processes(
     device: Device,
     arguments: tuple[str, ...] = (),
 ) -> bool:
-    """Runs the command in several processes where the options say so.
+    """Run the command in several processes where the options say so.
 
     Args:
         context: Of the command.
@@ -134,7 +134,7 @@ def run_in_processes(
 
 
 def _report(error: RgacliError, rank: int, command: Command) -> None:
-    """Tells an error once, however many processes have it; --gpus tells those of the processes that it started."""
+    """Tell an error once, however many processes have it; --gpus tells those of the processes that it started."""
     from rgacli.launch import record
 
     record(error)

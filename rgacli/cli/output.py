@@ -27,12 +27,12 @@ def say(text: str) -> None:
 
 
 def mute() -> None:
-    """Silences this process: of a job of several, one speaks."""
+    """Silence this process: of a job of several, one speaks."""
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def unmute() -> None:
-    """Undoes `mute`."""
+    """Undo `mute`."""
     if getattr(sys.stderr, "name", None) == os.devnull:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
@@ -50,7 +50,7 @@ def print_table(
     group: str | None = None,
     whole: str | None = None,
 ) -> None:
-    """Rows as a table on stdout.
+    """Print rows as a table on stdout.
 
     Args:
         title: Stands above the table.

@@ -48,7 +48,7 @@ class Meter:
             say(f"{self._title}  {done}/{self._total}  {speed}{note}".rstrip())
 
     def _rate(self, now: float, done: int) -> float | None:
-        """Per second; None while nothing tells it."""
+        """Return the rate per second; None while nothing tells it."""
         start, first = self._first
         return (done - first) / (now - start) if done > first and now > start else None
 
@@ -59,7 +59,7 @@ class Meter:
 
 
 class _NotedProgress(Progress):
-    """Shows a task's note on a line of its own below the bars: both fit into 80 columns."""
+    """A display with a task's note on a line of its own below the bars: both fit into 80 columns."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
@@ -84,7 +84,7 @@ def live_progress() -> Iterator[Report]:
 
 @contextmanager
 def _display() -> Iterator[Progress | None]:
-    """A live display on a terminal, None elsewhere."""
+    """Yield a live display on a terminal, None elsewhere."""
     if not messages.is_terminal:
         yield None
         return

@@ -27,7 +27,7 @@ _OPTIONS = {"settings": "--set"}
 
 
 class CommandLine:
-    """Spells parameters as the options and arguments of a command.
+    """The spelling of parameters as the options and arguments of a command.
 
     Args:
         command: The command that was called; None where it is not known.
@@ -37,7 +37,7 @@ class CommandLine:
         self._parameters = {parameter.name: parameter for parameter in command.params} if command else {}
 
     def parameter(self, name: str, value: str | None) -> str:
-        """`--epochs 0`, `--no-rga`, `RUN`."""
+        """Return `--epochs 0`, `--no-rga`, `RUN`."""
         own = self._parameters.get(name)
         if own is not None and own.param_type_name == "argument":
             return own.metavar.removesuffix("...")
@@ -49,5 +49,5 @@ class CommandLine:
         return option if value is None else f"{option} {value}"
 
     def function(self, name: str) -> str:
-        """`rgacli data check`, in quotes; a function without a command as Python has it."""
+        """Return `rgacli data check`, in quotes; a function without a command as Python has it."""
         return f"`rgacli {COMMANDS[name]}`" if name in COMMANDS else f"rgacli.{name}"

@@ -122,7 +122,7 @@ def train(
 
 @contextmanager
 def _telling_how_to_go_on(run: runs.Run, gpus: int, device: str) -> Iterator[None]:
-    """Adds to the error of a run that has a checkpoint how to go on from it."""
+    """Add to the error of a run that has a checkpoint how to go on from it."""
     try:
         yield
     except Exception as error:

@@ -12,7 +12,7 @@ from rgacli.config.catalogue import LITE, QUICKSTART
 
 
 def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
-    """An option whose default its help tells, or that has none to show."""
+    """Return an option whose default its help tells, or that has none to show."""
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=settings.pop("show", False), **settings)
 
 

@@ -1,4 +1,4 @@
-"""Mends what is broken in mmdet 3.3.0 and stands in a user's way here."""
+"""Fixes of what is broken in mmdet 3.3.0 and stands in a user's way here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWN_WARNINGS = (
 
 
 def install() -> None:
-    """Idempotent."""
+    """Install the fixes; idempotent."""
     for message in _OWN_WARNINGS:
         warnings.filterwarnings("ignore", message, UserWarning)
     # Its prediction asks for `loss_cls`, which SSDHead never sets: no SSD can be evaluated (mmdet issue 11780).

@@ -35,13 +35,13 @@ class MissingOp(UsageError):
 
 
 def install() -> None:
-    """Makes `import mmcv._ext` work. Does nothing where it already does."""
+    """Make `import mmcv._ext` work; do nothing where it already does."""
     if _NAME not in sys.modules and importlib.util.find_spec(_NAME) is None:
         sys.modules[_NAME] = _build_stand_in()
 
 
 def origin() -> str:
-    """Which ops are in use: "torchvision" (ours) or the path of the real `mmcv._ext`."""
+    """Return which ops are in use: "torchvision" (ours) or the path of the real `mmcv._ext`."""
     install()
     if isinstance(sys.modules.get(_NAME), _StandIn):
         return "torchvision"
@@ -49,7 +49,7 @@ def origin() -> str:
 
 
 def supplied_ops() -> tuple[str, ...]:
-    """Names of the ops that the stand-in supplies."""
+    """Return the names of the ops that the stand-in supplies."""
     return tuple(sorted(_OPS))
 
 
@@ -77,14 +77,17 @@ def _build_stand_in() -> ModuleType:
 
 
 def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices kept, by falling score. boxes: (N, 4) xyxy; scores: (N,); offset: 1 counts a box's last pixel."""
+    """Return the indices kept, by falling score.
+
+    boxes: (N, 4) xyxy; scores: (N,); offset: 1 counts a box's last pixel.
+    """
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
     return torchvision.ops.nms(_wide(boxes), _wide(scores), iou_threshold)
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """float32 in place of half precision: torchvision's kernels lack bfloat16, and would add up gradients in half."""
+    """Return float32 for half precision: torchvision's kernels lack bfloat16, and would add up gradients in half."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
@@ -102,7 +105,7 @@ def _roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """input: (B, C, H, W); rois: (N, 5); output: (N, C, h, w), written in place."""
+    """Crop RoI features. input: (B, C, H, W); rois: (N, 5); output: (N, C, h, w), written in place."""
     if pool_mode != 1:
         raise MissingOp("roi_align_forward with max pooling")
     # torchvision reads a sampling ratio of 0 or less as "adaptive", as mmcv does.
@@ -127,7 +130,7 @@ def _roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """grad_output: (N, C, h, w); grad_input: (B, C, H, W), written in place."""
+    """Compute the gradient. grad_output: (N, C, h, w); grad_input: (B, C, H, W), written in place."""
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
             _wide(grad_output),
@@ -145,14 +148,17 @@ def _roi_align_backward(
 def _sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """input, output: (N, C), the latter written in place; target: (N,), C for background; weight: (C,) or empty."""
+    """Compute the losses.
+
+    input, output: (N, C), the latter written in place; target: (N,), C for background; weight: (C,) or empty.
+    """
     output.copy_(_focal_loss(_wide(input), target, weight, gamma, alpha))
 
 
 def _sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """grad_input: (N, C), the derivative of each loss by its own logit, written in place."""
+    """Compute the derivative of each loss by its own logit. grad_input: (N, C), written in place."""
     with torch.enable_grad():
         logits = _wide(input).detach().requires_grad_()
         (gradient,) = torch.autograd.grad(_focal_loss(logits, target, weight, gamma, alpha).sum(), logits)

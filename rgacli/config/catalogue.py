@@ -109,7 +109,7 @@ def _describe(name: str) -> CatalogueEntry:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """The file's top-level assignments, merged over those of the bundled configs it inherits, as mmengine does."""
+    """Return a file's top-level assignments, merged over those of bundled configs it inherits, as mmengine does."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = {
         statement.targets[0].id: _value(statement.value)
@@ -125,7 +125,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _value(node: ast.expr) -> Any:
-    """A literal's value, `dict(…)` included; None for what takes running."""
+    """Return a literal's value, `dict(…)` included; None for what takes running."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     if isinstance(node, (ast.List, ast.Tuple)):

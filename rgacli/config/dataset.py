@@ -16,8 +16,8 @@ _KEPT = ("pipeline", "test_mode", "filter_cfg", "backend_args", "return_classes"
 _STAND_IN = {"val": "test", "test": "val"}
 
 
-def use_dataset(cfg: Any, dataset: Dataset) -> None:
-    """Makes an mmengine config train and evaluate on `dataset`, in place.
+def set_dataset(cfg: Any, dataset: Dataset) -> None:
+    """Make an mmengine config train and evaluate on `dataset`, in place.
 
     A split that the dataset lacks is stood in for: val by test, test by val.
 
@@ -27,12 +27,12 @@ def use_dataset(cfg: Any, dataset: Dataset) -> None:
     """
     for name in SPLITS:
         present = name if name in dataset.splits else _STAND_IN.get(name, name)
-        _use_split(_loader(cfg, name), dataset.split(present), dataset.classes)
-    _size_heads(cfg.model, len(dataset.classes))
+        _set_split(_loader(cfg, name), dataset.split(present), dataset.classes)
+    _set_num_classes(cfg.model, len(dataset.classes))
 
 
-def use_split(cfg: Any, name: str, root: Path) -> None:
-    """Makes an mmengine config evaluate split `name` of the dataset in `root`, in place; reads no other split.
+def set_split(cfg: Any, name: str, root: Path) -> None:
+    """Make an mmengine config evaluate split `name` of the dataset in `root`, in place; read no other split.
 
     Raises:
         UsageError: the config has no dataloader for it.
@@ -41,11 +41,11 @@ def use_split(cfg: Any, name: str, root: Path) -> None:
     present = name if name in find_splits(root) else _STAND_IN.get(name, name)
     dataset = find_dataset(root, splits=[present])
     _require_trained_on(cfg, dataset.classes, root)
-    _use_split(_loader(cfg, name), dataset.split(present), dataset.classes)
+    _set_split(_loader(cfg, name), dataset.split(present), dataset.classes)
 
 
-def use_images(cfg: Any, split: Split) -> None:
-    """Makes an mmengine config's test run on images that need no annotations, in place.
+def set_images(cfg: Any, split: Split) -> None:
+    """Make an mmengine config's test run on images that need no annotations, in place.
 
     Raises:
         UsageError: the config has no dataloader for a test.
@@ -53,11 +53,11 @@ def use_images(cfg: Any, split: Split) -> None:
     """
     classes = tuple(category_names(load_annotations(split.annotations, labelled=False)).values())
     _require_trained_on(cfg, classes, split.annotations)
-    _use_split(_loader(cfg, "test"), split, classes)
+    _set_split(_loader(cfg, "test"), split, classes)
 
 
 def require_trainable(cfg: Any) -> None:
-    """Looks for what would end a training on the config's dataset after it has begun.
+    """Look for what would end a training on the config's dataset after it has begun.
 
     Raises:
         UsageError: the config has no dataloader for a split.
@@ -81,7 +81,7 @@ def require_trainable(cfg: Any) -> None:
 
 
 def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
-    """Looks for what would make a detector's labels stand for other categories, or for none.
+    """Look for what would make a detector's labels stand for other categories, or for none.
 
     Args:
         model: The detector's config.
@@ -100,7 +100,7 @@ def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
 
 
 def dataset_config(loader: Any) -> Any:
-    """The config of the COCO-style dataset at the bottom of a dataloader's wrappers.
+    """Return the config of the COCO-style dataset at the bottom of a dataloader's wrappers.
 
     Raises:
         UsageError: it is a concatenation, or not in COCO's format.
@@ -114,17 +114,17 @@ def dataset_config(loader: Any) -> Any:
 
 
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
-    """The classes that a dataset config names; None where it names none, and mmdet's own of the dataset hold."""
+    """Return the classes that a dataset config names; None where it names none, and mmdet's of the dataset hold."""
     return (dataset.get("metainfo") or {}).get("classes")
 
 
 def annotation_file(dataset: Any) -> str:
-    """The annotation file of a dataset config."""
+    """Return the annotation file of a dataset config."""
     return str(Path(dataset.get("data_root") or "") / dataset.ann_file)
 
 
 def existing_annotation_file(dataset: Any) -> str:
-    """As `annotation_file`.
+    """Return the annotation file of a dataset config, which must exist.
 
     Raises:
         DataError: it is not there.
@@ -136,13 +136,13 @@ def existing_annotation_file(dataset: Any) -> str:
 
 
 def image_folder(dataset: Any) -> str:
-    """The image folder of a dataset config."""
+    """Return the image folder of a dataset config."""
     prefix = dataset.get("data_prefix") or {}
     return str(Path(dataset.get("data_root") or "") / prefix.get("img", ""))
 
 
 def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
-    """Raises a DataError unless the config was trained on these classes, as far as it tells."""
+    """Raise a DataError unless the config was trained on these classes, as far as it tells."""
     trained_on = tuple(classes_of(dataset_config(_loader(cfg, "train"))) or classes)
     if classes != trained_on:
         raise DataError(
@@ -151,7 +151,7 @@ def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None
 
 
 def _loader(cfg: Any, split: str) -> Any:
-    """The config of a split's dataloader.
+    """Return the config of a split's dataloader.
 
     Raises:
         UsageError: there is none.
@@ -166,14 +166,14 @@ def _loader(cfg: Any, split: str) -> Any:
 
 
 def _innermost(loader: Any) -> Any:
-    """The dataset config inside a dataloader's wrappers, such as RepeatDataset."""
+    """Return the dataset config inside a dataloader's wrappers, such as RepeatDataset."""
     config = loader.dataset
     while "dataset" in config:
         config = config.dataset
     return config
 
 
-def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
+def _set_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     config = _innermost(loader)
     # Of several concatenated, ours takes the place of all, on the first one's pipeline.
     old = config.datasets[0] if config.get("datasets") else config
@@ -189,8 +189,8 @@ def _use_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
     )
 
 
-def _size_heads(model: Any, num_classes: int) -> None:
-    """Sizes every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
+def _set_num_classes(model: Any, num_classes: int) -> None:
+    """Size every head that has as many classes as the box head: its like of a cascade, mask heads, their losses."""
     old = _num_classes(model)
     for part in _parts(model):
         if old is not None and part.get("num_classes") == old:
@@ -214,7 +214,7 @@ def _require_masks(content: dict, path: str) -> None:
 
 
 def _num_classes(model: Any) -> int | None:
-    """How many classes a detector tells apart; None where its config does not say."""
+    """Return how many classes a detector tells apart; None where its config does not say."""
     return next((part.num_classes for part in _parts(model) if _is_box_head(part)), None)
 
 
@@ -223,7 +223,7 @@ def _is_box_head(part: Any) -> bool:
 
 
 def _parts(config: Any) -> Iterator[Any]:
-    """A model config and all that it is made of, but for backbone, neck and RPN, which know no classes."""
+    """Yield a model config and all that it is made of, but for backbone, neck and RPN, which know no classes."""
     if isinstance(config, (list, tuple)):
         for part in config:
             yield from _parts(part)

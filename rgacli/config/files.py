@@ -19,7 +19,7 @@ BUILD_ERRORS = (TypeError, KeyError, ValueError, AttributeError, AssertionError)
 
 
 def load_config(name: str) -> Config:
-    """The config named by a bundled name, `mmdet::<family>/<file>.py`, or a path.
+    """Return the config named by a bundled name, `mmdet::<family>/<file>.py`, or a path.
 
     Raises:
         UsageError: there is no such config, or it cannot be read.
@@ -57,7 +57,7 @@ def _locate(name: str) -> Path:
 
 
 def _locate_in_package(package: str, name: str) -> Path:
-    """mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py -> its file in the installed mmdet."""
+    """Return the file of mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py in the installed mmdet."""
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.origin:
         raise UsageError(f"config {package}::{name}: there is no installed package {package!r}.")
@@ -103,7 +103,7 @@ def _assigned(assignment: str) -> tuple[str, Any]:
 
 
 def cannot_build(error: Exception) -> UsageError:
-    """What one of BUILD_ERRORS says of the config, in a sentence."""
+    """Return the error that says in a sentence what one of BUILD_ERRORS means for the config."""
     what = str(error.args[0] if error.args else error).split(". ")[0]
     return UsageError(f"what the config describes cannot be built: {type(error).__name__}: {what.rstrip('.')}.")
 

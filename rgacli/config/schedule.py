@@ -11,7 +11,7 @@ from rgacli.wording import param
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    """Trains for `epochs`, the learning-rate schedule stretched or shrunk to match.
+    """Set the number of epochs, and stretch or shrink the learning-rate schedule to match.
 
     Raises:
         UsageError: the config counts iterations, not epochs, or epochs < 1.
@@ -39,7 +39,7 @@ def set_epochs(cfg: Config, epochs: int) -> None:
 
 
 def set_batch_size(cfg: Config, batch_size: int) -> None:
-    """Images per iteration of one process.
+    """Set the number of images per iteration of one process.
 
     Raises:
         UsageError: batch_size < 1.
@@ -50,7 +50,7 @@ def set_batch_size(cfg: Config, batch_size: int) -> None:
 
 
 def set_accumulation(cfg: Config, iterations: int) -> None:
-    """Accumulates the gradients of so many iterations for each optimizer step.
+    """Have the gradients of so many iterations accumulated for each optimizer step.
 
     Raises:
         UsageError: iterations < 1.
@@ -61,7 +61,7 @@ def set_accumulation(cfg: Config, iterations: int) -> None:
 
 
 def set_clipping(cfg: Config, max_norm: float) -> None:
-    """Clips the norm of all gradients at `max_norm`; 0 is no clipping.
+    """Have the norm of all gradients clipped at `max_norm`; 0 is no clipping.
 
     Raises:
         UsageError: max_norm is negative or not finite.
@@ -74,7 +74,7 @@ def set_clipping(cfg: Config, max_norm: float) -> None:
 
 
 def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scale: bool = True) -> str:
-    """Sets the learning rate: `lr`, or by the linear scaling rule from the config's base batch size.
+    """Set the learning rate: `lr`, or by the linear scaling rule from the config's base batch size.
 
     Args:
         cfg: A training config with its batch size and accumulation set.
@@ -113,12 +113,12 @@ def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scal
 
 
 def images_per_step(cfg: Config, processes: int) -> int:
-    """Images that one optimizer step sees, over all processes and the iterations that it accumulates."""
+    """Return the images that one optimizer step sees, over all processes and the iterations that it accumulates."""
     return cfg.train_dataloader.batch_size * processes * cfg.optim_wrapper.get("accumulative_counts", 1)
 
 
-def share_batch(cfg: Config, processes: int) -> str | None:
-    """Divides the batch of all of a run's processes among another number of them, in place.
+def set_processes(cfg: Config, processes: int) -> str | None:
+    """Divide the batch of all of a run's processes among another number of them, in place.
 
     Iterations, λ, learning rate and schedules then go on as they were.
 

@@ -87,12 +87,12 @@ def malformed_entries(content: Annotations) -> Iterator[tuple[str, int, str]]:
 
 
 def is_box(value: Any) -> bool:
-    """Whether it is four finite numbers, as (x, y, width, height) has to be."""
+    """Return whether it is four finite numbers, as (x, y, width, height) has to be."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_finite, value))
 
 
 def is_finite(value: Any) -> bool:
-    """Whether it is a finite number."""
+    """Return whether it is a finite number."""
     # By a bound that float32 holds too: math.isfinite overflows on JSON's unlimited whole numbers.
     return isinstance(value, _NUMBER) and abs(value) < 1e30
 
@@ -117,13 +117,13 @@ def gt_counts(content: Annotations) -> dict[int, int]:
 
 
 def is_crowdhuman(content: Mapping[str, Any]) -> bool:
-    """Whether the file was made by `rgacli.data.crowdhuman.prepare`, which is what its `info` says."""
+    """Return whether the file was made by `rgacli.data.crowdhuman.prepare`, which is what its `info` says."""
     info = content.get("info")
     return isinstance(info, dict) and info.get("dataset") == CROWDHUMAN
 
 
 def has_masks(content: Mapping[str, Any]) -> bool:
-    """Whether every object has a mask, so that masks can be measured."""
+    """Return whether every object has a mask, so that masks can be measured."""
     return all(entry.get("segmentation") for entry in content["annotations"])
 
 
@@ -165,6 +165,6 @@ def _quoted(name: str | None) -> str:
 
 
 def _kind(value: Any) -> str:
-    """The JSON name of a value's type."""
+    """Return the JSON name of a value's type."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")

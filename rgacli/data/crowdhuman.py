@@ -148,7 +148,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _base_name(member: zipfile.ZipInfo) -> str:
-    """A member's own name: its folders are not trusted to lie inside ours."""
+    """Return a member's own name: its folders are not trusted to lie inside ours."""
     return PurePosixPath(member.filename).name
 
 

@@ -43,7 +43,7 @@ def load_odgt(path: Path) -> list[Record]:
 
 
 def is_ignored(box: Mapping[str, Any]) -> bool:
-    """Whether one of a record's boxes neither has to be found nor makes what is found there false."""
+    """Return whether one of a record's boxes neither has to be found nor makes what is found there false."""
     return box["tag"] != PERSON or box.get("extra", {}).get("ignore", 0) != 0
 
 

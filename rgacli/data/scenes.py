@@ -107,7 +107,7 @@ class _Layers:
         self.needed = np.zeros(0)  # pixels of each object that have to
 
     def allow(self, left: int, top: int, solid: np.ndarray) -> bool:
-        """Whether every object stays visible enough with a shape of these pixels put over it."""
+        """Return whether every object stays visible enough with a shape of these pixels put over it."""
         return bool(np.all(self.visible - self._hidden(left, top, solid) >= self.needed))
 
     def put(self, left: int, top: int, solid: np.ndarray, *, is_object: bool) -> None:
@@ -162,7 +162,7 @@ def _sprite(rng: np.random.Generator, label: int | None, side: float) -> _Sprite
 def _rasterise(
     outline: Outline, texture: Texture, shape_to_pixels: np.ndarray, origin: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`alpha` and `mix` of a sprite of `size` (w, h) px whose shape has its origin at `origin`, anti-aliased."""
+    """Return `alpha` and `mix` of a sprite of `size` (w, h) px with its shape's origin at `origin`, anti-aliased."""
     columns, rows = SUPERSAMPLING * np.array(size)
     mask = Image.new("L", (columns, rows))
     draw = ImageDraw.Draw(mask)

@@ -22,7 +22,7 @@ class AtomicBackend(LocalBackend):
     """mmengine file backend whose files appear whole or not at all."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Writes bytes."""
+        """Write bytes."""
         with replacing(filepath) as temporary:
             temporary.write_bytes(obj)
 
@@ -31,7 +31,7 @@ register_backend("atomic", AtomicBackend, force=True)
 
 
 class _LateRemoval(AtomicBackend):
-    """Removes files when told to settle, not before."""
+    """A file backend that removes files when told to settle, not before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class RunCheckpointHook(CheckpointHook):
         self._gradients: dict[str, Tensor] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """As CheckpointHook's, without the extra folder level it adds."""
+        """Extend CheckpointHook's, less the extra folder level it adds; remove what a killed run left half written."""
         super().before_train(runner)
         self.out_dir = self._folder
         self.file_backend = _LateRemoval()
@@ -69,7 +69,7 @@ class RunCheckpointHook(CheckpointHook):
                 half_written.unlink()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuses weights that are not finite: the checkpoints before stay the last good ones."""
+        """Refuse weights that are not finite: the checkpoints before stay the last good ones."""
         for name, value in checkpoint["state_dict"].items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise RunFailed(
@@ -80,7 +80,7 @@ class RunCheckpointHook(CheckpointHook):
             checkpoint["gradients"] = self._gradients
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Puts accumulated gradients back."""
+        """Put accumulated gradients back."""
         saved = checkpoint.get("gradients", {})
         for name, parameter in bare(runner.model).named_parameters():
             if name in saved:
@@ -107,7 +107,7 @@ def announce(runner: Runner) -> None:
 
 
 def _accumulated_gradients(runner: Runner) -> dict[str, Tensor]:
-    """Parameter -> gradient, the mean over all processes, if the last iteration was not followed by a step."""
+    """Return parameter -> gradient, the mean over all processes, if no step followed the last iteration."""
     if runner.optim_wrapper.should_update():
         return {}
     named = bare(runner.model).named_parameters()

@@ -20,7 +20,7 @@ from rgacli.wording import param
 
 
 def join(launcher: str) -> None:
-    """Makes this process a rank of a job, by mmengine's launchers: on NCCL with a GPU to each, else on gloo.
+    """Make this process a rank of a job, by mmengine's launchers: on NCCL with a GPU to each, else on gloo.
 
     Args:
         launcher: "pytorch" (torchrun), "slurm" or "mpi": whose environment variables tell rank and address.
@@ -48,7 +48,7 @@ def join(launcher: str) -> None:
 
 
 def leave() -> None:
-    """Ends the process group and its threads, where there is one."""
+    """End the process group and its threads, where there is one."""
     if torch.distributed.is_initialized():
         # A runner is in reference cycles, and its DistributedDataParallel keeps the group's threads alive. One that
         # needs the interpreter while it shuts down aborts the process.
@@ -57,12 +57,12 @@ def leave() -> None:
 
 
 def bare(model: nn.Module) -> nn.Module:
-    """The model itself, where DistributedDataParallel or its like is wrapped around it."""
+    """Return the model itself, where DistributedDataParallel or its like is wrapped around it."""
     return model.module if is_model_wrapper(model) else model
 
 
 def highest(value: int) -> int:
-    """The highest of all ranks' values, on every rank."""
+    """Return the highest of all ranks' values, on every rank."""
     if get_world_size() == 1:
         return value
     tensor = torch.tensor(value)
@@ -87,7 +87,7 @@ def first_report(report: str | None, time: int = 0) -> str | None:
 
 
 def of_rank_0(value: Any) -> Any:
-    """Rank 0's value, on every rank."""
+    """Return rank 0's value, on every rank."""
     values = [value]
     broadcast_object_list(values)
     return values[0]
@@ -95,7 +95,7 @@ def of_rank_0(value: Any) -> Any:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """A block that fails on every rank if it fails on one, with the same message, which rank 0 tells."""
+    """Run a block that fails on every rank if it fails on one, with the same message, which rank 0 tells."""
     if get_world_size() == 1:
         yield
         return
@@ -113,8 +113,8 @@ def together() -> Iterator[None]:
             raise kind(text if alike else f"rank {rank}: {text}", shared=True) from failure
 
 
-def use_sync_bn(cfg: Config) -> None:
-    """Computes batch statistics over the images of all processes (SyncBN), in place.
+def set_sync_bn(cfg: Config) -> None:
+    """Have batch statistics computed over the images of all processes (SyncBN), in place.
 
     Raises:
         UsageError: there is one process alone, or no GPU, which SyncBN needs.

@@ -26,13 +26,13 @@ from rgacli.wording import param
 
 
 class Interrupted(RunFailed):
-    """The run was stopped by a signal and left a checkpoint."""
+    """A run's end by a signal, which left a checkpoint."""
 
     exit_code = 130  # as shells report Ctrl-C
 
 
 class InterruptHook(Hook):
-    """Ctrl-C (or SIGTERM), to any rank, ends the training after the next optimizer step, with a checkpoint."""
+    """Hook by which Ctrl-C (or SIGTERM) to any rank ends training after the next optimizer step, with a checkpoint."""
 
     priority = "LOWEST"
 
@@ -47,12 +47,12 @@ class InterruptHook(Hook):
         return bool(self._previous)
 
     def before_train(self, runner: Runner) -> None:
-        """Takes over the signals; the second of them ends the process as usual."""
+        """Take over the signals; the second of them ends the process as usual."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Saves and stops if a signal came and no gradients wait for their step."""
+        """Save and stop if a signal came and no gradients wait for their step."""
         number = highest(self._signal)
         if not number or not runner.optim_wrapper.should_update():
             return
@@ -66,13 +66,13 @@ class InterruptHook(Hook):
         raise Interrupted(f"stopped by {signal.Signals(number).name} after iteration {done}.", shared=True)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stops a validation: the epoch before it has its checkpoint."""
+        """Stop a validation if a signal came: the epoch before it has its checkpoint."""
         if self._signal:
             name = signal.Signals(self._signal).name
             raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
 
     def restore(self) -> None:
-        """Gives the signals back."""
+        """Give the signals back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -83,7 +83,7 @@ class InterruptHook(Hook):
 
 @FUNCTIONS.register_module()
 def outlast_signals(worker_id: int) -> None:
-    """Has a data-loading process end with its run and not before.
+    """Have a data-loading process end with its run and not before.
 
     Ctrl-C in a terminal and a batch system's SIGTERM reach all processes of a job at once, and a run whose data are no
     longer loaded does not get to its checkpoint. A SIGTERM of the run's own still ends the process.
@@ -101,7 +101,7 @@ def _end_with(parent: int) -> None:
 
 
 class FiniteLossHook(Hook):
-    """Stops a run on every rank if the loss of one is no longer a number, before weights that it spoilt are saved.
+    """Hook that stops every rank if the loss of one is no longer a number, before weights that it spoilt are saved.
 
     Looking at a loss waits for the device, so losses are looked at together: every ten iterations, and before a
     checkpoint is written. `found` tells of them in between, should the run fail by another error meanwhile.
@@ -157,22 +157,25 @@ class FiniteLossHook(Hook):
 
 
 class MisfitHook(Hook):
-    """Warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout)."""
+    """Hook that warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout)."""
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compares names and shapes."""
+        """Compare names and shapes."""
         found = "; it ".join(misfits(bare(runner.model), state_dict(checkpoint)))
         if found:
             runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
 
 
 class ResumedMetricsHook(Hook):
-    """Drops what was logged after the checkpoint that a run resumes from: those iterations are logged again."""
+    """Hook that drops what was logged after the checkpoint that a run resumes from: it is logged again."""
 
     def __init__(self, metrics: Path) -> None:
         self.metrics = metrics
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """By now the checkpoint is loaded. (Not earlier: Runner.train initialises weights before it loads them.)"""
+        """Drop it, now that the checkpoint is loaded.
+
+        Not earlier: Runner.train initialises weights before it loads them.
+        """
         truncate_metrics(self.metrics, runner.iter)

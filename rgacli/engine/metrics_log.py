@@ -35,11 +35,11 @@ class JsonLinesVisBackend(BaseVisBackend):
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def add_scalar(self, name: str, value: Any, step: int = 0, **kwargs: Any) -> None:
-        """Appends {name: value, "step": step}."""
+        """Append {name: value, "step": step}."""
         self.add_scalars({name: value}, step)
 
     def add_scalars(self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None, **_: Any) -> None:
-        """Appends the scalars and the step they were logged at as one line."""
+        """Append the scalars and the step they were logged at as one line."""
         line = {name: _json_number(value) for name, value in scalar_dict.items()}
         self._init_env()
         # One write of one line in append mode: a reader never sees half of it.
@@ -48,13 +48,13 @@ class JsonLinesVisBackend(BaseVisBackend):
 
 
 def _json_number(value: Any) -> Any:
-    """A plain number; None for what JSON has no number for (the AP of a size that no object has is NaN)."""
+    """Return a plain number; None for what JSON has no number for (the AP of a size that no object has is NaN)."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def truncate_metrics(path: Path, iteration: int) -> None:
-    """Drops the lines logged after `iteration`: a run resumed there logs them again."""
+    """Drop the lines logged after `iteration`: a run resumed there logs them again."""
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

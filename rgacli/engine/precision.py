@@ -47,8 +47,8 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
             yield
 
 
-def use_mixed_precision(cfg: Config, dtype: str = "fp16") -> None:
-    """Trains with automatic mixed precision, in place; a loss scale of the config's own stays.
+def set_mixed_precision(cfg: Config, dtype: str = "fp16") -> None:
+    """Have a config train with automatic mixed precision, in place; a loss scale of the config's own stays.
 
     Args:
         cfg: A training config.

@@ -16,7 +16,7 @@ _SECONDS_BETWEEN_NOTES = 1.0
 
 
 class ProgressHook(Hook):
-    """Reports a Runner's training, validation and test.
+    """Hook that reports a Runner's training, validation and test.
 
     Args:
         progress: What to report to; without, only the validations' results are told.
@@ -31,7 +31,7 @@ class ProgressHook(Hook):
         self._note, self._noted = "", -_SECONDS_BETWEEN_NOTES
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Epoch, loss, λ and sampled positives per image (of a cascade's first stage).
+        """Report epoch, loss, λ and sampled positives per image (of a cascade's first stage).
 
         The loss lies on the device: looking at it waits for the step, so it is looked at once a second.
         """
@@ -55,17 +55,17 @@ class ProgressHook(Hook):
         return note
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Batches validated."""
+        """Report the number of batches validated."""
         if self._progress:
             self._progress("validation", batch_idx + 1, len(runner.val_dataloader))
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Batches evaluated."""
+        """Report the number of batches evaluated."""
         if self._progress:
             self._progress("evaluation", batch_idx + 1, len(runner.test_dataloader))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """The first metric (COCO's AP, CrowdHuman's mMR) of every variant, as a line that stays."""
+        """Tell the first metric (COCO's AP, CrowdHuman's mMR) of every variant, as a line that stays."""
         by_metric: dict[str, dict[str, float]] = {}
         for key, value in (metrics or {}).items():
             _, variant, metric = key.split("/")

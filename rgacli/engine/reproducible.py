@@ -27,7 +27,7 @@ ITERATION, IMAGE = 1, 2
 
 
 def seed_all(*key: int) -> None:
-    """Seeds Python, NumPy and torch (on every device) by a key of non-negative numbers."""
+    """Seed Python, NumPy and torch (on every device) by a key of non-negative numbers."""
     words = np.random.SeedSequence(key).generate_state(3)
     random.seed(int(words[0]))
     np.random.seed(words[1])
@@ -36,7 +36,7 @@ def seed_all(*key: int) -> None:
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """Seeds a block by a key. The caller's random numbers go on after it as if nothing had been drawn in it."""
+    """Seed a block by a key. The caller's random numbers go on after it as if nothing had been drawn in it."""
     python, array = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         seed_all(*key)
@@ -47,8 +47,8 @@ def seeded(*key: int) -> Iterator[None]:
             np.random.set_state(array)
 
 
-def make_reproducible(cfg: Config) -> None:
-    """Puts the parts of this module into a training config, in place; what is there already stays."""
+def set_reproducible(cfg: Config) -> None:
+    """Put the parts of this module into a training config, in place; what is there already stays."""
     seed = cfg.get("randomness", {}).get("seed") or 0
     loader = cfg.train_dataloader
     dataset = loader.dataset
@@ -68,12 +68,12 @@ def make_reproducible(cfg: Config) -> None:
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seeds each training iteration by the run's seed, the rank and the iteration."""
+    """Hook that seeds each training iteration by the run's seed, the rank and the iteration."""
 
     priority = "VERY_HIGH"
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """By now the batch is loaded: what is drawn from here on belongs to the iteration."""
+        """Seed the iteration: its batch is loaded by now, and what is drawn from here on belongs to it."""
         seed_all(ITERATION, runner.seed, runner.rank, runner.iter)
 
 

@@ -24,7 +24,7 @@ class QuietRunner(Runner):
     """mmengine's Runner, with its log in a file and only warnings on the terminal (stderr)."""
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
-        """As Runner's, but for where messages go."""
+        """Build Runner's logger, whose messages go to the file and only warnings to stderr."""
         logger = super().build_logger(log_level, log_file, **kwargs)
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
@@ -34,7 +34,7 @@ class QuietRunner(Runner):
         return logger
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """As Runner's, which takes it that a process of several has a GPU."""
+        """Wrap the model, on the CPU too: Runner takes it that a process of several has a GPU."""
         if self.distributed and not torch.cuda.is_available():
             unused = self.cfg.get("find_unused_parameters", False)
             own = dict(type="MMDistributedDataParallel", broadcast_buffers=False, find_unused_parameters=unused)
@@ -44,7 +44,10 @@ class QuietRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
 
     def build_evaluator(self, evaluator: Any) -> Evaluator:
-        """As Runner's. Ranks send their results to rank 0 and write no files to the working folder for it to read."""
+        """Build Runner's evaluator.
+
+        Ranks send their results to rank 0 and write no files to the working folder for it to read.
+        """
         built = super().build_evaluator(evaluator)
         if self.distributed:
             for metric in built.metrics:
@@ -52,11 +55,11 @@ class QuietRunner(Runner):
         return built
 
     def dump_config(self) -> None:
-        """The run directory holds the config already."""
+        """Do nothing: the run directory holds the config already."""
 
 
 def quiet_stdout() -> AbstractContextManager:
-    """Keeps what pycocotools prints ("creating index...") off stdout, which belongs to tables and JSON."""
+    """Keep what pycocotools prints ("creating index...") off stdout, which belongs to tables and JSON."""
     return redirect_stdout(io.StringIO())
 
 
@@ -65,7 +68,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     """mmengine's epoch loop, which on a resume goes on in the middle of an epoch where the checkpoint lies there."""
 
     def run(self) -> nn.Module:
-        """The whole training. Processes that load data end with it: the garbage collector waits 5 seconds for each."""
+        """Train, and end the processes that load data: the garbage collector waits 5 seconds for each."""
         try:
             return super().run()
         finally:
@@ -75,7 +78,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                     iterator._shutdown_workers()
 
     def run_epoch(self) -> None:
-        """One epoch, less the batches that were trained on before a resume: those are not even loaded."""
+        """Train for an epoch, less the batches that were trained on before a resume: those are not even loaded."""
         done = self._iter - self._epoch * len(self.dataloader)
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()

@@ -18,7 +18,7 @@ _IMAGES, _POSITIVES, _NEGATIVES, _RIGHT_POSITIVES, _RIGHT_NEGATIVES = range(5)
 
 @HOOKS.register_module()
 class SamplingStatisticsHook(Hook):
-    """Logs `positives` and `negatives` (sampled RoIs per image), `acc_pos` and `acc_neg` (percent) of every head.
+    """Hook that logs every head's `positives`, `negatives` (sampled RoIs per image), `acc_pos`, `acc_neg` (percent).
 
     A model tells them of one batch (`modeling.statistics`), and mmengine would log those of the last batch before a
     line, on the first process alone. Here numbers and hits are summed over the batches since the last line and over
@@ -45,7 +45,7 @@ class SamplingStatisticsHook(Hook):
         self._to_save = self._reduced()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep them."""
+        """Put the gathered sums into the checkpoint."""
         if self._to_save:
             checkpoint["sampling_statistics"] = self._to_save
             self._to_save = {}
@@ -86,7 +86,7 @@ class SamplingStatisticsHook(Hook):
         self._sums.clear()
 
     def _reduced(self) -> dict[str, Tensor]:
-        """Head -> sums (5,) over all processes, on the CPU in float64."""
+        """Return head -> sums (5,) over all processes, on the CPU in float64."""
         heads = sorted(self._sums)  # in the same order everywhere
         if not heads:
             return {}
@@ -95,7 +95,7 @@ class SamplingStatisticsHook(Hook):
         return dict(zip(heads, sums, strict=True))
 
     def _is_logged(self, runner: Runner, batch_idx: int) -> bool:
-        """Whether mmengine's LoggerHook, which comes later, logs this iteration."""
+        """Return whether mmengine's LoggerHook, which comes later, logs this iteration."""
         logger = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None)
         if logger is None:
             return False

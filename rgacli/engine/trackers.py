@@ -16,8 +16,8 @@ TRACKERS = {"tensorboard": "TensorboardVisBackend", "wandb": "WandbVisBackend"}
 """Name, which is also the package's -> mmengine's backend."""
 
 
-def use_trackers(cfg: Config, names: Sequence[str]) -> None:
-    """Adds trackers to a training config, in place; those it has already stay.
+def set_trackers(cfg: Config, names: Sequence[str]) -> None:
+    """Add trackers to a training config, in place; those it has already stay.
 
     Raises:
         UsageError: a tracker's package is not installed.
@@ -31,8 +31,8 @@ def use_trackers(cfg: Config, names: Sequence[str]) -> None:
     cfg.vis_backends = backends
 
 
-def place_trackers(cfg: Config, work_dir: Path) -> None:
-    """Has every tracker of a config write into the run directory, in place: to tensorboard/ and wandb/."""
+def set_tracker_folders(cfg: Config, work_dir: Path) -> None:
+    """Have every tracker of a config write into the run directory, in place: to tensorboard/ and wandb/."""
     placed = [dict(type=JsonLinesVisBackend.__name__, save_dir=str(work_dir))]
     for backend in cfg.get("vis_backends") or []:
         if backend["type"] == TRACKERS["tensorboard"]:

@@ -15,17 +15,17 @@ from rgacli.config.recipe import add_imports
 from rgacli.engine.checkpoint_hook import RunCheckpointHook
 from rgacli.engine.distributed import together
 from rgacli.engine.hooks import FiniteLossHook, InterruptHook, MisfitHook, ResumedMetricsHook, outlast_signals
-from rgacli.engine.reproducible import make_reproducible
+from rgacli.engine.reproducible import set_reproducible
 from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, quiet_stdout
 from rgacli.engine.sampling_statistics import SamplingStatisticsHook
-from rgacli.engine.trackers import place_trackers
+from rgacli.engine.trackers import set_tracker_folders
 from rgacli.modeling.checkpoints import read_checkpoint
 
 
-def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
-    """Points a training config at its run directory, in place. `cfg` stays reloadable on its own."""
+def set_run_folder(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
+    """Point a training config at its run directory, in place. `cfg` stays reloadable on its own."""
     cfg.work_dir = str(work_dir / "logs")
-    place_trackers(cfg, work_dir)
+    set_tracker_folders(cfg, work_dir)
     # mmengine keeps one visualizer (and message hub, and log) per name: without its own, a run would write into the
     # files of the one that this process trained before.
     cfg.experiment_name = Path(work_dir).name
@@ -44,15 +44,15 @@ def prepare(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     for split in ("train", "val"):
         if loader := cfg.get(f"{split}_dataloader"):
             loader.setdefault("worker_init_fn", dict(type=outlast_signals.__name__))
-    make_reproducible(cfg)
+    set_reproducible(cfg)
     add_imports(cfg, "rgacli.core")
 
 
 def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], resume_from: Path | None) -> None:
-    """Trains by a prepared config.
+    """Train by a config with its run folder set.
 
     Args:
-        cfg: What `prepare` returned, or that of an earlier session of the same run.
+        cfg: As `set_run_folder` left it, in this session or an earlier one of the same run.
         checkpoints: Folder that an interrupted run leaves its checkpoint in.
         metrics: The run's metrics.jsonl.
         hooks: Additional hooks, such as a progress display.

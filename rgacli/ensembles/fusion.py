@@ -23,7 +23,7 @@ Results = Sequence[Mapping[str, Any]]
 def joint_nms(
     detectors: Sequence[Results], *, iou: float = NMS_IOU, limit: int | None = None, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """The detectors' boxes mixed, then class-wise NMS (paper, Sec. 3.3).
+    """Mix the detectors' boxes, then apply class-wise NMS (paper, Sec. 3.3).
 
     Args:
         detectors: Each one's detections, with scores that can be compared.
@@ -47,7 +47,7 @@ def joint_nms(
 def weighted_boxes_fusion(
     detectors: Sequence[Results], *, iou: float = WBF_IOU, limit: int | None = None, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Weighted boxes fusion (Solovyev et al., 2021): overlapping boxes are averaged.
+    """Average overlapping boxes: weighted boxes fusion (Solovyev et al., 2021).
 
     A box that only some of the detectors found has its score lowered in proportion.
 
@@ -78,7 +78,7 @@ def weighted_boxes_fusion(
 def oracle(
     detectors: Mapping[str, Results], evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Each image by the detector that is best for its true GT-count bin: what perfect dispatch would give.
+    """Take each image by the detector that is best for its true GT-count bin: what perfect dispatch would give.
 
     It looks at the annotations of the images that it is evaluated on, twice: to count their objects, and to tell which
     detector is best on a bin. It is no method that could be used, but the headroom of those that can.
@@ -103,12 +103,12 @@ def oracle(
 
 
 def best(values: Mapping[str, float]) -> str:
-    """The name of the highest value, the first of equals; NaN is below all."""
+    """Return the name of the highest value, the first of equals; NaN is below all."""
     return max(values, key=lambda name: (not np.isnan(values[name]), values[name]))
 
 
 def select(detectors: Mapping[str, Results], names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Of each image, the detections of one detector.
+    """Return, of each image, the detections of one detector.
 
     Args:
         detectors: Name -> detections.
@@ -118,7 +118,7 @@ def select(detectors: Mapping[str, Results], names: Mapping[int, str]) -> list[d
 
 
 def _class_numbers(detectors: Sequence[Results]) -> dict[int, int]:
-    """Category id -> its rank: NMS reckons with classes as floats, which large ids do not fit in."""
+    """Return category id -> its rank: NMS reckons with classes as floats, which large ids do not fit in."""
     ids = {detection["category_id"] for found in detectors for detection in found}
     return {category: number for number, category in enumerate(sorted(ids))}
 
@@ -126,7 +126,7 @@ def _class_numbers(detectors: Sequence[Results]) -> dict[int, int]:
 def _by_image(
     detectors: Sequence[Results], progress: Progress | None, task: str
 ) -> Iterator[tuple[int, list[list[Mapping[str, Any]]]]]:
-    """Image id, and each detector's detections there."""
+    """Yield image id, and each detector's detections there."""
     images: dict[int, list[list]] = defaultdict(lambda: [[] for _ in detectors])
     for index, found in enumerate(detectors):
         for detection in found:
@@ -138,12 +138,12 @@ def _by_image(
 
 
 def _corners(detections: Results) -> np.ndarray:
-    """(D, 4) xyxy."""
+    """Return (D, 4) xyxy."""
     boxes = np.array([detection["bbox"] for detection in detections], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
 
 
 def _box_only(detection: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the mask, which no fusion of boxes keeps true."""
+    """Return a detection without its mask, which no fusion of boxes keeps true."""
     return {key: detection[key] for key in ("image_id", "category_id", "bbox", "score")}

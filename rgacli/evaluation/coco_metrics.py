@@ -79,19 +79,19 @@ class Evaluation:
         return _metrics(self._matched.slice_by({})["_overall"])
 
     def on(self, subsets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
-        """Name -> metrics over these image ids alone; classes that have no object there do not count."""
+        """Return name -> metrics over these image ids alone; classes that have no object there do not count."""
         results = self._matched.slice_by({name: self._numbers(images) for name, images in subsets.items()})
         return {name: _metrics(results[name]) for name in subsets}
 
     def by_bin(self, bins: Iterable[GTBin]) -> dict[str, dict[str, float]]:
-        """Bin label -> metrics over its images (paper, Fig. 2)."""
+        """Return bin label -> metrics over its images (paper, Fig. 2)."""
         return self.on(assign(self.gt_counts, bins))
 
     def _numbers(self, images: Iterable[int]) -> list[int]:
         return [self._number[image] for image in images]
 
     def _params(self, images: Iterable[int], sizes: int) -> hotcoco.Params:
-        """COCO's, for its AP metrics on `images`: over the first `sizes` of (all, small, medium, large) objects."""
+        """Return COCO's, for AP metrics on `images`: over the first `sizes` of (all, small, medium, large) objects."""
         params = hotcoco.Params(self._iou_type)
         params.img_ids = self._numbers(images)
         params.cat_ids = self._truth.get_cat_ids()
@@ -101,7 +101,10 @@ class Evaluation:
 
     @contextmanager
     def _for_resampling(self, images: Iterable[int]) -> Iterator[hotcoco.COCOeval]:
-        """hotcoco.compare reads params at its call and matches nothing again: fewer sizes make it 4 times faster."""
+        """Yield the matched detections with the params that hotcoco.compare is to use.
+
+        It reads them at its call and matches nothing again: fewer sizes make it 4 times faster.
+        """
         self._matched.params = self._params(images, sizes=1)
         try:
             yield self._matched
@@ -198,14 +201,20 @@ def difference(
 
 
 def _numbered(ids: Iterable[int]) -> dict[int, int]:
-    """Id -> its rank. hotcoco takes no negative ids, and detections' as float64, which large ones do not fit in."""
+    """Return id -> its rank.
+
+    hotcoco takes no negative ids, and detections' as float64, which large ones do not fit in.
+    """
     return {key: number for number, key in enumerate(sorted(ids))}
 
 
 def _ground_truth(
     annotations: Mapping[str, Any], number_of: Mapping[int, int], category_of: Mapping[int, int], masks: bool
 ) -> hotcoco.COCO:
-    """By columns, which spares the conversion of what is not read; without objects of what is not listed."""
+    """Return the ground truth, without objects of what is not listed.
+
+    It is built by columns, which spares the conversion of what is not read.
+    """
     objects = [
         entry
         for entry in annotations["annotations"]

@@ -57,7 +57,7 @@ def evaluate(
 def _samples(
     annotations: Mapping[str, Any], records: Sequence[Mapping[str, Any]], detections: Sequence[Mapping[str, Any]]
 ) -> dict[str, Image]:
-    """Image ID -> what mmdet's metric reads of an image, boxes as (x1, y1, x2, y2, score or tag)."""
+    """Return image ID -> what mmdet's metric reads of an image, boxes as (x1, y1, x2, y2, score or tag)."""
     boxes: dict[int, list[tuple[float, ...]]] = {image["id"]: [] for image in annotations["images"]}
     for detection in detections:
         x, y, w, h = detection["bbox"]
@@ -84,6 +84,6 @@ def _jaccard_index(metric: CrowdHumanMetric, samples: dict[str, Image], threshol
 
 
 class _Results(list):
-    """Stands in for the queue on which mmdet's processes report."""
+    """A stand-in for the queue on which mmdet's processes report."""
 
     put_nowait = list.append

@@ -35,7 +35,7 @@ _PREPROCESSOR_DEFAULTS = dict(mean=None, std=None, pad_size_divisor=1, pad_value
 
 
 def split_dataloader(cfg: Config, split: str) -> Any:
-    """The dataloader config of a split, without shuffling or augmentation.
+    """Return the dataloader config of a split, without shuffling or augmentation.
 
     Raises:
         UsageError: there is no such split.
@@ -63,7 +63,7 @@ def detect(
     measured: bool = True,
     methods: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Runs a detector over a split, once; in a job of several processes each takes its share of the images.
+    """Run a detector over a split, once; in a job of several processes each takes its share of the images.
 
     Args:
         trained: The detector.
@@ -96,7 +96,7 @@ def detect_jointly(
     hooks: Sequence[Hook] = (),
     methods: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """As `detect`, of separate detectors on common proposals; variants are the average ensemble and `methods`.
+    """Run separate detectors on common proposals, as `detect`; variants are the average ensemble and `methods`.
 
     Args:
         detectors: By name; the first one's config says where the split is.
@@ -119,7 +119,7 @@ def variants_detector(trained: Trained, methods: Sequence[str] = ()) -> nn.Modul
 
 
 def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()) -> JointDetector:
-    """Separate detectors as one.
+    """Return separate detectors as one.
 
     Raises:
         UsageError: they differ in what they do to an image, or as JointDetector's.
@@ -136,7 +136,7 @@ def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()
 
 
 def _preprocessing(cfg: Config) -> tuple[Any, Any]:
-    """What happens to a test image before the backbone; how it is read from disk is no part of it."""
+    """Return what happens to a test image before the backbone; how it is read from disk is no part of it."""
     steps = [step for step in dataset_config(cfg.test_dataloader).pipeline if step.type not in _READING]
     given = cfg.model.get("data_preprocessor") or {}
     return steps, {key: given.get(key, default) for key, default in _PREPROCESSOR_DEFAULTS.items()}
@@ -183,7 +183,7 @@ def _detect(
 def saved_detections(
     detectors: Sequence[Trained], annotations: dict, ann_file: str, out_dir: Path, variants: Sequence[str]
 ) -> dict[str, list[dict]] | None:
-    """What `detect` or `detect_jointly` left in `out_dir`: variant -> detections, of those named.
+    """Return what `detect` or `detect_jointly` left in `out_dir`: variant -> detections, of those named.
 
     None if that is not whole, or not of these detectors on these annotations.
     """
@@ -198,7 +198,7 @@ def saved_detections(
 
 
 def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> dict[str, dict[str, float]]:
-    """What `detect` measured and left in `out_dir`, as it returned it; empty if not of this detector and split."""
+    """Return what `detect` returned, as left in `out_dir`; empty if not of this detector and split."""
     try:
         source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
         metrics = source.pop("metrics")
@@ -208,24 +208,24 @@ def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> dict[str, d
 
 
 def _source(detectors: Sequence[Trained], ann_file: str) -> dict[str, Any]:
-    """What detections depend on: configs, weights and the split's annotations."""
+    """Return what detections depend on: configs, weights and the split's annotations."""
     states = [{"config": _digest(one.cfg), "checkpoint": _state(one.checkpoint)} for one in detectors]
     return {"detectors": states, "annotations": _state(Path(ann_file))}
 
 
 def _digest(cfg: Config) -> str:
-    """Of what a config says of the detector and of the images it is given."""
+    """Return the hash of what a config says of the detector and of the images it is given."""
     said = [cfg.model, *(cfg.get(f"{split}_dataloader") for split in SPLITS)]
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 
 def _state(path: Path) -> dict[str, Any]:
-    """Of a file: its place, size and time."""
+    """Return a file's place, size and time."""
     return {"path": str(path.resolve()), "size": path.stat().st_size, "modified": path.stat().st_mtime_ns}
 
 
 def metrics_by_variant(metrics: dict[str, float], variants: Sequence[str]) -> dict[str, dict[str, float]]:
-    """{"coco/1to9/AP": 0.3, ...} -> {"1to9": {"AP": 0.3, ...}}, in the variants' order."""
+    """Return {"1to9": {"AP": 0.3, ...}} of {"coco/1to9/AP": 0.3, ...}, in the variants' order."""
     found: dict[str, dict[str, float]] = {variant: {} for variant in variants}
     for key, value in metrics.items():
         _, variant, metric = key.split("/")

@@ -39,7 +39,7 @@ class Detections:
         return [self.classes[label] for label in self.labels]
 
     def above(self, score: float) -> Detections:
-        """Those with at least this score."""
+        """Return those with at least this score."""
         kept = self.scores >= score
         masks = None if self.masks is None else self.masks[kept]
         return replace(self, boxes=self.boxes[kept], scores=self.scores[kept], labels=self.labels[kept], masks=masks)
@@ -50,7 +50,7 @@ Prediction = dict[str, Detections]
 
 
 def detections_by_variant(sample: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
-    """What a detector found on one image, by variant.
+    """Return what a detector found on one image, by variant.
 
     A model that keeps no heads (`keep_heads` off, or any other detector) has its prediction for its only variant.
 

@@ -16,8 +16,8 @@ from rgacli.config.dataset import (
     dataset_config,
     existing_annotation_file,
     require_classes,
-    use_images,
-    use_split,
+    set_images,
+    set_split,
 )
 from rgacli.config.recipe import variant_names
 from rgacli.data.annotations import load_annotations, load_with_objects
@@ -60,9 +60,9 @@ class SplitDetections:
         cfg = trained.cfg
         if split == TEST_DEV:
             trained_on = Path(annotation_file(dataset_config(cfg.test_dataloader))).parent.parent
-            use_images(cfg, find_test_dev(data or trained_on))
+            set_images(cfg, find_test_dev(data or trained_on))
         elif data:
-            use_split(cfg, split, data)
+            set_split(cfg, split, data)
         place = f"{data.resolve().name}-{split}" if data else split
         loader = "test" if split == TEST_DEV else split
         return cls(trained, loader, trained.home / "detections" / place)

@@ -21,7 +21,7 @@ from rgacli.evaluation.results import coco_results, encode_masks, save_results
 
 @METRICS.register_module()
 class VariantsMetric(BaseMetric):
-    """Collect the detections of every variant that the model left in its data samples, and measure nothing.
+    """Metric that collects the detections of every variant that the model left in its data samples; it measures none.
 
     A model that leaves none (`keep_heads` off, or any other detector) has its prediction for its only variant.
 
@@ -110,7 +110,7 @@ def evaluator(ann_file: str) -> dict[str, str]:
     return dict(type=_METRIC_OF[benchmark].__name__, ann_file=ann_file)
 
 
-def evaluate_variants(cfg: Config) -> None:
+def set_evaluators(cfg: Config) -> None:
     """Make the config's validation and test measure each head and the ensemble, in place.
 
     Raises:

@@ -16,7 +16,7 @@ from rgacli.wording import param
 
 
 class Album:
-    """Takes a picture for each source, or one for each frame of a video; a context manager, which closes videos.
+    """Pictures, one for each source or for each frame of a video; a context manager, which closes videos.
 
     Args:
         folder: Where they go. Sources of several folders keep their places below the folder that all share.

@@ -34,7 +34,7 @@ class Frame:
 
 
 class Frames:
-    """Iterates over all that can be read of some files, in their order, once; what cannot is told of and skipped.
+    """An iterable, once, of all that can be read of some files, in their order; what cannot is told of and skipped.
 
     Args:
         paths: Images and videos.

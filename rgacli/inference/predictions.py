@@ -13,7 +13,7 @@ from rgacli.files import write_json
 
 
 class Predictions:
-    """Collects images and what was found on them.
+    """A collection of images and what was found on them.
 
     The file is laid out as COCO's annotations are, so that it stands on its own and labelling tools take it: `images`
     and `categories`, both numbered from 1, and `annotations`, which are COCO results (with `score`) and have `id`,

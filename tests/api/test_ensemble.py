@@ -312,7 +312,7 @@ def test_results_files_are_combined_without_torch_unless_a_method_needs_it(resul
         from rgacli.api.ensemble import ensemble
         os.chdir(sys.argv[1])
         files = {"mine": Path("one.json"), "theirs": Path("two.json")}
-        ensemble(results=files, annotations=Path("annotations.json"), method="oracle", bootstrap=2)
+        ensemble(results=files, annotations=Path("annotations.json"), method=["wbf", "oracle"], bootstrap=2)
         assert not {"torch", "mmengine", "mmdet"} & sys.modules.keys()
         """,
         Path.cwd(),

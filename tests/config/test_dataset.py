@@ -6,8 +6,8 @@ from rgacli.config.dataset import (
     dataset_config,
     require_classes,
     require_trainable,
-    use_dataset,
-    use_split,
+    set_dataset,
+    set_split,
 )
 from rgacli.data.annotations import load_annotations
 from rgacli.data.layout import find_dataset
@@ -50,7 +50,7 @@ def dataset(tmp_path_factory):
 
 
 def bound(cfg, dataset):
-    use_dataset(cfg, find_dataset(dataset))
+    set_dataset(cfg, find_dataset(dataset))
     return cfg
 
 
@@ -115,7 +115,7 @@ def test_a_detector_is_run_only_on_as_many_classes_as_it_tells_apart(dataset, cl
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-@pytest.mark.parametrize("bind", [use_dataset, lambda cfg, dataset: require_trainable(cfg)])
+@pytest.mark.parametrize("bind", [set_dataset, lambda cfg, dataset: require_trainable(cfg)])
 def test_a_config_without_a_dataloader_is_refused(dataset, split, bind):
     cfg = bound(config(dict(bbox_head=head())), dataset)
     cfg[f"{split}_dataloader"] = None
@@ -128,7 +128,7 @@ def test_a_config_without_a_dataloader_is_not_evaluated_on_another_dataset(datas
     cfg = config(dict(bbox_head=head()))
     cfg.pop(f"{split}_dataloader")
     with pytest.raises(UsageError, match=f"has no {split}_dataloader"):
-        use_split(cfg, "test", dataset)
+        set_split(cfg, "test", dataset)
 
 
 @pytest.mark.parametrize("wrapper", ["RepeatDataset", "ClassBalancedDataset", "MultiImageMixDataset"])

@@ -11,7 +11,7 @@ from rgacli.config.schedule import (
     set_clipping,
     set_epochs,
     set_learning_rate,
-    share_batch,
+    set_processes,
 )
 from rgacli.errors import UsageError
 from rgacli.wording import spelled
@@ -171,15 +171,15 @@ def run_of(processes, batch_size):
 @pytest.mark.parametrize("processes", [1, 2, 4, 8])
 def test_other_processes_share_the_batch_there_was(processes):
     cfg = run_of(4, 2)
-    said = share_batch(cfg, processes)
+    said = set_processes(cfg, processes)
     assert cfg.train_dataloader.batch_size * processes == 8
     assert images_per_step(cfg, processes) == 8
     assert cfg.processes == processes
     assert (said is None) is (processes == 4)
-    assert share_batch(cfg, processes) is None
+    assert set_processes(cfg, processes) is None
 
 
 @pytest.mark.parametrize("processes", [3, 16])
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(processes):
     with pytest.raises(UsageError, match=rf"{processes} processes cannot share evenly: it can go on with 1, 2, 4, 8\."):
-        share_batch(run_of(4, 2), processes)
+        set_processes(run_of(4, 2), processes)

@@ -14,7 +14,7 @@ from mmdet.models.task_modules import RandomSampler
 from mmengine.config import Config
 from mmengine.dist import get_rank
 
-from rgacli.engine.distributed import first_report, highest, join, leave, of_rank_0, together, use_sync_bn
+from rgacli.engine.distributed import first_report, highest, join, leave, of_rank_0, set_sync_bn, together
 from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.launch import Job, launch
 from tests.support import tiny
@@ -235,10 +235,10 @@ def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch, variable):
 
 def test_batch_statistics_over_processes_need_gpus():
     with pytest.raises(UsageError, match="SyncBN needs a CUDA device"):
-        use_sync_bn(Config())
+        set_sync_bn(Config())
 
 
 @pytest.mark.usefixtures("gpus")
 def test_batch_statistics_over_one_process_are_refused():
     with pytest.raises(UsageError, match="this job has one"):
-        use_sync_bn(Config())
+        set_sync_bn(Config())

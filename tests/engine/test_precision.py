@@ -3,7 +3,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 
 from rgacli.config.files import load_config
-from rgacli.engine.precision import use_mixed_precision
+from rgacli.engine.precision import set_mixed_precision
 from rgacli.errors import UsageError
 
 R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
@@ -12,7 +12,7 @@ R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 def wrapper(dtype, **settings):
     cfg = load_config(R50)
     cfg.optim_wrapper.update(settings)
-    use_mixed_precision(cfg, dtype)
+    set_mixed_precision(cfg, dtype)
     return build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
 
 
@@ -41,6 +41,6 @@ def test_a_gpu_without_bf16_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "GTX 1080")
-    use_mixed_precision(load_config(R50), "fp16")
+    set_mixed_precision(load_config(R50), "fp16")
     with pytest.raises(UsageError, match="GTX 1080 has no bf16"):
-        use_mixed_precision(load_config(R50), "bf16")
+        set_mixed_precision(load_config(R50), "bf16")

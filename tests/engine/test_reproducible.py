@@ -18,9 +18,9 @@ from rgacli.engine.reproducible import (
     Draw,
     SeededBatchSampler,
     SeededDataset,
-    make_reproducible,
     seed_all,
     seeded,
+    set_reproducible,
 )
 
 
@@ -194,7 +194,7 @@ def config(**loader):
 
 def test_a_config_is_made_reproducible_once_and_follows_its_seed():
     cfg = config(batch_sampler=dict(type="AspectRatioBatchSampler"))
-    make_reproducible(cfg)
+    set_reproducible(cfg)
     assert cfg.train_dataloader.dataset == dict(
         type="SeededDataset", seed=4, dataset=dict(type="RepeatDataset", dataset=dict(type="A"))
     )
@@ -202,14 +202,14 @@ def test_a_config_is_made_reproducible_once_and_follows_its_seed():
     assert [hook.type for hook in cfg.custom_hooks] == ["IterationSeedHook", "Other"]
     again = copy.deepcopy(cfg)
     again.randomness.seed = 9
-    make_reproducible(again)
+    set_reproducible(again)
     cfg.train_dataloader.dataset.seed = 9
     assert (again.train_dataloader, again.custom_hooks) == (cfg.train_dataloader, cfg.custom_hooks)
 
 
 def test_drop_last_moves_to_the_sampler_that_can_take_it():
     cfg = config(drop_last=True)
-    make_reproducible(cfg)
+    set_reproducible(cfg)
     assert "drop_last" not in cfg.train_dataloader
     assert cfg.train_dataloader.batch_sampler.drop_last is True
     assert len(SeededBatchSampler(DefaultSampler(Images()), batch_size=2, drop_last=True)) == 3

@@ -3,7 +3,7 @@ import importlib.util
 import pytest
 from mmengine.config import Config
 
-from rgacli.engine.trackers import TRACKERS, place_trackers, use_trackers
+from rgacli.engine.trackers import TRACKERS, set_tracker_folders, set_trackers
 from rgacli.errors import UsageError
 from tests.support import tiny
 from tests.support.running import At, logged, resumed, run
@@ -66,9 +66,9 @@ def test_wandb_writes_into_the_run_directory(tiny_dataset, tmp_path, monkeypatch
 def test_trackers_are_added_once_and_placed_in_the_run_directory(tmp_path):
     own = dict(type=TRACKERS["wandb"], init_kwargs=dict(project="mine"))
     cfg = Config(dict(vis_backends=[dict(type="LocalVisBackend"), own]))
-    use_trackers(cfg, ["tensorboard", "wandb", "tensorboard"])
+    set_trackers(cfg, ["tensorboard", "wandb", "tensorboard"])
     for _ in range(2):  # as a resumed run does
-        place_trackers(cfg, tmp_path)
+        set_tracker_folders(cfg, tmp_path)
     assert cfg.vis_backends == [
         dict(type="JsonLinesVisBackend", save_dir=str(tmp_path)),
         dict(type=TRACKERS["wandb"], save_dir=str(tmp_path), init_kwargs=dict(project="mine", name=tmp_path.name)),
@@ -80,4 +80,4 @@ def test_trackers_are_added_once_and_placed_in_the_run_directory(tmp_path):
 def test_a_tracker_that_is_not_installed_is_refused(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=f"track={name}: it is not installed here; pip install {name}"):
-        use_trackers(Config(), [name])
+        set_trackers(Config(), [name])

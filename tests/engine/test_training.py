@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 
 from rgacli.engine.hooks import FiniteLossHook, Interrupted, InterruptHook, outlast_signals
-from rgacli.engine.training import prepare
+from rgacli.engine.training import set_run_folder
 from rgacli.errors import RunFailed, UsageError
 from rgacli.runs import Run
 from tests.support import tiny
@@ -303,11 +303,11 @@ def test_a_prepared_config_reads_back_the_same_and_can_be_prepared_again(tiny_da
     cfg = tiny.training_config(tiny_dataset, tmp_path, vis_backends=[dict(type="TensorboardVisBackend")])
     again = Config.fromstring(cfg.pretty_text, ".py")
     assert again.to_dict() == cfg.to_dict()
-    prepare(again, tmp_path, tmp_path / "checkpoints")
+    set_run_folder(again, tmp_path, tmp_path / "checkpoints")
     assert again.to_dict() == cfg.to_dict()
 
 
 def test_a_run_directory_may_be_moved(tiny_dataset, tmp_path):
     cfg = tiny.training_config(tiny_dataset, tmp_path / "old")
-    prepare(cfg, tmp_path / "new", tmp_path / "new/checkpoints")
+    set_run_folder(cfg, tmp_path / "new", tmp_path / "new/checkpoints")
     assert str(tmp_path / "old") not in cfg.pretty_text

@@ -28,6 +28,14 @@ def test_all_but_dispatch_can_be_had_of_detectors(detectors):
     assert ensemble.obstacle("dispatch") == "it weighs the heads of one run, by their ratios"
 
 
+def test_a_detector_with_parallel_heads_counts_by_its_ensemble(detectors, monkeypatch):
+    both = DetectorsEnsemble([detectors("a"), detectors("b")])
+    variants = {"1to1": ["of a head"], "ensemble": ["of the ensemble"]}
+    monkeypatch.setattr(SplitDetections, "load", lambda detector, progress: variants)
+    found = both.detect(["wbf"], [])
+    assert (found.members, found.methods) == ({"a": variants["ensemble"], "b": variants["ensemble"]}, {})
+
+
 def test_detectors_of_one_name_are_told_apart_by_their_paths(detectors, tmp_path):
     ensemble = DetectorsEnsemble([detectors("x/a"), detectors("y/a")])
     assert ensemble.name == f"{tmp_path}/x/a + {tmp_path}/y/a"

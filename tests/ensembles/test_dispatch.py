@@ -66,6 +66,13 @@ def test_images_are_dispatched_by_their_own_detections():
         assert [detection for detection in chosen if detection["image_id"] == image] == own
 
 
+def test_images_whose_count_is_in_no_bin_take_the_ensemble():
+    calibration = Calibration(0.6, 0.0, {"8+": "tilt+2"}, "val.json")
+    chosen = dispatch(FOUND, list(COUNTS), parse_bins("8+"), calibration)
+    few = {image for image, count in COUNTS.items() if count < 8}
+    assert [one for one in chosen if one["image_id"] in few] == [one for one in PLAIN if one["image_id"] in few]
+
+
 def test_dispatch_to_what_suits_each_image_gains_on_the_ensemble():
     calibration = calibrate(ANNOTATIONS, FOUND, DEFAULT_BINS)
     chosen = dispatch(FOUND, list(COUNTS), DEFAULT_BINS, calibration)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from rgacli.config.dataset import use_dataset
+from rgacli.config.dataset import set_dataset
 from rgacli.config.recipe import set_method
 from rgacli.data.layout import find_dataset
 from rgacli.errors import DataError, UsageError
@@ -136,7 +136,7 @@ def test_a_config_that_prepares_no_images_is_refused(checkpoint):
 
 def of_family(name, tiny_dataset, method):
     cfg = families.trainable(name)
-    use_dataset(cfg, find_dataset(tiny_dataset))
+    set_dataset(cfg, find_dataset(tiny_dataset))
     if method:
         set_method(cfg)
     cfg.model.test_cfg.get("rcnn", cfg.model.test_cfg).score_thr = 0.0

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import ModuleList
 
-from rgacli.config.dataset import use_dataset
+from rgacli.config.dataset import set_dataset
 from rgacli.config.recipe import set_method
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import SIZES, write_dataset
@@ -58,7 +58,7 @@ def held_out(dataset):
 def parallel_config(name, ratios, agnostic, dataset):
     """A family's config with parallel heads on a dataset, at the family's own image scale."""
     cfg = families.family(name)
-    use_dataset(cfg, dataset)
+    set_dataset(cfg, dataset)
     set_method(cfg, ratios=parse_ratios(ratios))
     heads = cfg.model.roi_head.bbox_head
     for head in heads if isinstance(heads, list) else [heads]:

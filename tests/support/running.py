@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from rgacli.engine.hooks import Interrupted
-from rgacli.engine.training import prepare, train
+from rgacli.engine.training import set_run_folder, train
 from tests.support import tiny
 
 ITERATIONS = 12  # 3 epochs of 4
@@ -60,7 +60,7 @@ def interrupted(dataset, folder, iteration, number=signal.SIGINT, **settings):
 def resumed(folder, checkpoint):
     """Goes on with a run by the config that it left. Returns the number of iterations trained."""
     cfg, counting = Config.fromfile(folder / "config.py"), Counting()
-    prepare(cfg, folder, folder / "checkpoints")
+    set_run_folder(cfg, folder, folder / "checkpoints")
     run(cfg, folder, counting, resume_from=checkpoint)
     return counting.count
 

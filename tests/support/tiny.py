@@ -17,11 +17,11 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import rgacli.core  # noqa: F401  (registers the parts)
-from rgacli.config.dataset import use_dataset
+from rgacli.config.dataset import set_dataset
 from rgacli.config.files import load_config
 from rgacli.data.layout import find_dataset
-from rgacli.engine.training import prepare
-from rgacli.evaluation.variants_metric import evaluate_variants
+from rgacli.engine.training import set_run_folder
+from rgacli.evaluation.variants_metric import set_evaluators
 
 SIZE = 64
 CLASSES = 3
@@ -164,7 +164,7 @@ def proposals(samples: list[DetDataSample], near: int = 6, elsewhere: int = 30, 
 def training_config(dataset: Path, run: Path, **settings) -> Config:
     """A prepared config: 4 training images one at a time, a line logged per iteration, a checkpoint per epoch."""
     cfg = tiny_config()
-    use_dataset(cfg, find_dataset(dataset))
+    set_dataset(cfg, find_dataset(dataset))
     cfg.merge_from_dict(
         {
             "train_dataloader": dict(batch_size=1, num_workers=0, persistent_workers=False),
@@ -181,6 +181,6 @@ def training_config(dataset: Path, run: Path, **settings) -> Config:
         dict(type="LinearLR", by_epoch=False, start_factor=0.5, end=3),
         dict(type="CosineAnnealingLR", by_epoch=True, T_max=3, convert_to_iter_based=True),
     ]
-    evaluate_variants(cfg)
-    prepare(cfg, run, run / "checkpoints")
+    set_evaluators(cfg)
+    set_run_folder(cfg, run, run / "checkpoints")
     return cfg
