@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-for-rgacli
 QUICKSTART := runs/quickstart
 
-.PHONY: help install quickstart test lint clean
+.PHONY: help install quickstart test slow lint clean
 
 help:
 	@echo "make quickstart   train and evaluate on the embedded dataset (about 5 minutes on 2 CPU cores)"
-	@echo "make test         run the tests"
+	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
+	@echo "make slow         run those that take minutes each"
 	@echo "make lint         ruff, lint and format"
 	@echo "make install      only create the environment, in $(VENV)"
 
@@ -33,7 +34,11 @@ quickstart: install
 	$(BIN)/rgacli analyze gt-bins quickstart
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
+
+# What takes minutes: proofs on every image, and jobs of several machines.
+slow: install
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: install
 	$(BIN)/ruff check .

@@ -55,6 +55,7 @@ def test_a_cascade_with_masks_trains_and_is_measured(folder, masked_dataset):
     assert all(set(detection) == {"image_id", "category_id", "bbox", "score"} for detection in boxes)
 
 
+@pytest.mark.slow
 def test_what_mmdet_does_that_is_deprecated_is_not_told_to_the_user(folder, masked_dataset):
     families.trainable("sabl/sabl-faster-rcnn_r50_fpn_1x_coco").dump("mine.py")
     done = call("train", "mine.py", "--data", masked_dataset, "--lr", 0.001, cwd=folder)

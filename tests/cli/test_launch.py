@@ -81,6 +81,7 @@ def test_a_run_goes_on_in_several_processes_as_if_it_had_never_stopped(pair, fol
         assert torch.equal(found[name], value), name
 
 
+@pytest.mark.slow
 def test_machines_meet(folder, dataset):
     """Two machines of one process each, which are both this one."""
     with socket.socket() as free:

@@ -236,6 +236,7 @@ def test_a_real_extension_is_used_where_there_is_one():
     assert found.splitlines() == ["/real/_ext.so", "the real nms"]
 
 
+@pytest.mark.slow
 def test_mmdets_own_train_script_trains_our_config(tiny_dataset, tmp_path):
     # The config names our parts by custom_imports alone; nothing imports rgacli before it is read.
     script = Path(mmdet.__file__).parent / ".mim/tools/train.py"

@@ -187,6 +187,7 @@ def test_alone_there_is_nothing_to_agree_on():
         ),
     ],
 )
+@pytest.mark.slow
 def test_processes_of_other_launchers_join(launcher, variables):
     with socket.socket() as free:
         free.bind(("localhost", 0))
