@@ -38,7 +38,7 @@ class SamplingRatio:
 
     @classmethod
     def parse(cls, text: str) -> SamplingRatio:
-        """ "1:9" -> SamplingRatio(1, 9).
+        """Return SamplingRatio(1, 9) of "1:9".
 
         Raises:
             UsageError: not of the form P:N with two whole numbers of at least 1.
@@ -64,7 +64,7 @@ class SamplingRatio:
 
 
 def parse_ratios(text: str | Sequence[str]) -> tuple[SamplingRatio, ...]:
-    """ "1:1,1:9" (or a sequence of such ratios) -> one SamplingRatio per head. Duplicates are allowed (Table 5)."""
+    """Return one SamplingRatio per head of "1:1,1:9", or of such texts. Duplicates are allowed (Table 5)."""
     parts = text.split(",") if isinstance(text, str) else text
     if not parts:
         raise UsageError("no sampling ratio given; one per head is needed, such as 1:1,1:9.")
@@ -72,7 +72,7 @@ def parse_ratios(text: str | Sequence[str]) -> tuple[SamplingRatio, ...]:
 
 
 def head_names(ratios: Sequence[SamplingRatio]) -> tuple[str, ...]:
-    """One distinct name per head: its ratio, and a running number where a ratio stands twice ("1:1", "1:1#2")."""
+    """Return a distinct name per head: its ratio, with a number where a ratio stands twice ("1:1", "1:1#2")."""
     seen: Counter[SamplingRatio] = Counter()
     names = []
     for ratio in ratios:
@@ -88,17 +88,17 @@ def parse_head_name(name: str) -> SamplingRatio | None:
 
 
 def slug(name: str) -> str:
-    """A head's name where ':' may not stand, as in file names, loss names and TensorBoard tags: "1:9" -> "1to9"."""
+    """Return a head's name where ":" may not stand (files, loss names, TensorBoard tags): "1to9" of "1:9"."""
     return name.replace(":", "to").replace("#", "_")
 
 
 def names_by_slug(ratios: Sequence[SamplingRatio]) -> dict[str, str]:
-    """Slug -> name of each head, in their order: {"1to1": "1:1", "1to9": "1:9"}."""
+    """Return slug -> name of each head, in their order: {"1to1": "1:1", "1to9": "1:9"}."""
     return {slug(name): name for name in head_names(ratios)}
 
 
 def box_head_index(ratios: Sequence[SamplingRatio]) -> int:
-    """The head whose boxes the ensemble takes: the highest positive fraction, ties to the first (paper, Sec. 3.2)."""
+    """Return the head whose boxes the ensemble takes: of the highest positive fraction, the first (Sec. 3.2)."""
     fractions = [ratio.positive_fraction for ratio in ratios]
     return fractions.index(max(fractions))
 

@@ -101,7 +101,7 @@ def variant_names(cfg: Config) -> dict[str, str]:
 
 
 def bbox_head_configs(cfg: Config) -> list[ConfigDict]:
-    """The configs of the R-CNN modules' bbox heads, of every stage; none where there are no such modules."""
+    """Return the configs of the R-CNN modules' bbox heads, of every stage; none where there are no such modules."""
     return _flat((cfg.model.get("roi_head") or {}).get("bbox_head") or [])
 
 
@@ -144,14 +144,14 @@ def _given(**settings: Any) -> dict[str, Any]:
 
 
 def _wanted(name: str, switch: bool | None, given: dict[str, Any], default: bool) -> bool:
-    """Whether a part of the method is wanted: as its switch says, else if any of its settings is given, else so."""
+    """Return whether a part of the method is wanted: by its switch, else if a setting is given, else by default."""
     if switch is False and given:
         raise UsageError(f"{param(name, False)} contradicts {param(next(iter(given)))}.")
     return default or bool(given) if switch is None else switch
 
 
 def _obstacle_to_prm(model: ConfigDict) -> str | None:
-    """Why this detector cannot have parallel heads, if it cannot."""
+    """Return why this detector cannot have parallel heads, if it cannot."""
     kind = _plain(model.roi_head.type)
     if kind not in (*_PARALLEL, *_STOCK):
         return f"PRM is built on {' and '.join(_PARALLEL)}, and this config's RoI head is {kind}"
@@ -166,7 +166,7 @@ def _obstacle_to_prm(model: ConfigDict) -> str | None:
 
 
 def _prm(roi_head: Mapping[str, Any], **asked: Any) -> PRM:
-    """The parallel heads: as asked for, else as the config has them, else the paper's."""
+    """Return the parallel heads: as asked for, else as the config has them, else the paper's."""
     own = {key: roi_head[key] for key in _PRM_KEYS if key in roi_head}
     own["ratios"] = parse_ratios(list(own.get("ratios", RATIOS)))
     return PRM(**{**own, **asked})
@@ -190,16 +190,16 @@ def _set_parallel(model: ConfigDict, settings: dict[str, Any]) -> None:
 
 
 def _annealing(own: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """The annealing hook: as asked for, else as the config has it, else the paper's."""
+    """Return the annealing hook: as asked for, else as the config has it, else the paper's."""
     own = {key: own[key] for key in ("lambda0", "anneal") if key in own}
     return dict(type=_HOOK, **asdict(RGA(**{**own, **asked})))
 
 
 def _flat(config: Any) -> list[ConfigDict]:
-    """The configs in one, in a list of them (a cascade's stages), or in a list of lists."""
+    """Return the configs in one, in a list of them (a cascade's stages), or in a list of lists."""
     return [one for part in config for one in _flat(part)] if isinstance(config, (list, tuple)) else [config]
 
 
 def _plain(type_name: str) -> str:
-    """ "mmdet.StandardRoIHead" -> "StandardRoIHead"."""
+    """Return "StandardRoIHead" of "mmdet.StandardRoIHead"."""
     return type_name.rpartition(".")[2]

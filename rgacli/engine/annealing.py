@@ -46,7 +46,7 @@ def rcnn_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 @HOOKS.register_module()
 class GradientAnnealingHook(Hook):
-    """Multiplies the gradients of the R-CNN modules by λ(t), after backward and before clipping.
+    """Hook that multiplies the gradients of the R-CNN modules by λ(t), after backward and before clipping.
 
     Only what lands on their own parameters (`rcnn_parameters`) is scaled: by then the gradient that flows into the
     backbone has been computed. λ is logged as `train/lambda`.

@@ -21,7 +21,7 @@ from rgacli.modeling.checkpoints import load_weights
 
 
 def build_detector(cfg: Config, checkpoint: Path | None = None, device: str | None = None) -> nn.Module:
-    """The config's detector in eval mode; freshly initialised without a checkpoint.
+    """Return the config's detector in eval mode; freshly initialised without a checkpoint.
 
     Args:
         cfg: Its config.
@@ -53,7 +53,7 @@ def build_detector(cfg: Config, checkpoint: Path | None = None, device: str | No
 
 
 def try_detector(cfg: Config, size: int = 64) -> dict[str, float]:
-    """One training step's losses and one prediction on a random image: proof that the installation works.
+    """Return one training step's losses and do one prediction on a random image: proof that the installation works.
 
     Returns:
         `loss`, and the `gradient` norm over all parameters.

@@ -21,7 +21,7 @@ from rgacli.errors import UsageError
 
 
 def allow_mmengine_metadata() -> None:
-    """Allows mmengine's message hub (smoothed scalars) to be loaded with `weights_only=True`."""
+    """Allow mmengine's message hub (smoothed scalars) to be loaded with `weights_only=True`."""
     multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
     allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, (_statistic, "builtins.getattr")]
     for module in ("numpy._core.multiarray", "numpy.core.multiarray"):  # numpy 2's name and numpy 1's
@@ -31,14 +31,14 @@ def allow_mmengine_metadata() -> None:
 
 
 def _statistic(owner: type, name: str) -> Any:
-    """What `getattr` stands for in a pickled HistoryBuffer: one of its statistics, and nothing else."""
+    """Stand in for `getattr` in a pickled HistoryBuffer: return one of its statistics, and nothing else."""
     if owner is not HistoryBuffer or name not in ("max", "min", "mean", "current"):
         raise pickle.UnpicklingError(f"getattr of {name!r} is not allowed")
     return getattr(owner, name)
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU.
+    """Return a checkpoint's content, on the CPU.
 
     Raises:
         UsageError: the file is missing, damaged, no checkpoint, or holds a pickle that would run code.
@@ -67,7 +67,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, path: Path | str) -> None:
-    """Loads a checkpoint's weights into `model`, every one of them.
+    """Load a checkpoint's weights into `model`, every one of them.
 
     Raises:
         UsageError: as `read_checkpoint`, or the weights are another model's.
@@ -79,12 +79,12 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
 
 
 def state_dict(content: dict[str, Any]) -> dict[str, Any]:
-    """The weights in a checkpoint's content, which may be nothing but weights."""
+    """Return the weights in a checkpoint's content, which may be nothing but weights."""
     return content.get("state_dict", content)
 
 
 def misfits(model: nn.Module, weights: Mapping[str, Any]) -> Iterator[str]:
-    """In what `weights` differ from the model's own: "lacks neck.a, neck.b and 3 more"."""
+    """Yield in what `weights` differ from the model's own: "lacks neck.a, neck.b and 3 more"."""
     own = model.state_dict()
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]

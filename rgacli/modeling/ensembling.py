@@ -36,7 +36,7 @@ class Combination:
 
 
 def mean_logits(cls_logits: Tensor) -> Tensor:
-    """(K, N, C+1) -> (N, C+1): the paper's average, before softmax (Sec. 3.2).
+    """Return the mean (N, C+1) of logits (K, N, C+1): the paper's average, before softmax (Sec. 3.2).
 
     It is the geometric mean of the heads' probabilities, but for its scale.
     """
@@ -44,17 +44,17 @@ def mean_logits(cls_logits: Tensor) -> Tensor:
 
 
 def mean_probs(cls_logits: Tensor) -> Tensor:
-    """(K, N, C+1) -> (N, C+1): logits whose softmax is the arithmetic mean of the heads' probabilities."""
+    """Return logits (N, C+1) whose softmax is the mean of the probabilities that logits (K, N, C+1) stand for."""
     return cls_logits.log_softmax(dim=-1).logsumexp(dim=0)  # less log K, which a softmax does not see
 
 
 def weighted_logits(cls_logits: Tensor, weights: Sequence[float]) -> Tensor:
-    """(K, N, C+1), K weights that sum to 1 -> (N, C+1)."""
+    """Return the sum (N, C+1) of logits (K, N, C+1) by K weights that sum to 1."""
     return torch.tensordot(cls_logits.new_tensor(weights), cls_logits, dims=1)
 
 
 def tilted_weights(fractions: Sequence[float], tilt: float) -> list[float]:
-    """Weights of the heads' logits, softmax(tilt · z), with z the heads' positive fractions stretched to [-1, 1].
+    """Return the weights of the heads' logits: softmax(tilt · z), z their positive fractions stretched to [-1, 1].
 
     A tilt above 0 favours heads trained with more positives, one below 0 those with fewer; 0 is the average.
 
@@ -69,12 +69,12 @@ def tilted_weights(fractions: Sequence[float], tilt: float) -> list[float]:
 
 
 def tilt_name(tilt: float) -> str:
-    """The variant of a tilt: "tilt+2", "tilt-0.5"."""
+    """Return the variant of a tilt: "tilt+2", "tilt-0.5"."""
     return f"tilt{tilt:+g}"
 
 
 def combination(variant: str, fractions: Sequence[float], box_head: int) -> Combination:
-    """The combination of all K heads that a variant's name stands for.
+    """Return the combination of all K heads that a variant's name stands for.
 
     Args:
         variant: ENSEMBLE, AVERAGE_PROBS, AVERAGE_BOXES, or the `tilt_name` of one of TILTS.
@@ -99,12 +99,12 @@ def combination(variant: str, fractions: Sequence[float], box_head: int) -> Comb
 
 
 def alone(head: int) -> Combination:
-    """One head by itself."""
+    """Return one head by itself."""
     return Combination((head,), mean_logits, (head,))
 
 
 def obstacle(method: str, bbox_heads: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why heads of these configs cannot be combined in this way, if they cannot."""
+    """Return why heads of these configs cannot be combined in this way, if they cannot."""
     for head in bbox_heads:
         if method == AVERAGE_PROBS and head.get("loss_cls", {}).get("type", "").endswith("SeesawLoss"):
             return "Seesaw loss makes probabilities of classes and of objects apart"

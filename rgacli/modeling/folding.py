@@ -20,7 +20,7 @@ _BRANCHES = {"cls_fcs": "fc_cls", "reg_fcs": "fc_reg"}
 
 
 def fold_bbox_heads(heads: Sequence[nn.Module], box_head: int) -> dict[str, Tensor]:
-    """The state dict of one bbox head that does what the average ensemble of `heads` does.
+    """Return the state dict of one bbox head that does what the average ensemble of `heads` does.
 
     Args:
         heads: K of mmdet's BBoxHead or ConvFCBBoxHead, with hidden layers of H_k features each.
@@ -49,13 +49,13 @@ def fold_bbox_heads(heads: Sequence[nn.Module], box_head: int) -> dict[str, Tens
 
 
 def folded_width(heads: Sequence[nn.Module]) -> int | None:
-    """`fc_out_channels` of the folded head; None where heads have no hidden layers."""
+    """Return `fc_out_channels` of the folded head; None where heads have no hidden layers."""
     widths = [getattr(head, "fc_out_channels", None) for head in heads]
     return sum(widths) if all(widths) else None
 
 
 def _fold_layers(name: str, heads: Sequence[nn.Module], wide: bool, folded: dict[str, Tensor]) -> bool:
-    """Folds the hidden layers in a list of each head; tells whether each head then has features of its own.
+    """Fold the hidden layers in a list of each head; return whether each head then has features of its own.
 
     Args:
         name: Of the list.
@@ -72,14 +72,14 @@ def _fold_layers(name: str, heads: Sequence[nn.Module], wide: bool, folded: dict
 
 
 def _average(layers: Sequence[nn.Linear], wide: bool) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the mean of K layers' outputs, on their own features or on common ones."""
+    """Return weight and bias of the mean of K layers' outputs, on their own features or on common ones."""
     weights = [layer.weight for layer in layers]
     weight = torch.cat(weights, dim=1) / len(layers) if wide else torch.stack(weights).mean(dim=0)
     return weight, torch.stack([layer.bias for layer in layers]).mean(dim=0)
 
 
 def _choose(layers: Sequence[nn.Linear], chosen: int, wide: bool) -> tuple[Tensor, Tensor]:
-    """Weight and bias of one layer's output, blind to the other layers' features."""
+    """Return weight and bias of one layer's output, blind to the other layers' features."""
     own = layers[chosen]
     if not wide:
         return own.weight, own.bias

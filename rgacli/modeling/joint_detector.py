@@ -59,7 +59,7 @@ class JointDetector(nn.Module):
         return used - sum(parameter.numel() for parameter in idle)
 
     def test_step(self, data: dict[str, Any]) -> SampleList:
-        """mmengine's: the ensemble's detections in `pred_instances`, and all variants' in `head_instances`."""
+        """Leave the ensemble's detections in `pred_instances`, and all variants' in `head_instances`."""
         data = self.detectors[0].data_preprocessor(data, False)
         samples = data["data_samples"]
         found = self.detect(data["inputs"], samples, tuple(self.variants))
@@ -72,7 +72,7 @@ class JointDetector(nn.Module):
 
     @torch.no_grad()
     def detect(self, inputs: Tensor, samples: SampleList, variants: Sequence[str]) -> dict[str, InstanceList]:
-        """Boxes of the named variants in the original images' pixels.
+        """Return boxes of the named variants in the original images' pixels.
 
         Args:
             inputs: (B, 3, H, W), preprocessed.
@@ -92,7 +92,7 @@ class JointDetector(nn.Module):
         )
 
     def _stages(self, x: Sequence[Sequence[Tensor]]) -> list[Stage]:
-        """Stage by stage, the heads of all detectors in a row."""
+        """Return, stage by stage, the heads of all detectors in a row."""
         each = [_stages_of(detector.roi_head, own) for detector, own in zip(self.detectors, x, strict=True)]
         return [_side_by_side(stages) for stages in zip(*each, strict=True)]
 
@@ -113,7 +113,7 @@ def _side_by_side(stages: Sequence[Stage]) -> Stage:
 
 
 def _heads(roi_head: nn.Module) -> list[Sequence[nn.Module]]:
-    """The R-CNN modules of each stage."""
+    """Return the R-CNN modules of each stage."""
     stages = roi_head.bbox_head if isinstance(roi_head, CascadeRoIHead) else [roi_head.bbox_head]
     return [heads if isinstance(heads, ModuleList) else [heads] for heads in stages]
 

@@ -44,14 +44,14 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
     """
 
     def init_bbox_head(self, bbox_roi_extractor: Any, bbox_head: Any) -> None:
-        """Builds a RoI extractor and K heads for every stage."""
+        """Build a RoI extractor and K heads for every stage."""
         extractors = _per_stage(bbox_roi_extractor, self.num_stages, "RoI extractors")
         self.bbox_roi_extractor = ModuleList(MODELS.build(config) for config in extractors)
         heads = _per_stage(bbox_head, self.num_stages, "bbox heads")
         self.bbox_head = ModuleList(self._build_heads(config) for config in heads)
 
     def init_assigner_sampler(self) -> None:
-        """Builds for every stage one assigner, and one sampler per head."""
+        """Build for every stage one assigner, and one sampler per head."""
         self.bbox_assigner, self.bbox_samplers = [], []
         for stage, train_cfg in enumerate(self.train_cfg or ()):
             self.bbox_assigner.append(TASK_UTILS.build(train_cfg.assigner))
@@ -113,7 +113,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
     def forward(
         self, x: tuple[Tensor, ...], rpn_results_list: InstanceList, batch_data_samples: SampleList
     ) -> tuple[Any, ...]:
-        """The ensemble's raw outputs, as mmdet's FLOPs and graph tools ask for them: logits, boxes, masks per stage."""
+        """Return the ensemble's raw outputs, as mmdet's graph tools ask for them: logits, boxes, masks per stage."""
         proposals = [result.bboxes for result in rpn_results_list]
         metas, counts = [sample.metainfo for sample in batch_data_samples], [len(boxes) for boxes in proposals]
         last = self.variants[-1]
@@ -125,7 +125,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         return tuple(outputs)
 
     def stages(self, x: Sequence[Tensor]) -> list[Stage]:
-        """As ParallelHeads'."""
+        """See ParallelHeads."""
 
         def outputs(rois: Tensor, heads: Sequence[int], *, stage: int) -> dict[int, HeadOutput]:
             features = self._roi_features(stage, x, rois)
@@ -134,7 +134,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         return [Stage(heads, partial(outputs, stage=stage)) for stage, heads in enumerate(self.bbox_head)]
 
     def _roi_features(self, stage: int, x: Sequence[Tensor], rois: Tensor) -> Tensor:
-        """RoI features (N, C, 7, 7) of rois (N, 5)."""
+        """Return RoI features (N, C, 7, 7) of rois (N, 5)."""
         extractor = self.bbox_roi_extractor[stage]
         return extractor(x[: extractor.num_inputs], rois)
 

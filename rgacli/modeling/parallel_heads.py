@@ -67,7 +67,7 @@ class ParallelHeads:
 
     @abstractmethod
     def stages(self, x: Sequence[Tensor]) -> list[Stage]:
-        """The heads of every stage, and how they see RoIs on the feature maps `x`, each (B, C, H, W)."""
+        """Return the heads of every stage, and how they see RoIs on the feature maps `x`, each (B, C, H, W)."""
 
     def predict_variants(
         self,
@@ -78,7 +78,7 @@ class ParallelHeads:
         rescale: bool,
         variants: Sequence[str],
     ) -> dict[str, InstanceList]:
-        """Boxes of the named variants from one pass.
+        """Return boxes of the named variants from one pass.
 
         Returns:
             Variant -> per image `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,).
@@ -96,7 +96,7 @@ class ParallelHeads:
         batch_data_samples: SampleList,
         rescale: bool = False,
     ) -> InstanceList:
-        """The ensemble's detections per image, with masks where there is a mask head.
+        """Return the ensemble's detections per image, with masks where there is a mask head.
 
         With `keep_heads`, every variant's boxes are left in the data samples.
         """
@@ -125,12 +125,12 @@ class ParallelHeads:
         rcnn_test_cfg: ConfigType,
         rescale: bool = False,
     ) -> InstanceList:
-        """The ensemble's boxes, as mmdet's own code (test-time augmentation) asks for them."""
+        """Return the ensemble's boxes, as mmdet's own code (test-time augmentation) asks for them."""
         variant = self.variants[-1]
         return self.predict_variants(x, batch_img_metas, rpn_results_list, rcnn_test_cfg, rescale, [variant])[variant]
 
     def _build_heads(self, bbox_head: ConfigType | list[ConfigType]) -> ModuleList:
-        """K heads, by one config for all or by one for each."""
+        """Return K heads, by one config for all or by one for each."""
         configs = bbox_head if isinstance(bbox_head, (list, tuple)) else [bbox_head] * len(self.ratios)
         if len(configs) != len(self.ratios):
             raise ValueError(f"{len(configs)} bbox heads for {len(self.ratios)} ratios ({', '.join(self.head_names)})")
@@ -139,7 +139,7 @@ class ParallelHeads:
     def _build_samplers(
         self, sampler: ConfigType, heads: ModuleList, roi_features: Callable[[Sequence[Tensor], Tensor], Tensor]
     ) -> list[Any]:
-        """The config's sampler, once per head, at the head's ratio."""
+        """Return the config's sampler, once per head, at the head's ratio."""
         configs = sampler_configs(sampler, self.prm)
         return [
             TASK_UTILS.build(config, default_args=dict(context=SamplerContext(head, roi_features)))
@@ -181,7 +181,7 @@ class ParallelHeads:
         return {f"{slug(self.head_names[index])}.{key}": value for key, value in entries.items()}, labels
 
     def _combination(self, variant: str) -> Combination:
-        """How a variant comes from the heads."""
+        """Return how a variant comes from the heads."""
         if variant != ENSEMBLE and variant in self.variants:
             return alone(self.variants.index(variant))
         return combination(variant, [ratio.positive_fraction for ratio in self.ratios], self.box_head)

@@ -36,12 +36,12 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
     """
 
     def init_bbox_head(self, bbox_roi_extractor: ConfigType, bbox_head: ConfigType | list[ConfigType]) -> None:
-        """Builds the RoI extractor, which the heads share, and the K heads."""
+        """Build the RoI extractor, which the heads share, and the K heads."""
         self.bbox_roi_extractor = MODELS.build(bbox_roi_extractor)
         self.bbox_head = self._build_heads(bbox_head)
 
     def init_assigner_sampler(self) -> None:
-        """Builds one assigner for all heads and one sampler per head."""
+        """Build one assigner for all heads and one sampler per head."""
         self.bbox_assigner, self.bbox_samplers = None, None
         if self.train_cfg:
             self.bbox_assigner = TASK_UTILS.build(self.train_cfg.assigner)
@@ -72,7 +72,7 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
         return losses
 
     def stages(self, x: Sequence[Tensor]) -> list[Stage]:
-        """As ParallelHeads': one stage, whose heads score the same RoI features."""
+        """See ParallelHeads: one stage, whose heads score the same RoI features."""
 
         def outputs(rois: Tensor, heads: Sequence[int]) -> dict[int, HeadOutput]:
             features = self._roi_features(x, rois)
@@ -81,13 +81,13 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
         return [Stage(self.bbox_head, outputs)]
 
     def _bbox_forward(self, x: tuple[Tensor, ...], rois: Tensor) -> dict:
-        """The ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
+        """Return the ensemble's outputs, as mmdet's own code (its FLOPs and graph tools) asks for a RoI head's."""
         last = self.variants[-1]
         output = through_stages(self.stages(x), {last: self._combination(last)}, rois, [len(rois)], [])[last]
         (bbox_pred,) = output.bbox_preds.values()
         return dict(cls_score=output.logits, bbox_pred=bbox_pred)
 
     def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
-        """RoI features (N, C, 7, 7) of rois (N, 5)."""
+        """Return RoI features (N, C, 7, 7) of rois (N, 5)."""
         features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
         return self.shared_head(features) if self.with_shared_head else features

@@ -51,7 +51,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _rows(outputs: Sequence[Any], row: Tensor) -> Any:
-    """Rows of outputs one under another, each of which is a tensor or (SABL's boxes) nests several."""
+    """Return rows of outputs one under another, each a tensor or (SABL's boxes) a nest of several."""
     if isinstance(outputs[0], Tensor):
         return torch.cat(list(outputs))[row]
     return tuple(_rows(parts, row) for parts in zip(*outputs, strict=True))

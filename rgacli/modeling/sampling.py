@@ -21,7 +21,7 @@ from rgacli.method import PRM
 
 @TASK_UTILS.register_module()
 class HardRandomSampler(RandomSampler):
-    """Repeats positives until the ratio is met (paper, Appendix A and Table 8).
+    """Sampler that repeats positives until the ratio is met (paper, Appendix A and Table 8).
 
     With P positives available and `num * pos_fraction` wanted, each positive is drawn
     `wanted // P` times and `wanted % P` of them once more; negatives are drawn without repetition and never more
@@ -31,7 +31,7 @@ class HardRandomSampler(RandomSampler):
     def sample(
         self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs: object
     ) -> SamplingResult:
-        """Like mmdet's `BaseSampler.sample`, but repeated positives stay repeated."""
+        """Sample as mmdet's `BaseSampler.sample` does, but let repeated positives stay repeated."""
         result = super().sample(assign_result, pred_instances, gt_instances, **kwargs)
         available = len(result.pos_inds)
         wanted = int(self.num * self.pos_fraction)
@@ -49,14 +49,14 @@ class HardRandomSampler(RandomSampler):
 
 
 def repeat_to(available: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
-    """Indices (wanted,) into `available` items: each as often as any other or once more, which ones at random."""
+    """Return indices (wanted,) into `available` items, each as often as any other or once more, at random."""
     rounds = -(-wanted // available)
     return torch.cat([torch.randperm(available) for _ in range(rounds)])[:wanted].to(device)
 
 
 @TASK_UTILS.register_module()
 class NestedRandomSampler(RandomSampler):
-    """Takes the first of an image's positives and the first of its negatives in a random order that heads share.
+    """Sampler that takes the first of an image's positives and negatives in a random order that heads share.
 
     By itself it samples as RandomSampler does: in a random order any prefix is a uniform draw. Of several heads, one of
     fewer positives takes a part of the positives of one of more, and the same holds for negatives, so that the union

@@ -53,7 +53,7 @@ def detect_variants(
     rcnn_test_cfg: ConfigType,
     rescale: bool,
 ) -> dict[str, InstanceList]:
-    """Boxes of every variant: where variants look at the same boxes, features are cropped and heads run once.
+    """Return boxes of every variant; variants that look at the same boxes share RoI features and heads' outputs.
 
     Args:
         stages: Of the RoI head.
@@ -127,7 +127,7 @@ def through_stages(
 def _by_variant(
     stage: Stage, variants: Mapping[str, Combination], boxes: Mapping[str, Tensor]
 ) -> dict[str, dict[int, HeadOutput]]:
-    """Variant -> the outputs of the heads that it needs, on its own boxes."""
+    """Return variant -> the outputs of the heads that it needs, on its own boxes."""
     sharing: dict[int, list[str]] = {}
     for variant, rois in boxes.items():
         sharing.setdefault(id(rois), []).append(variant)
@@ -147,7 +147,7 @@ def _refined(
     counts: Sequence[int],
     metas: list[dict],
 ) -> dict[str, Tensor]:
-    """The boxes that each variant takes to the next stage: one tensor where they are the same."""
+    """Return the boxes that each variant takes to the next stage: one tensor where they are the same."""
     refined: dict[tuple, Tensor] = {}
     keys = {}
     for variant, rois in boxes.items():
@@ -167,7 +167,7 @@ def _refined(
 def _regress(
     head: nn.Module, rois: Tensor, cls_score: Tensor, bbox_pred: Any, counts: Sequence[int], metas: list[dict]
 ) -> Tensor:
-    """Boxes (N, 5) as the head refines them, of the class that the logits say where it regresses by class."""
+    """Return boxes (N, 5) as the head refines them: where it regresses by class, of the class that the logits say."""
     labels = class_scores(head, cls_score)[:, :-1].argmax(dim=1)
     images = zip(rois.split(counts), labels.split(counts), split_by_image(head, bbox_pred, counts), metas, strict=True)
     boxes = [
@@ -178,7 +178,7 @@ def _regress(
 
 
 def _merged(by_head: Sequence[InstanceData], rcnn_test_cfg: ConfigType) -> InstanceData:
-    """Detections by the mean of several heads' decoded boxes (P, 4) or (P, 4·C); the scores are the same for all."""
+    """Return detections by the mean of several heads' boxes (P, 4) or (P, 4·C), whose scores are the same."""
     boxes = torch.stack([raw.bboxes for raw in by_head]).mean(dim=0)
     found, labels = multiclass_nms(
         boxes, by_head[0].scores, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img
@@ -187,14 +187,14 @@ def _merged(by_head: Sequence[InstanceData], rcnn_test_cfg: ConfigType) -> Insta
 
 
 def split_by_image(head: nn.Module, bbox_pred: Any, counts: Sequence[int]) -> Sequence[Any]:
-    """A head's box regression, per image: a tensor's rows, or what the head's class has in its place."""
+    """Return a head's box regression, per image: a tensor's rows, or what the head's class has in its place."""
     if bbox_pred is None:  # a head that only classifies
         return (None,) * len(counts)
     return bbox_pred.split(counts) if isinstance(bbox_pred, Tensor) else head.bbox_pred_split(bbox_pred, counts)
 
 
 def class_scores(head: nn.Module, cls_score: Tensor) -> Tensor:
-    """(N, C+1), background last, in the order of their probabilities: a classifier's logits as they are.
+    """Return (N, C+1), background last, in the order of their probabilities: a classifier's logits as they are.
 
     But for one whose loss has an activation and channels of its own (Seesaw loss: (N, C+2)), its probabilities.
     """
@@ -202,7 +202,7 @@ def class_scores(head: nn.Module, cls_score: Tensor) -> Tensor:
 
 
 def _no_detections(head: nn.Module, metas: list[dict], rcnn_test_cfg: ConfigType, device: torch.device) -> InstanceList:
-    """What images without any proposal yield, as mmdet's own RoI heads have it."""
+    """Return what images without any proposal yield, as mmdet's own RoI heads have it."""
     return empty_instances(
         metas,
         device,
