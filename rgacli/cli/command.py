@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: typer.Context) -> Any:
         """Run the command."""
+        if ctx.params.get("device") == "cpu":  # before torch looks for any, and for processes to be started
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         with _messages_shown(CommandLine(self)):
             try:
                 return self.run(ctx)

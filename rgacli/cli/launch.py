@@ -114,8 +114,6 @@ def run_in_processes(
         UsageError: the options contradict each other or what there is.
         JobFailed: one of the processes failed.
     """
-    if device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # also for the processes to be started
     if is_worker():
         launcher = "pytorch"
     elif gpus > 1 or nnodes > 1:

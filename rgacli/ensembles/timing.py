@@ -15,6 +15,7 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 # isort: split
 from mmdet.utils import InstanceList
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -115,12 +116,12 @@ def _timed(work: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:
 
 
 def _synchronize() -> None:
-    if torch.cuda.is_available():
+    if get_device() == "cuda":
         torch.cuda.synchronize()
 
 
 def _device() -> str:
-    if torch.cuda.is_available():
+    if get_device() == "cuda":
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' * (threads > 1)}"

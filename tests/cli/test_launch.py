@@ -70,6 +70,7 @@ def test_other_processes_go_on_with_the_batch_of_all(pair, folder):
     ]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_several_processes_as_if_it_had_never_stopped(pair, folder):
     shutil.copytree(pair[0] / "runs", "runs")
     checkpoints = [root / "runs" / RUN / "checkpoints/epoch_3.pth" for root in (folder, pair[0])]
@@ -187,6 +188,7 @@ def test_a_signal_stops_all_processes_with_one_checkpoint(folder, dataset):
     assert [path.name for path in (folder / "runs/new/checkpoints").glob("iter_*")] == [f"iter_{last}.pth"]
 
 
+@pytest.mark.slow
 def test_an_error_of_usage_is_told_once(folder, run, dataset):
     done = call("train", "quickstart", "--data", dataset, "--name", RUN, *TINY, *PAIR, cwd=folder)
     assert done.returncode == 2

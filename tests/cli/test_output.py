@@ -1,6 +1,7 @@
 import errno
 import json
 import math
+import os
 
 import pytest
 
@@ -95,6 +96,13 @@ def test_tasks_go_on_side_by_side_and_one_that_ends_may_come_again(capsys, clock
         for task, done in (("training", 1), ("validation", 2), ("training", 2), ("validation", 2)):
             report(task, done, 2)
     assert capsys.readouterr().err == "validation  2/2\ntraining  2/2\nvalidation  2/2\n"
+
+
+@pytest.mark.parametrize(("device", "seen"), [("auto", "0"), ("cpu", "")])
+def test_choosing_the_cpu_hides_the_gpus(folder, monkeypatch, device, seen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    invoke("eval", "gone", "--device", device)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 def test_messages_go_to_stderr_as_they_are(capsys):

@@ -40,7 +40,7 @@ def test_medians_are_of_differences_image_by_image(clock):
 
 def test_what_is_done_is_told_and_the_device_named(monkeypatch, clock):
     done = []
-    monkeypatch.setattr(timing.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(timing, "get_device", lambda: "cpu")
     found, added = timing.measure("abc", 9, str, str, {}, progress=lambda *report: done.append(report))
     assert (done, added) == ([("timing", number, 3) for number in (1, 2, 3)], {})
     assert found.images == 3  # there are no more

@@ -43,7 +43,7 @@ RGA_ALONE = [
 ]
 PLAIN = [
     "retinanet/retinanet_r50_fpn_1x_coco",
-    "ssd/ssd512_coco",
+    pytest.param("ssd/ssd512_coco", marks=pytest.mark.slow),  # convolutions at 512 pixels
     "yolo/yolov3_d53_8xb8-320-273e_coco",
 ]
 
