@@ -162,6 +162,7 @@ def config_with(folder):
     return write
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_ends_the_job_with_one_message(folder, dataset, config_with):
     begun = time.monotonic()
     config = config_with("if runner.rank == 1 and runner.iter == 2: os.kill(os.getpid(), signal.SIGKILL)")

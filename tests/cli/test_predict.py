@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from rgacli.inference.media import open_video, video_writer
-from tests.cli.commands import call, error_line, invoke, snapshot
+from tests.cli.commands import error_line, invoke, snapshot
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_mistakes_are_answered_in_one_line_and_leave_nothing(images, arguments, 
 
 
 def test_json_is_all_that_stands_on_stdout(images):
-    done = call("predict", "photos", "--out", "out", "--head", "1:9", "--json", cwd=Path())
-    assert done.returncode == 0, done.stderr
+    done = invoke("predict", "photos", "--out", "out", "--head", "1:9", "--json")
+    assert done.exit_code == 0, done.stderr
     shown = json.loads(done.stdout)
     assert list(shown)[:6] == ["run", "checkpoint", "out", "images", "skipped", "detections"]
     assert (shown["run"], shown["out"], shown["images"], list(shown["detections"])) == ("base", "out", 4, ["1:9"])

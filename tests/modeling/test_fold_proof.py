@@ -35,7 +35,7 @@ TIED = 0.01
 and rounding decides which of them it keeps."""
 
 
-@pytest.fixture(scope="module", params=["embedded", "coco128"])
+@pytest.fixture(scope="module", params=["embedded", pytest.param("coco128", marks=pytest.mark.slow)])
 def dataset(request, tmp_path_factory):
     """The embedded dataset with its own test images, or real photographs of up to 640 px, with 80 classes."""
     if request.param == "coco128":
