@@ -137,9 +137,8 @@ def train(
         if resume:
             _require_alone(given)
             return _resume(runs.find_run(name), progress)
-        name = of_rank_0(
-            name or runs.default_name(config or default_config(data))
-        )  # several machines tell the time differently
+        # Several machines tell the time differently.
+        name = of_rank_0(name or runs.default_name(config or default_config(data)))
         locations = {
             "annotations": {"train": train_ann, "val": val_ann, "test": test_ann},
             "images": {"train": train_images, "val": val_images, "test": test_images},
@@ -185,6 +184,9 @@ def train(
             return _train(run, cfg, None, progress)
 
 
+_SUFFIXES = {"ann": "annotations", "images": "images"}
+
+
 def _new_config(
     config: str | None, data: Path | None, locations: dict[str, dict[str, Path | None]], progress: Progress | None
 ) -> Config:
@@ -200,9 +202,6 @@ def _new_config(
     elif given:
         raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")
     return cfg
-
-
-_SUFFIXES = {"ann": "annotations", "images": "images"}
 
 
 def _set_seed(cfg: Config, seed: int | None) -> None:

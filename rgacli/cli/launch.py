@@ -44,7 +44,6 @@ LauncherOption = Annotated[
 DeviceOption = Annotated[
     Device, typer.Option(rich_help_panel=_PANEL, help="Where to run; 'auto' takes CUDA where there is one.")
 ]
-OPTIONS = ("gpus", "nnodes", "node_rank", "rdzv_endpoint", "launcher")
 
 _WORKER = "RGACLI_WORKER"  # set in the processes that --gpus starts
 _RANK = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
