@@ -3,7 +3,8 @@
 runs/<name>/
     config.py            the resolved config, reloadable
     metrics.jsonl        one JSON object per logged step
-    checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation
+    checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation; initial.pth: trained weights that it
+                         started from
     detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
     figures/<split>/     each figure beside the CSV it was drawn from
     logs/                the text logs
@@ -68,6 +69,16 @@ class Run:
     def best(self) -> Path:
         """The checkpoint of the best validation, if one was kept: a file of its own, none of `all_checkpoints`."""
         return self.checkpoints / "best.pth"
+
+    @property
+    def initial(self) -> Path:
+        """Weights that the training started from, where it did not start from nothing."""
+        return self.checkpoints / "initial.pth"
+
+    @property
+    def starting_point(self) -> Path:
+        """The same of a run that was not to be trained at all."""
+        return self.checkpoints / "epoch_0.pth"
 
     def all_checkpoints(self) -> list[Path]:
         """Return the checkpoints of whole epochs, then those of iterations, each in their order."""

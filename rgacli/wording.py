@@ -7,6 +7,7 @@ and the command line spells it its own way (`spelled`).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 # Control characters stand in no user's text. A mark is KIND, a name and, after a separator, maybe a value.
@@ -58,3 +59,9 @@ def spelled(text: str, speller: Speller | None = None) -> str:
         return speller.parameter(name, value) if kind == _PARAMETER else speller.function(name)
 
     return _MARK.sub(spell, text)
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of some names, and how many more there are: "a, b, c, d, e and 7 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

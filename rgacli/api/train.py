@@ -31,6 +31,7 @@ from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
+from rgacli.engine.starting_weights import write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -39,6 +40,9 @@ from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import names_by_slug, parse_ratios
+from rgacli.modeling.freezing import set_frozen_stages
+from rgacli.modeling.source_weights import SourceWeights, read_source
+from rgacli.modeling.transfer import fit_config
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -69,6 +73,8 @@ def train(
     draws: Literal["independent", "nested"] | None = None,
     rga: bool | None = None,
     prm: bool | None = None,
+    weights: Path | None = None,
+    freeze_backbone: int | None = None,
     data: Path | None = None,
     train_ann: Path | None = None,
     val_ann: Path | None = None,
@@ -108,10 +114,15 @@ def train(
         draws: "independent" (the paper's), or "nested": the heads sample an image in one random order, so that together
             they look at fewer RoIs.
         rga, prm: Whether to train with RGA, with PRM; by default both where the detector allows it.
+        weights: Checkpoint of a trained detector to start from: mmdet's own, an export's, a run's or torchvision's. Its
+            one head becomes every parallel one, its heads those of their ratios, and the layers of classes that it was
+            not trained for start anew. What a bundled config says of a pretrained backbone no longer counts.
+        freeze_backbone: Stages of the backbone that keep their weights, besides its stem.
         data: Dataset folder in COCO's format; the embedded one where neither it nor `config` is given.
         train_ann, val_ann, test_ann: Annotation files, where `data` does not tell.
         train_images, val_images, test_images: Image folders, where `data` does not tell.
-        epochs: The learning-rate schedule is stretched to match.
+        epochs: The learning-rate schedule is stretched to match. 0, with `weights`: write the detector that a training
+            would start from, as a run's checkpoint of epoch 0.
         batch_size: Images per iteration of one process.
         lr: Learning rate; by default the config's, scaled to the images that an optimizer step sees.
         scale_lr: Whether to scale the config's.
@@ -159,8 +170,12 @@ def train(
                     rga=rga,
                     prm=prm,
                 )
+                source = _starting_from(cfg, weights) if weights is not None else None
+                if freeze_backbone is not None:
+                    _require_trained_backbone(cfg, source, freeze_backbone)
+                    set_frozen_stages(cfg, freeze_backbone)
                 if epochs is not None:
-                    set_epochs(cfg, epochs)
+                    set_epochs(cfg, epochs, least=0 if source else 1)
                 if batch_size is not None:
                     set_batch_size(cfg, batch_size)
                 if accumulate is not None:
@@ -181,6 +196,14 @@ def train(
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
+                if source:
+                    start = run.starting_point if epochs == 0 else run.initial
+                    cfg.load_from = str(start)
+                    if is_main_process():
+                        for line in write_starting_weights(cfg, source, start):
+                            tell(line)
+            if epochs == 0:
+                return TrainResult(run, start, describe_method(cfg))
             return _train(run, cfg, None, progress)
 
 
@@ -202,6 +225,24 @@ def _new_config(
     elif given:
         raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")
     return cfg
+
+
+def _starting_from(cfg: Config, weights: Path) -> SourceWeights:
+    """Return the weights of a trained detector, and make the config's one that they fit."""
+    source = read_source(weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
+    cfg.weights = str(source.path)  # a run tells where it started from
+    tell(f"weights {source.path}")
+    for line in fit_config(cfg, source):
+        tell(line)
+    return source
+
+
+def _require_trained_backbone(cfg: Config, source: SourceWeights | None, stages: int) -> None:
+    if not (source or cfg.model.backbone.get("init_cfg") or cfg.get("load_from")):
+        raise UsageError(
+            f"{param('freeze_backbone', stages)}: this backbone starts from nothing, and would stay so: name trained "
+            f"{param('weights')}."
+        )
 
 
 def _set_seed(cfg: Config, seed: int | None) -> None:
@@ -227,6 +268,11 @@ def _require_alone(given: Mapping[str, Any]) -> None:
 def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with together():
         cfg, checkpoint = load_config(str(run.config)), run.last_checkpoint()
+        if checkpoint == run.starting_point:
+            raise UsageError(
+                f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
+                f"{param('weights', checkpoint)}."
+            )
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved

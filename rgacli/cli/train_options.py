@@ -95,6 +95,27 @@ PrmOption = Annotated[
     ),
 ]
 
+_START = "Start"
+WeightsOption = Annotated[
+    Path | None,
+    _option(
+        _START,
+        metavar="FILE",
+        help="Start from a trained detector: a checkpoint of mmdet's zoo, of `export head` or `export fold`, of a run, "
+        "or torchvision's fasterrcnn_resnet50_fpn. Its one head becomes every parallel one, heads go by their ratios, "
+        "and layers of classes that it was not trained for start anew. Default: the config's pretrained backbone.",
+    ),
+]
+FreezeBackboneOption = Annotated[
+    int | None,
+    _option(
+        _START,
+        min=0,
+        metavar="N",
+        help="Keep the backbone's stem and its first N stages as they are. Default: the config's.",
+    ),
+]
+
 _DATA = "Data"
 DataOption = Annotated[
     Path | None,
@@ -116,7 +137,8 @@ EpochsOption = Annotated[
     int | None,
     _option(
         _SCHEDULE,
-        help="Epochs to train; the learning-rate schedule is stretched to match. Default: the config's.",
+        help="Epochs to train; the learning-rate schedule is stretched to match. 0, with --weights, writes what a "
+        "training would start from. Default: the config's.",
     ),
 ]
 BatchSizeOption = Annotated[

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmdet.registry import DATASETS
+
 from rgacli.data.annotations import Annotations, category_names, load_annotations, load_with_objects
 from rgacli.data.layout import SPLITS, Dataset, Split, find_dataset, find_splits
 from rgacli.errors import DataError, UsageError
-from rgacli.wording import function, param
+from rgacli.wording import function, param, some
 
 # What a dataset config says that is not of its own files and format.
 _KEPT = ("pipeline", "test_mode", "filter_cfg", "backend_args", "return_classes")
@@ -118,6 +120,11 @@ def classes_of(dataset: Any) -> tuple[str, ...] | None:
     return (dataset.get("metainfo") or {}).get("classes")
 
 
+def class_names(dataset: Any) -> tuple[str, ...]:
+    """Return the classes of a dataset config, by label: those that it names, or those that mmdet gives its type."""
+    return tuple(classes_of(dataset) or DATASETS.get(dataset.type).METAINFO["classes"])
+
+
 def annotation_file(dataset: Any) -> str:
     """Return the annotation file of a dataset config."""
     return str(Path(dataset.get("data_root") or "") / dataset.ann_file)
@@ -146,7 +153,7 @@ def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None
     trained_on = tuple(classes_of(dataset_config(_loader(cfg, "train"))) or classes)
     if classes != trained_on:
         raise DataError(
-            f"{where}: its classes ({_some(classes)}) are not those trained on ({_some(trained_on)}), in order."
+            f"{where}: its classes ({some(classes)}) are not those trained on ({some(trained_on)}), in order."
         )
 
 
@@ -232,7 +239,3 @@ def _parts(config: Any) -> Iterator[Any]:
         for key, part in config.items():
             if key not in ("backbone", "neck", "rpn_head"):
                 yield from _parts(part)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -10,19 +10,20 @@ from rgacli.errors import UsageError
 from rgacli.wording import param
 
 
-def set_epochs(cfg: Config, epochs: int) -> None:
+def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
     """Set the number of epochs, and stretch or shrink the learning-rate schedule to match.
 
     Raises:
-        UsageError: the config counts iterations, not epochs, or epochs < 1.
+        UsageError: the config counts iterations, not epochs, or these are fewer than the least.
     """
     old = cfg.train_cfg.get("max_epochs")
     if not old:
         raise UsageError(
             f"{param('epochs')}: this config trains by iterations; use {param('settings', 'train_cfg.max_iters=N')}."
         )
-    if epochs < 1:
-        raise UsageError(f"{param('epochs', epochs)}: it must be at least 1.")
+    if epochs < least:
+        without = f" (0: only with {param('weights')}, to write what they start a training from)" if epochs == 0 else ""
+        raise UsageError(f"{param('epochs', epochs)}: it must be at least {least}{without}.")
     cfg.train_cfg.max_epochs = epochs
     cfg.train_cfg.val_interval = max(1, min(cfg.train_cfg.get("val_interval", 1), epochs))
     for scheduler in cfg.get("param_scheduler") or []:

@@ -161,7 +161,7 @@ class MisfitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes."""
-        found = "; it ".join(misfits(bare(runner.model), state_dict(checkpoint)))
+        found = "; it ".join(misfits(bare(runner.model).state_dict(), state_dict(checkpoint)))
         if found:
             runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
 

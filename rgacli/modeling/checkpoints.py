@@ -18,6 +18,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from torch import nn
 
 from rgacli.errors import UsageError
+from rgacli.wording import some
 
 
 def allow_mmengine_metadata() -> None:
@@ -73,7 +74,7 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
         UsageError: as `read_checkpoint`, or the weights are another model's.
     """
     weights = state_dict(read_checkpoint(path))
-    for misfit in misfits(model, weights):
+    for misfit in misfits(model.state_dict(), weights):
         raise UsageError(f"checkpoint {path} does not fit the config: it {misfit}.")
     model.load_state_dict(weights)
 
@@ -83,9 +84,8 @@ def state_dict(content: dict[str, Any]) -> dict[str, Any]:
     return content.get("state_dict", content)
 
 
-def misfits(model: nn.Module, weights: Mapping[str, Any]) -> Iterator[str]:
-    """Yield in what `weights` differ from the model's own: "lacks neck.a, neck.b and 3 more"."""
-    own = model.state_dict()
+def misfits(own: Mapping[str, Any], weights: Mapping[str, Any]) -> Iterator[str]:
+    """Yield in what `weights` differ from a model's `own`: "lacks neck.a, neck.b and 3 more"."""
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     other_shape = [
@@ -95,8 +95,7 @@ def misfits(model: nn.Module, weights: Mapping[str, Any]) -> Iterator[str]:
     ]
     for what, keys in (("lacks", missing), ("has in excess", unexpected), ("has in other shapes", other_shape)):
         if keys:
-            some = ", ".join(keys[:2]) + (f" and {len(keys) - 2} more" if len(keys) > 2 else "")
-            yield f"{what} {some}"
+            yield f"{what} {some(keys, 2)}"
 
 
 def _shape(value: Any) -> Any:
