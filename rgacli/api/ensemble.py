@@ -102,6 +102,7 @@ def ensemble(
     annotations: Path | None = None,
     bins: str | None = None,
     calibrate: Literal["train", "val", "test"] | None = None,
+    which: str = "last",
     checkpoint: str | Path | Sequence[str | Path] | None = None,
     config: str | Path | Sequence[str | Path] | None = None,
     data: Path | None = None,
@@ -133,6 +134,7 @@ def ensemble(
             "1-10,11-20,21-40,41+".
         calibrate: The split that dispatch is calibrated on; by default "val", or "train" where that is evaluated and
             is not large.
+        which: Of each run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place, one or more.
         config: Each checkpoint's, or one of all, where they do not lie in their run or export.
         data: Folder of another dataset than the one trained on.
@@ -154,10 +156,11 @@ def ensemble(
         if value < least:
             raise UsageError(f"{param(name, value)}: it must be at least {least}.")
     if results:
-        detecting = runs or checkpoints or configs or data or calibrate or split != "test" or device != "auto"
+        detecting = runs or checkpoints or configs or data or calibrate
+        detecting = detecting or (which, split, device) != ("last", "test", "auto")
         if detecting or timed not in (0, _TIMED):
             *others, last = map(
-                param, ("runs", "checkpoint", "config", "data", "split", "calibrate", "timed", "device")
+                param, ("runs", "which", "checkpoint", "config", "data", "split", "calibrate", "timed", "device")
             )
             raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
     elif annotations:
@@ -171,7 +174,7 @@ def ensemble(
         if results:
             together: Ensemble = ResultsEnsemble(results, annotations)
         else:
-            together = _find(runs, checkpoints, configs, data, split, calibrate)
+            together = _find(runs, which, checkpoints, configs, data, split, calibrate)
         shown_bins = own_bins or benchmark_of(together.annotations).bins
         methods = together.choose(methods)
         figure = Path(out or together.figures) / "ensembles.png"
@@ -221,6 +224,7 @@ def _running_on(device: Device) -> AbstractContextManager[None]:
 
 def _find(
     runs: Sequence[str | Path],
+    which: str,
     checkpoints: Sequence[str | Path],
     configs: Sequence[str | Path],
     data: Path | None,
@@ -238,7 +242,7 @@ def _find(
     from rgacli.trained import find_trained
 
     def on(split: str, named: tuple) -> SplitDetections:
-        return SplitDetections.of(find_trained(*named), split, data)
+        return SplitDetections.of(find_trained(*named, which=which), split, data)
 
     if checkpoints and runs:
         raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")

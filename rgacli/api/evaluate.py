@@ -71,6 +71,7 @@ def evaluate(
     run: str | Path | None = None,
     *,
     head: str = ENSEMBLE,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     data: Path | None = None,
@@ -87,6 +88,7 @@ def evaluate(
     Args:
         run: A run's name or folder; the latest without.
         head: "ensemble", "all", a head's ratio ("1:9") or its index ("0" is the first).
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
         data: Folder of another dataset than the one trained on.
@@ -110,7 +112,7 @@ def evaluate(
         )
     with on_device(device):
         with together():
-            found = SplitDetections.of(find_trained(run, checkpoint, config), split, data)
+            found = SplitDetections.of(find_trained(run, checkpoint, config, which=which), split, data)
             names = variant_names(found.cfg)
             shown = select_variants(head, names)
         about = dict(run=found.name, checkpoint=found.checkpoint, split=split, annotations=found.ann_file)

@@ -62,6 +62,7 @@ class OnnxExport:
 def export_fold(
     run: str | Path | None = None,
     *,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -74,6 +75,7 @@ def export_fold(
 
     Args:
         run: A run's name or folder; the latest without.
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run.
         out: Folder to write into; by default RUN/export/fold.
@@ -86,7 +88,7 @@ def export_fold(
             not fold.
         RunFailed: what was exported did not pass its check.
     """
-    source = SplitDetections.of(find_trained(run, checkpoint, config), "test")
+    source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     return _export_stock(source, ExportedHead.of(source.cfg, ENSEMBLE), out, check, progress)
 
 
@@ -94,6 +96,7 @@ def export_head(
     run: str | Path | None = None,
     *,
     head: str,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -103,7 +106,7 @@ def export_head(
     """Take one head alone, as a stock detector of the size of the baseline.
 
     Args:
-        run, checkpoint, config, check, progress: As for `export_fold`.
+        run, which, checkpoint, config, check, progress: As for `export_fold`.
         head: Its ratio ("1:9") or its index ("0" is the first).
         out: Folder to write into; by default RUN/export/HEAD.
 
@@ -111,7 +114,7 @@ def export_head(
         UsageError: the detector cannot be used, or has no such head or no parallel heads.
         RunFailed: as `export_fold`.
     """
-    source = SplitDetections.of(find_trained(run, checkpoint, config), "test")
+    source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     exported = ExportedHead.of(source.cfg, head)
     if exported.parallel and exported.index is None:
         raise UsageError(
@@ -124,6 +127,7 @@ def export_onnx(
     run: str | Path | None = None,
     *,
     head: str = ENSEMBLE,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -136,7 +140,7 @@ def export_onnx(
     onnxruntime.
 
     Args:
-        run, checkpoint, config, check, progress: As for `export_fold`.
+        run, which, checkpoint, config, check, progress: As for `export_fold`.
         head: "ensemble": all heads, folded into one; or a head's ratio ("1:9") or its index ("0" is the first).
         out: File to write; by default RUN/export/fold.onnx or RUN/export/HEAD.onnx.
 
@@ -145,7 +149,7 @@ def export_onnx(
             or a package is missing.
         RunFailed: as `export_fold`.
     """
-    source = SplitDetections.of(find_trained(run, checkpoint, config), "test")
+    source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     exported = ExportedHead.of(source.cfg, head)
     path = Path(out or source.home / "export" / f"{exported.file_stem}.onnx")
     if path.suffix != ".onnx":

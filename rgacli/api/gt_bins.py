@@ -42,6 +42,7 @@ def gt_bins(
     results: Sequence[str] | Mapping[str, Path] | None = None,
     annotations: Path | None = None,
     bins: str | None = None,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     data: Path | None = None,
@@ -54,7 +55,7 @@ def gt_bins(
     """Measure AP per ground-truth-count bin, for every head and the ensemble, and draw it (paper, Fig. 2).
 
     Images are grouped by their number of non-crowd objects; those with none form no bin. Detections that `evaluate`
-    left are used where they are of the run's last checkpoint.
+    left are used where they are of the same checkpoint.
 
     Args:
         runs: A run's name or folder, or several to compare; the latest run without.
@@ -63,6 +64,7 @@ def gt_bins(
         annotations: The COCO annotations that `results` were made for.
         bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
             "1-10,11-20,21-40,41+".
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
         data: Folder of another dataset than the one trained on.
@@ -80,8 +82,8 @@ def gt_bins(
         raise UsageError(f"{param('bootstrap', bootstrap)}: it must be at least 0.")
     runs = [runs] if isinstance(runs, (str, Path)) else list(runs or ())
     if results:
-        if runs or checkpoint or config or data or split != "test" or device != "auto":
-            *others, last = map(param, ("runs", "checkpoint", "config", "data", "split", "device"))
+        if runs or which != "last" or checkpoint or config or data or split != "test" or device != "auto":
+            *others, last = map(param, ("runs", "which", "checkpoint", "config", "data", "split", "device"))
             raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
         truth, found = load_named_results(results, annotations)
         folder = Path("figures")
@@ -93,7 +95,7 @@ def gt_bins(
     elif checkpoint and runs:
         raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")
     else:
-        truth, found, folder = _detect(runs or [None], checkpoint, config, data, split, device, progress)
+        truth, found, folder = _detect(runs or [None], which, checkpoint, config, data, split, device, progress)
     chosen = own_bins or benchmark_of(truth).bins
     figure = Path(out or folder) / "gt_bins.png"
     require_place(figure)
@@ -105,6 +107,7 @@ def gt_bins(
 
 def _detect(
     runs: Sequence[str | Path | None],
+    which: str,
     checkpoint: Path | None,
     config: str | None,
     data: Path | None,
@@ -124,7 +127,9 @@ def _detect(
     from rgacli.trained import find_trained
 
     with on_device(device):
-        detectors = [SplitDetections.of(find_trained(run, checkpoint, config), split, data) for run in runs]
+        detectors = [
+            SplitDetections.of(find_trained(run, checkpoint, config, which=which), split, data) for run in runs
+        ]
         require_same_annotations(detectors)
         prefixes = [f"{name} " for name in distinct_names(detectors)] if len(detectors) > 1 else [""]
         found = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rgacli.cli.options import BinsOption, DataOption, DeviceOption, JsonOption, SplitName, SplitOption
+from rgacli.cli.options import BinsOption, DataOption, DeviceOption, JsonOption, SplitName, SplitOption, WhichOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
@@ -88,6 +88,7 @@ def ensemble(
     annotations: AnnotationsOption = None,
     bins: BinsOption = None,
     calibrate: CalibrateOption = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointsOption = None,
     config: ConfigsOption = None,
     data: DataOption = None,
@@ -119,6 +120,7 @@ def ensemble(
             annotations=annotations,
             bins=bins,
             calibrate=calibrate,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             data=data,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rgacli.cli import launch
-from rgacli.cli.options import CheckpointOption, ConfigOption, DataOption, JsonOption, RunArgument
+from rgacli.cli.options import CheckpointOption, ConfigOption, DataOption, JsonOption, RunArgument, WhichOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 
@@ -39,6 +39,7 @@ def eval(
     context: typer.Context,
     run: RunArgument = None,
     head: HeadOption = "ensemble",
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -76,6 +77,7 @@ def eval(
         result = evaluate(
             run,
             head=head,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             data=data,
