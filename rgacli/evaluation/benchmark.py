@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rgacli.data.annotations import Annotations, has_masks, is_crowdhuman
 from rgacli.data.crowdhuman import official_records
 from rgacli.evaluation.gt_bins import CROWD_BINS, DEFAULT_BINS, GTBin
 
-_MASK_METRICS = ("AP", "AP50", "AP75")
+if TYPE_CHECKING:
+    from rgacli.evaluation.coco_metrics import Evaluation
+
+MASK_METRICS = ("mask_AP", "mask_AP50", "mask_AP75")
+"""What COCO masks are measured by, where there are any."""
 
 
 class Benchmark(Protocol):
@@ -22,6 +26,7 @@ class Benchmark(Protocol):
 
     Attributes:
         name: Prefix of its metrics in a run's log.
+        metrics: What it measures boxes by; detectors are ranked by the first.
         bins: Bins of the number of objects in an image, where none are named.
         max_detections: How many of an image's detections count, those of the highest scores.
 
@@ -30,17 +35,21 @@ class Benchmark(Protocol):
     """
 
     name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
     bins: ClassVar[tuple[GTBin, ...]]
     max_detections: ClassVar[int]
 
     def __init__(self, annotations: Annotations, path: Path) -> None: ...
 
-    def measure(self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False) -> dict[str, float]:
+    def measure(
+        self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False, by_bin: bool = False
+    ) -> dict[str, float]:
         """Return metric -> value, in [0, 1], NaN where unknown.
 
         Args:
             detections: In COCO's results format, of all images.
             masks: Whether they have masks ("segmentation").
+            by_bin: Whether to measure COCO's AP on the images of each bin, too: "AP_1-3", … (`GTBin.metric`).
         """
         ...
 
@@ -49,20 +58,24 @@ class Coco:
     """COCO's AP, AP50, AP75, APs, APm and APl of boxes, and mask_AP, mask_AP50, mask_AP75 of masks: of any dataset."""
 
     name = "coco"
+    metrics = ("AP", "AP50", "AP75", "APs", "APm", "APl")
     bins = DEFAULT_BINS
     max_detections = 100
 
     def __init__(self, annotations: Annotations, path: Path) -> None:
         self._annotations = annotations
 
-    def measure(self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False) -> dict[str, float]:
+    def measure(
+        self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False, by_bin: bool = False
+    ) -> dict[str, float]:
         """See Benchmark."""
         from rgacli.evaluation.coco_metrics import evaluate  # which asks us how many detections count
 
-        metrics = evaluate(self._annotations, detections).overall
+        of_boxes = evaluate(self._annotations, detections)
+        metrics = of_boxes.overall | (_by_bin(of_boxes, self.bins) if by_bin else {})
         if masks and has_masks(self._annotations):
             of_masks = evaluate(self._annotations, detections, masks=True).overall
-            metrics = metrics | {f"mask_{key}": of_masks[key] for key in _MASK_METRICS}
+            metrics = metrics | {key: of_masks[key.removeprefix("mask_")] for key in MASK_METRICS}
         return metrics
 
 
@@ -70,17 +83,28 @@ class CrowdHuman:
     """CrowdHuman's mMR, AP50 and JI of boxes, from the official annotations that its COCO annotations were made of."""
 
     name = "crowdhuman"
+    metrics = ("mMR", "AP50", "JI")
     bins = CROWD_BINS
     max_detections = 500  # all that a detector is configured to yield: some images hold more than COCO's 100 persons
 
     def __init__(self, annotations: Annotations, path: Path) -> None:
         self._annotations, self._records = annotations, official_records(annotations, path)
 
-    def measure(self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False) -> dict[str, float]:
+    def measure(
+        self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False, by_bin: bool = False
+    ) -> dict[str, float]:
         """See Benchmark."""
-        from rgacli.evaluation.crowdhuman_metrics import evaluate  # loads torch: not where bins alone are asked for
+        from rgacli.evaluation import coco_metrics, crowdhuman_metrics  # load torch: not where bins alone are asked for
 
-        return evaluate(self._annotations, self._records, detections)
+        metrics = crowdhuman_metrics.evaluate(self._annotations, self._records, detections)
+        if by_bin:
+            metrics |= _by_bin(coco_metrics.evaluate(self._annotations, detections), self.bins)
+        return metrics
+
+
+def _by_bin(evaluation: Evaluation, bins: Sequence[GTBin]) -> dict[str, float]:
+    found = evaluation.by_bin(bins)
+    return {gt_bin.metric: found[gt_bin.label]["AP"] for gt_bin in bins}
 
 
 def benchmark_of(annotations: Mapping[str, Any]) -> type[Benchmark]:

@@ -16,10 +16,10 @@ import hotcoco
 import numpy as np
 
 from rgacli.data.annotations import gt_counts
-from rgacli.evaluation.benchmark import benchmark_of
+from rgacli.evaluation.benchmark import Coco, benchmark_of
 from rgacli.evaluation.gt_bins import GTBin, assign
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+METRICS = Coco.metrics
 
 # hotcoco draws n of n images with replacement but counts an image drawn twice once, so a sample is a subsample of
 # about n (1 - 1/e) different images. A mean over m of n images, drawn without replacement, has the variance

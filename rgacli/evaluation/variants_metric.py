@@ -28,6 +28,7 @@ class VariantsMetric(BaseMetric):
     Args:
         ann_file: COCO annotations of the split; here, only its images and categories are read.
         out_dir: Where to save `<variant>.json` in COCO's results format; not saved without.
+        by_bin: Whether AP on the images of each of the benchmark's bins is measured as well.
         **kwargs: As for BaseMetric.
 
     Attributes:
@@ -37,8 +38,9 @@ class VariantsMetric(BaseMetric):
     default_prefix = "variants"
     benchmark: type[Benchmark] | None = None
 
-    def __init__(self, ann_file: str, out_dir: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, ann_file: str, out_dir: str | None = None, by_bin: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.by_bin = by_bin
         self.ann_file = Path(ann_file)
         self.out_dir = Path(out_dir) if out_dir else None
 
@@ -65,7 +67,8 @@ class VariantsMetric(BaseMetric):
             if self.out_dir:
                 save_results(self.out_dir / f"{name}.json", detections)
             if self.benchmark:
-                measured = self._benchmark.measure(detections, masks="masks" in results[0][1][name])
+                masks = "masks" in results[0][1][name]
+                measured = self._benchmark.measure(detections, masks=masks, by_bin=self.by_bin)
                 metrics.update({f"{name}/{key}": value for key, value in measured.items()})
         return metrics
 
@@ -110,8 +113,13 @@ def evaluator(ann_file: str) -> dict[str, str]:
     return dict(type=_METRIC_OF[benchmark].__name__, ann_file=ann_file)
 
 
+def validated_by(cfg: Config) -> type[Benchmark]:
+    """Return what a config's validation measures by, its evaluators being set."""
+    return METRICS.get(cfg.val_evaluator.type).benchmark
+
+
 def set_evaluators(cfg: Config) -> None:
-    """Make the config's validation and test measure each head and the ensemble, in place.
+    """Make the config's validation and test measure each head and the ensemble, in place; validation on bins, too.
 
     Raises:
         DataError: as `evaluator`.
@@ -119,7 +127,7 @@ def set_evaluators(cfg: Config) -> None:
     files = {split: annotation_file(dataset_config(cfg[f"{split}_dataloader"])) for split in ("val", "test")}
     evaluators = {file: evaluator(file) for file in dict.fromkeys(files.values())}  # the two are often one
     for split, file in files.items():
-        cfg[f"{split}_evaluator"] = evaluators[file]
+        cfg[f"{split}_evaluator"] = dict(evaluators[file], by_bin=True) if split == "val" else evaluators[file]
     if parallel_ratios(cfg):
         cfg.model.roi_head.keep_heads = True
     add_imports(cfg, "rgacli.evaluation.variants_metric")
