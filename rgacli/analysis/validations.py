@@ -52,13 +52,15 @@ class Validations:
 def of_run(run: Run, cfg: Config) -> Validations:
     """Return what a run's validations came to, by its log and its best checkpoint."""
     variants = variant_names(cfg)
-    found = collect(read_metrics(run.metrics), variants, validated_by(cfg).bins)
+    bins = validated_by(cfg).bins
+    found = collect(read_metrics(run.metrics), variants, bins)
     last = found[-1] if found else None
     meta = read_checkpoint(run.best).get("meta", {}) if run.best.is_file() else {}
     if "best" not in meta:
         return Validations(last, None, None)
+    # The file tells of itself: the log may be of a resumed run that went another way.
+    best = _validation({**meta["best"]["metrics"], "step": meta["iter"]}, meta["epoch"] or None, variants, bins)
     _, variant, metric = meta["best"]["metric"].split("/")
-    best = next((one for one in found if one.iteration == meta["iter"]), None)
     return Validations(last, best, f"{variants[variant]}/{metric}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ class RunCheckpointHook(CheckpointHook):
             return
         self._best_score = float(score)
         self.best_ckpt_path = str(Path(self.out_dir, BEST))
-        about = dict(metric=metric, score=self._best_score)
+        about = dict(metric=metric, score=self._best_score, metrics=_numbers(metrics))
         runner.save_checkpoint(
             self.out_dir,
             BEST,
@@ -159,6 +160,11 @@ class RunCheckpointHook(CheckpointHook):
             return None
         about = read_checkpoint(path).get("meta", {}).get("best", {})
         return about.get("score") if about.get("metric") in self.key_indicators else None
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return a validation's metrics as plain numbers; the log has None for NaN, and other things among them."""
+    return {name: math.nan if value is None else float(value) for name, value in metrics.items() if "/" in name}
 
 
 def announce(runner: Runner) -> None:
