@@ -14,7 +14,8 @@ import yaml
 
 from rgacli.data.annotations import Annotations, category_names, gt_counts, is_crowdhuman
 from rgacli.data.splits import Split
-from rgacli.data.yolo import CONFIG, label_file
+from rgacli.data.yolo import CONFIG
+from rgacli.data.yolo_labels import label_file
 from rgacli.errors import DataError, UsageError
 from rgacli.files import write_json, write_text
 from rgacli.progress import Progress
@@ -67,6 +68,7 @@ def write_coco(
             odgt = os.path.normpath(split.annotations.parent / coco["info"]["odgt"])
             coco = {**coco, "info": {**coco["info"], "odgt": odgt}}
         write_json(folder / "annotations" / f"{name}.json", coco)
+    return written
 
 
 def write_yolo(

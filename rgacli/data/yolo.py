@@ -7,12 +7,11 @@ EXIF turns an image.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,6 +19,7 @@ from rgacli.data.annotations import Annotations
 from rgacli.data.check import Problem, image_size
 from rgacli.data.images import images_in
 from rgacli.data.splits import Source
+from rgacli.data.yolo_labels import label_file, objects_in, read_text
 from rgacli.errors import DataError
 from rgacli.messages import tell
 from rgacli.progress import Progress, in_threads
@@ -27,7 +27,6 @@ from rgacli.progress import Progress, in_threads
 CONFIG = "data.yaml"
 
 _KEYS = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test",)}
-_PathT = TypeVar("_PathT", bound=PurePath)
 
 
 def find_yolo(root: Path) -> Source | None:
@@ -51,14 +50,16 @@ def find_yolo(root: Path) -> Source | None:
         return None
     config = _read_config(file)
     names = _class_names(file, config)
-    images = {}
+    images, folders = {}, {}
     for split, keys in _KEYS.items():
-        value = next((config[key] for key in keys if config.get(key)), None)
-        if value is not None and (found := _images(file, config, split, value)):
+        value = next((config[key] for key in keys if config.get(key)), [])
+        places = _places(file, config, split, value if isinstance(value, list) else [value])
+        if found := _images(file, config, places):
             images[split] = found
+            alone = len(places) == 1 and places[0].is_dir()
+            folders[split] = places[0] if alone else Path(os.path.commonpath([path.parent for path in found]))
     if not images:
         raise DataError(f"{file}: none of the images that it names is there")
-    folders = {split: _common_folder(paths) for split, paths in images.items()}
     labels = {image: label_file(image) for paths in images.values() for image in paths}
 
     def read(progress: Progress | None) -> dict[str, Annotations]:
@@ -73,15 +74,6 @@ def find_yolo(root: Path) -> Source | None:
         listed=list(labels),
         read=read,
     )
-
-
-def label_file(image: _PathT) -> _PathT:
-    """Return where an image's labels are: `labels/` in the place of the last `images/`, or beside the image."""
-    parts = list(image.with_suffix(".txt").parts)
-    for index in reversed(range(len(parts) - 1)):
-        if parts[index] == "images":
-            return type(image)(*parts[:index], "labels", *parts[index + 1 :])
-    return image.with_suffix(".txt")
 
 
 def _config_file(root: Path) -> Path | None:
@@ -132,26 +124,36 @@ def _class_names(file: Path, config: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _images(file: Path, config: Mapping[str, Any], split: str, value: Any) -> list[Path]:
-    """Return a split's images, each once; none where its paths are not there."""
-    values = value if isinstance(value, list) else [value]
-    bases = [file.parent / str(config["path"]), file.parent] if config.get("path") else [file.parent]
-    images: list[Path] = []
-    for path in map(str, values):
+def _bases(file: Path, config: Mapping[str, Any]) -> list[Path]:
+    """Return what paths are relative to, best first."""
+    return [file.parent / str(config["path"]), file.parent] if config.get("path") else [file.parent]
+
+
+def _places(file: Path, config: Mapping[str, Any], split: str, paths: Sequence[Any]) -> list[Path]:
+    """Return the folders and lists that a split is made of, less those that are not there."""
+    places = []
+    for path in map(str, paths):
         spellings = (path, re.sub(r"^(\.\./)+", "", path))
-        candidates = [Path(os.path.normpath(base / spelling)) for base in bases for spelling in spellings]
-        place = next(filter(Path.exists, candidates), None)
-        if place is None:
-            tell(f"{file}: no {split} images: {path} is not there")
+        candidates = (Path(os.path.normpath(base / each)) for base in _bases(file, config) for each in spellings)
+        if place := next(filter(Path.exists, candidates), None):
+            places.append(place)
         else:
-            images += images_in(place) if place.is_dir() else _listed(place, bases)
+            tell(f"{file}: no {split} images: {path} is not there")
+    return places
+
+
+def _images(file: Path, config: Mapping[str, Any], places: Sequence[Path]) -> list[Path]:
+    """Return the images in folders and on lists, each once."""
+    images: list[Path] = []
+    for place in places:
+        images += images_in(place) if place.is_dir() else _listed(place, _bases(file, config))
     return list(dict.fromkeys(images))
 
 
 def _listed(file: Path, bases: Sequence[Path]) -> list[Path]:
     """Return the images that a text file lists, relative to its folder or to the dataset's."""
     images = []
-    for number, line in enumerate(_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         if name := line.strip():
             candidates = [Path(os.path.normpath(base / name)) for base in (file.parent, *bases)]
             image = next(filter(Path.is_file, candidates), None)
@@ -159,10 +161,6 @@ def _listed(file: Path, bases: Sequence[Path]) -> list[Path]:
                 raise DataError(f"{file}:{number}: no such image: {candidates[0]}")
             images.append(image)
     return images
-
-
-def _common_folder(images: Sequence[Path]) -> Path:
-    return Path(os.path.commonpath([image.parent for image in images]))
 
 
 def _to_coco(
@@ -190,66 +188,9 @@ def _to_coco(
     }
     for image_id, (image, name, size) in enumerate(zip(images, file_names, sizes, strict=True), start=1):
         content["images"].append({"id": image_id, "file_name": name, "width": size[0], "height": size[1]})
-        for thing in _objects(labels[image], size, len(names), keypoints):
+        for thing in objects_in(labels[image], size, len(names), keypoints):
             content["annotations"].append({"id": len(content["annotations"]) + 1, "image_id": image_id, **thing})
     return content
-
-
-def _objects(file: Path, size: tuple[int, int], classes: int, keypoints: bool) -> list[dict[str, Any]]:
-    """Return what a label file says of an image of `size` (width, height) px; nothing where there is no file.
-
-    Files of few digits are rounded to 1/100 px, which gives back what was written of COCO's boxes in images of up to
-    6000 px, as the usual six digits do not; files of ten digits or more, to 1e-6 px.
-    """
-    if not file.is_file():
-        return []
-    text = _text(file)
-    digits = 6 if re.search(r"\.\d{10}", text) else 2
-    objects = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if fields := line.split():
-            try:
-                label, *values = map(float, fields)
-            except ValueError:
-                raise DataError(f"{file}:{number}: not numbers: {line.strip()[:80]!r}") from None
-            if problem := _problem(label, values, classes, keypoints):
-                raise DataError(f"{file}:{number}: {problem}")
-            thing = _box(values, size, digits) if keypoints or len(values) == 4 else _polygon(values, size, digits)
-            objects.append({"category_id": int(label) + 1, **thing, "iscrowd": 0})
-    return objects
-
-
-def _problem(label: float, values: Sequence[float], classes: int, keypoints: bool) -> str | None:
-    if label not in range(classes):
-        return f"class {label:g} is none of the {classes} (0 to {classes - 1})"
-    if len(values) != 4 and not (keypoints and len(values) > 4) and (len(values) < 6 or len(values) % 2):
-        return f"{len(values)} numbers after the class: neither a box (4) nor a polygon (6, 8, …)"
-    if not all(map(math.isfinite, values)) or max(map(abs, values)) > 2:  # a box may stick out of its image a little
-        return "not in fractions of the image's width and height"
-    return None
-
-
-def _box(values: Sequence[float], size: tuple[int, int], digits: int) -> dict[str, Any]:
-    x, y, w, h = values[:4]
-    box = ((x - w / 2) * size[0], (y - h / 2) * size[1], w * size[0], h * size[1])
-    bbox = [round(value, digits) for value in box]
-    return {"bbox": bbox, "area": round(bbox[2] * bbox[3], 6)}
-
-
-def _polygon(values: Sequence[float], size: tuple[int, int], digits: int) -> dict[str, Any]:
-    xs = [round(value * size[0], digits) for value in values[::2]]
-    ys = [round(value * size[1], digits) for value in values[1::2]]
-    twice = sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))
-    bbox = [min(xs), min(ys), round(max(xs) - min(xs), digits), round(max(ys) - min(ys), digits)]
-    points = [value for point in zip(xs, ys, strict=True) for value in point]
-    return {"bbox": bbox, "area": round(abs(twice) / 2, 6), "segmentation": [points]}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or 'not text'})") from None
 
 
 def _some(files: Sequence[Path]) -> str:
