@@ -14,7 +14,7 @@ from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
 from rgacli.config.catalogue import LITE, MODERN, default_config
-from rgacli.config.dataset import dataset_config, existing_annotation_file, require_trainable, set_dataset
+from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
@@ -26,7 +26,6 @@ from rgacli.config.schedule import (
     set_processes,
 )
 from rgacli.data.layout import find_dataset
-from rgacli.data.splits import SPLITS
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
@@ -283,8 +282,7 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
                 f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
                 f"{param('weights', checkpoint)}."
             )
-        for split in SPLITS:
-            existing_annotation_file(dataset_config(cfg[f"{split}_dataloader"]))
+        require_annotation_files(cfg)
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved

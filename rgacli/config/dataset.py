@@ -86,6 +86,16 @@ def require_trainable(cfg: Any) -> None:
             )
 
 
+def require_annotation_files(cfg: Any) -> None:
+    """Look for the annotation files of a config that was trained by, and convert again those gone from the cache.
+
+    Raises:
+        DataError: as `existing_annotation_file`.
+    """
+    for split in SPLITS:
+        existing_annotation_file(dataset_config(_loader(cfg, split)))
+
+
 def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
     """Look for what would make a detector's labels stand for other categories, or for none.
 
