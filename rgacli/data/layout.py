@@ -142,7 +142,7 @@ def recognise(
     """
     root = Path(root).absolute()
     if not root.exists():
-        raise DataError(f"{root}: no such folder; give the one that holds annotations/ and the images")
+        raise DataError(f"{root}: no such folder; name that of a dataset, or its data.yaml or COCO file")
     layout, found = _find(root, splits or SPLITS, annotations or {}, images or {})
     if isinstance(found, Source) or split_by:
         source = found if isinstance(found, Source) else source_of(found)
