@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rgacli.api.configs import configs as configs
     from rgacli.api.data import check_dataset as check_dataset
+    from rgacli.api.data import convert_dataset as convert_dataset
     from rgacli.api.data import prepare_crowdhuman as prepare_crowdhuman
     from rgacli.api.data import synth_dataset as synth_dataset
     from rgacli.api.doctor import doctor as doctor
@@ -42,6 +43,7 @@ _FUNCTIONS = {
     "load": "load",
     "synth_dataset": "data",
     "check_dataset": "data",
+    "convert_dataset": "data",
     "prepare_crowdhuman": "data",
     "configs": "configs",
     "doctor": "doctor",

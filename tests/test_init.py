@@ -14,6 +14,7 @@ from tests.support.processes import python_code
 FUNCTIONS = [
     "check_dataset",
     "configs",
+    "convert_dataset",
     "doctor",
     "ensemble",
     "evaluate",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rgacli.analysis.ensembles import Row, collect, plot
 from rgacli.analysis.figures import require_place
 from rgacli.data.annotations import gt_counts
-from rgacli.data.layout import SPLITS
+from rgacli.data.splits import SPLITS
 from rgacli.ensembles.costs import Costs, Timing
 from rgacli.ensembles.dispatch import Calibration
 from rgacli.ensembles.ensemble import OF_LOGITS, Detected, Ensemble

@@ -10,7 +10,7 @@ from typing import Literal
 from mmengine.dist import is_main_process
 
 from rgacli.config.recipe import variant_names
-from rgacli.data.layout import TEST_DEV
+from rgacli.data.coco_layouts import TEST_DEV
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import together
 from rgacli.errors import UsageError

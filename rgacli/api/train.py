@@ -14,7 +14,7 @@ from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
 from rgacli.config.catalogue import LITE, MODERN, default_config
-from rgacli.config.dataset import require_trainable, set_dataset
+from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
@@ -82,6 +82,7 @@ def train(
     train_images: Path | None = None,
     val_images: Path | None = None,
     test_images: Path | None = None,
+    split_by: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -118,9 +119,11 @@ def train(
             one head becomes every parallel one, its heads those of their ratios, and the layers of classes that it was
             not trained for start anew. What a bundled config says of a pretrained backbone no longer counts.
         freeze_backbone: Stages of the backbone that keep their weights, besides its stem.
-        data: Dataset folder in COCO's format; the embedded one where neither it nor `config` is given.
+        data: Dataset folder in a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file with its images; the
+            embedded one where neither it nor `config` is given.
         train_ann, val_ann, test_ann: Annotation files, where `data` does not tell.
         train_images, val_images, test_images: Image folders, where `data` does not tell.
+        split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided; always the same split.
         epochs: The learning-rate schedule is stretched to match. 0, with `weights`: write the detector that a training
             would start from, as a run's checkpoint of epoch 0.
         batch_size: Images per iteration of one process.
@@ -157,7 +160,7 @@ def train(
         with ExitStack() as stack:
             with together():
                 heads = parse_ratios(ratios) if ratios is not None else None
-                cfg = _new_config(config, data, locations, progress)
+                cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
                 set_method(
                     cfg,
@@ -211,19 +214,25 @@ _SUFFIXES = {"ann": "annotations", "images": "images"}
 
 
 def _new_config(
-    config: str | None, data: Path | None, locations: dict[str, dict[str, Path | None]], progress: Progress | None
+    config: str | None,
+    data: Path | None,
+    locations: dict[str, dict[str, Path | None]],
+    split_by: str | None,
+    progress: Progress | None,
 ) -> Config:
     """Return the config, pointed at its dataset."""
     cfg = load_config(config or default_config(data))
     given = [f"{split}_{kind}" for kind, paths in _SUFFIXES.items() for split, path in locations[paths].items() if path]
+    given += ["split_by"] * bool(split_by)
     if data or config is None:
         if data is None:
             tell(f"no {param('config')} and no {param('data')}: training the quickstart config on the embedded dataset")
         elif config is None:
             tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try {MODERN}")
-        set_dataset(cfg, find_dataset(data or embedded_dataset(progress=progress), **locations))
+        root = data or embedded_dataset(progress=progress)
+        set_dataset(cfg, find_dataset(root, **locations, split_by=split_by, progress=progress))
     elif given:
-        raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")
+        raise UsageError(f"{param(given[0])} is of a dataset: give its folder by {param('data')}.")
     return cfg
 
 
@@ -273,6 +282,7 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
                 f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
                 f"{param('weights', checkpoint)}."
             )
+        require_annotation_files(cfg)
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved

@@ -16,6 +16,7 @@ COMMANDS = {
     "export_onnx": "export onnx",
     "synth_dataset": "data synth",
     "check_dataset": "data check",
+    "convert_dataset": "data convert",
     "prepare_crowdhuman": "data crowdhuman",
     "configs": "configs",
     "doctor": "doctor",

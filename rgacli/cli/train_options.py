@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from rgacli.cli.options import LAYOUTS, SPLIT_BY_HELP
 from rgacli.config.catalogue import LITE, QUICKSTART
 
 
@@ -121,8 +122,8 @@ DataOption = Annotated[
     Path | None,
     _option(
         _DATA,
-        help="Dataset folder: COCO's layout, or annotations/{train,val,test}.json with images/. "
-        "Default: the config's own dataset; the embedded one where no CONFIG is given.",
+        help=f"Dataset: {LAYOUTS} (--split-by). Default: the config's own dataset; the embedded one where no CONFIG is "
+        "given.",
     ),
 ]
 TrainAnnOption = Annotated[Path | None, _option(_DATA, help="Training annotations, where --data does not tell.")]
@@ -131,6 +132,7 @@ TestAnnOption = Annotated[Path | None, _option(_DATA, help="Test annotations, wh
 TrainImagesOption = Annotated[Path | None, _option(_DATA, help="Training images, where --data does not tell.")]
 ValImagesOption = Annotated[Path | None, _option(_DATA, help="Validation images, where --data does not tell.")]
 TestImagesOption = Annotated[Path | None, _option(_DATA, help="Test images, where --data does not tell.")]
+SplitByOption = Annotated[str | None, _option(_DATA, metavar="SHARES", help=SPLIT_BY_HELP)]
 
 _SCHEDULE = "Schedule"
 EpochsOption = Annotated[

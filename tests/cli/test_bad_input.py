@@ -149,7 +149,7 @@ def resume(*arguments, run=RUN):
 # What is called -> what its one line must say. Exit code 2 each.
 CASES = {
     "dataset: no folder": (train_on("gone"), "data/gone: no such folder"),
-    "dataset: another folder": (("train", "--data", "runs"), "no annotations of train or val or test"),
+    "dataset: another folder": (("train", "--data", "runs"), "no dataset is recognised"),
     "dataset: cut off": (train_on("cut"), "cut/annotations/train.json: not valid JSON"),
     "dataset: a list": (train_on("list"), "not COCO annotations: expected an object, found a list"),
     "dataset: other JSON": (train_on("other_json"), 'not COCO instance annotations: it has no "images"'),
@@ -167,7 +167,7 @@ CASES = {
         ("train", "faster-rcnn_r50_fpn_rga-prm_1x_coco"),
         "instances_train2017.json: no such annotation file; name the dataset's folder by --data",
     ),
-    "eval: another folder": (("eval", RUN, "--data", "runs"), "`rgacli data check` take another by --train-ann"),
+    "eval: another folder": (("eval", RUN, "--data", "runs"), "`rgacli data check` take others by --train-ann"),
     "eval: dataset gone": (("eval", "moved"), "test.json: no such annotation file; name the dataset"),
     "eval: a category gone": (
         ("eval", "edited", "--split", "val"),

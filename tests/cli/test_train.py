@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -279,6 +280,42 @@ def test_resuming_logs_no_step_and_no_validation_twice(folder, run):
     steps, validations = logged(run)
     assert [step["iter"] for step in steps] == list(range(1, ITERATIONS + 1))
     assert [validation["step"] for validation in validations] == [ITERATIONS]
+
+
+@pytest.mark.slow
+def test_a_yolo_dataset_is_trained_on_as_if_it_were_cocos_even_if_the_cache_is_emptied(folder, dataset, cache):
+    """Same losses as on the same dataset in COCO's format; then resumed and evaluated without the cache."""
+    assert invoke("data", "convert", dataset, "yolo", "--to", "yolo").exit_code == 0
+    for data, name in ((dataset, "coco"), ("yolo", "yolo")):
+        assert train(data, "--epochs", 2, name=name).exit_code == 0
+    losses = [[step["loss"] for step in logged(folder / "runs" / name)[0]] for name in ("coco", "yolo")]
+    assert losses[0] == losses[1]
+    shutil.rmtree(cache / "annotations")
+    (folder / "runs/yolo/checkpoints/epoch_2.pth").unlink()
+    assert invoke("train", "--resume", "--name", "yolo").exit_code == 0
+    assert [step["loss"] for step in logged(folder / "runs/yolo")[0]] == losses[0]
+    shutil.rmtree(cache / "annotations")
+    rows = [json.loads(invoke("eval", name, "--json").stdout)["heads"] for name in ("coco", "yolo")]
+    assert repr(rows[0]) == repr(rows[1])
+    assert invoke("eval", "coco", "--data", "yolo", "--json").exit_code == 0
+    shutil.rmtree(cache / "annotations")
+    (folder / "yolo/labels/val/000001.txt").write_text("")
+    line = error_line(invoke("train", "--resume", "--name", "yolo").stderr)
+    assert "gone from the cache, and cannot be made again" in line
+    assert "Name the dataset by --data, or train on it anew" in line
+
+
+def test_a_dataset_in_one_file_is_divided_for_training(folder, dataset, cache, without_training):
+    (folder / "one").mkdir()
+    shutil.copy(dataset / "annotations/train.json", folder / "one/annotations.json")
+    (folder / "one/images").symlink_to(dataset / "images/train")
+    assert "give --split-by 80:10:10" in error_line(train("one").stderr)
+    result = train("one", "--split-by", "80:10:10")
+    assert result.exit_code == 0, result.stderr
+    cfg = load_config("runs/new/config.py")
+    files = [dataset_config(cfg[f"{split}_dataloader"]).ann_file for split in ("train", "val", "test")]
+    images = [len(json.loads(Path(file).read_text())["images"]) for file in files]
+    assert images == [6, 1, 1]
 
 
 def test_ctrl_c_before_the_first_step_leaves_nothing(folder, dataset, monkeypatch):
