@@ -3,7 +3,8 @@
 runs/<name>/
     config.py            the resolved config, reloadable
     metrics.jsonl        one JSON object per logged step
-    checkpoints/         epoch_N.pth, iter_N.pth; initial.pth: trained weights that it started from
+    checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation; initial.pth: trained weights that it
+                         started from
     detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
     figures/<split>/     each figure beside the CSV it was drawn from
     logs/                the text logs
@@ -65,6 +66,11 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """The checkpoint of the best validation, if one was kept: a file of its own, none of `all_checkpoints`."""
+        return self.checkpoints / "best.pth"
+
+    @property
     def initial(self) -> Path:
         """Weights that the training started from, where it did not start from nothing."""
         return self.checkpoints / "initial.pth"
@@ -96,6 +102,22 @@ class Run:
         noted = self.path / "logs/last_checkpoint"  # mmengine's; the files' own times are lost in a copy
         kind = Path(noted.read_text(encoding="utf-8")).stem.partition("_")[0] if noted.is_file() else ""
         return highest.get(kind) or max(highest.values(), key=lambda path: path.stat().st_mtime_ns)
+
+    def checkpoint(self, which: str = "last") -> Path:
+        """Return the checkpoint that is meant by "last", "best", an epoch ("12") or a file's stem ("iter_500").
+
+        Raises:
+            UsageError: there is none such; says which there are.
+        """
+        if which == "last":
+            return self.last_checkpoint()
+        found = {path.stem: path for path in [self.best] * self.best.is_file() + self.all_checkpoints()}
+        for stem in (which, f"epoch_{which}"):
+            if stem in found:
+                return found[stem]
+        self.last_checkpoint()  # says so where there is none at all
+        there = ["last", *(stem.removeprefix("epoch_") for stem in found)]
+        raise UsageError(f"{param('which', which)}: run {self.path} has no such checkpoint, but {', '.join(there)}.")
 
 
 def default_name(config: str) -> str:

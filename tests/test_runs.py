@@ -158,6 +158,29 @@ def test_a_run_without_a_checkpoint_says_so():
         runs.Run(begin("runs/mine")).last_checkpoint()
 
 
+def test_a_checkpoint_is_named_by_best_last_epoch_or_stem():
+    run = runs.Run(begin("runs/mine"))
+    for seconds, name in enumerate(("best", "epoch_1", "iter_7", "epoch_2", "initial")):
+        at(run.checkpoints / f"{name}.pth", seconds)
+    named = {"best": "best", "last": "epoch_2", "1": "epoch_1", "epoch_2": "epoch_2", "iter_7": "iter_7"}
+    assert {which: run.checkpoint(which).stem for which in named} == named
+
+
+@pytest.mark.parametrize("which", ["best", "3", "", "initial", "../epoch_1"])
+def test_a_checkpoint_that_is_not_there_is_answered_by_those_that_are(which):
+    run = runs.Run(begin("runs/mine"))
+    for name in ("epoch_1", "epoch_2", "iter_7", "initial"):
+        at(run.checkpoints / f"{name}.pth", 0)
+    with pytest.raises(UsageError, match=rf"which={which}: run runs/mine has no such .*, but last, 1, 2, iter_7\."):
+        run.checkpoint(which)
+
+
+@pytest.mark.parametrize("which", ["best", "last", "3"])
+def test_a_run_without_checkpoints_has_none_of_any_name(which):
+    with pytest.raises(UsageError, match="runs/mine has no checkpoint"):
+        runs.Run(begin("runs/mine")).checkpoint(which)
+
+
 # Exports
 
 
