@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any
 
@@ -15,9 +16,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 # mmengine's warnings of its own code, and of gradients that our checkpoints hold.
 _NOT_SHOWN = ("deprecated", "gradient of some iterations is lost")
+
+# Settings of a dataloader that torch refuses where num_workers is 0.
+_OF_WORKERS = ("persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout")
 
 
 class QuietRunner(Runner):
@@ -32,6 +37,15 @@ class QuietRunner(Runner):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(lambda record: not any(words in record.getMessage() for words in _NOT_SHOWN))
         return logger
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | Mapping[str, Any], seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build Runner's dataloader; where it has no processes of its own, what is said of them is left out."""
+        if isinstance(dataloader, Mapping) and not dataloader.get("num_workers"):
+            dataloader = {key: value for key, value in dataloader.items() if key not in _OF_WORKERS}
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model, on the CPU too: Runner takes it that a process of several has a GPU."""
