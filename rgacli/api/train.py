@@ -95,6 +95,7 @@ def train(
     sync_bn: bool = False,
     device: Device = "auto",
     name: str | None = None,
+    work_dir: Path | None = None,
     resume: bool = False,
     track: Sequence[str] | None = None,
     settings: Sequence[str] | Mapping[str, Any] | None = None,
@@ -137,6 +138,7 @@ def train(
         sync_bn: Batch statistics over the images of all processes.
         device: "auto" takes CUDA where there is one.
         name: Of the run under runs/; with `resume`, the run to go on with.
+        work_dir: Directory of the run, in place of one under runs/.
         resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
         track: Also log to "tensorboard", "wandb".
         settings: Keys of the config to set: "key.sub_key=value" each, or a mapping.
@@ -147,10 +149,12 @@ def train(
         RunFailed: the training failed; its run has the last checkpoint.
     """
     given = dict(locals())
+    if name and work_dir:
+        raise UsageError(f"give {param('name')} or {param('work_dir')}, not both.", shared=True)
     with on_device(device):
         if resume:
             _require_alone(given)
-            return _resume(runs.find_run(name), progress)
+            return _resume(runs.find_run(name, work_dir), progress)
         # Several machines tell the time differently.
         name = of_rank_0(name or runs.default_name(config or default_config(data)))
         locations = {
@@ -195,7 +199,10 @@ def train(
                 set_evaluators(cfg)
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
-                run = stack.enter_context(runs.new_run(name)) if is_main_process() else runs.Run(runs.ROOT / name)
+                cfg.trained_from = config or default_config(data)
+                run = runs.named(name, work_dir)
+                if is_main_process():
+                    stack.enter_context(runs.new_run(name, work_dir))
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
@@ -265,7 +272,7 @@ def _require_alone(given: Mapping[str, Any]) -> None:
     others = [
         name
         for name, value in given.items()
-        if name not in ("resume", "name", "device", "progress") and value != defaults[name]
+        if name not in ("resume", "name", "work_dir", "device", "progress") and value != defaults[name]
     ]
     if others:
         raise UsageError(
@@ -292,7 +299,11 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
     heads, method = names_by_slug(parallel_ratios(cfg)), describe_method(cfg)
     tell(f"run {run.path}: {method}" + (f", from {resume_from}" if resume_from else ""))
-    train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
+    with ExitStack() as stack:
+        with together():
+            if is_main_process():
+                stack.enter_context(run.held())
+        train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
     checkpoint = run.last_checkpoint()
     if is_main_process():
         tell(f"done: {checkpoint}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rgacli.cli.command import Command, print_error
+from rgacli.cli.mmdet_spelling import in_our_spelling
 from rgacli.cli.options import Device
 from rgacli.cli.output import TYPERS_OWN, mute, unmute
 from rgacli.errors import RgacliError, UsageError, explain
@@ -55,6 +56,7 @@ class LaunchedCommand(Command):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Keep the arguments, which the processes of a job are started with."""
+        args = in_our_spelling(args, {parameter.name for parameter in self.params})
         ctx.meta["arguments"] = list(args)
         return super().parse_args(ctx, args)
 

@@ -194,9 +194,17 @@ _RUN = "Run"
 NameOption = Annotated[
     str | None, _option(_RUN, help="Name of the run under runs/. Default: the config's name and the time.")
 ]
+WorkDirOption = Annotated[
+    Path | None,
+    _option(_RUN, metavar="DIR", file_okay=False, help="Directory of the run, in place of one under runs/."),
+]
 ResumeOption = Annotated[
     bool,
-    _option(_RUN, "--resume", help="Go on with the run --name (default: the latest) from its last checkpoint."),
+    _option(
+        _RUN,
+        "--resume",
+        help="Go on with the run --name or in --work-dir (default: the latest) from its last checkpoint.",
+    ),
 ]
 
 
@@ -217,6 +225,7 @@ SetOption = Annotated[
         _RUN,
         "--set",
         metavar="KEY=VALUE",
-        help="Set any key of the config, such as model.backbone.depth=101. Repeatable.",
+        help="Set any key of the config, such as model.backbone.depth=101. Repeatable; mmdet's `--cfg-options "
+        "KEY=VALUE KEY=VALUE …` is understood as well.",
     ),
 ]
