@@ -21,6 +21,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ class Run:
             UsageError: another process holds it.
         """
         with self.config.open("rb") as file:
-            if not _lock(file.fileno(), fcntl.LOCK_EX):
+            if not any(_lock(file.fileno(), fcntl.LOCK_EX) for _ in _some_moments()):
                 raise UsageError(f"run {self.path} is being trained by another process.")
             try:
                 yield
@@ -155,6 +156,13 @@ class Run:
                 return not _lock(file.fileno(), fcntl.LOCK_SH)
         except OSError:
             return False
+
+
+def _some_moments() -> Iterator[None]:
+    """Wait twice: `is_held` locks for a moment, too."""
+    for seconds in (0, 0.05, 0.2):
+        time.sleep(seconds)
+        yield
 
 
 def _lock(file: int, kind: int) -> bool:

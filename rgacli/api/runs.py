@@ -21,7 +21,7 @@ class RunDetails:
     Attributes:
         record: What the list of runs has.
         schedule: What -> its value, of how it is trained: epochs, images per step, optimizer, learning rate, ….
-        checkpoints: Path -> bytes, in their order.
+        checkpoints: Path -> bytes, in their order; the best that was kept at the end.
         last_checkpoint: The one to resume from, which commands take.
         best_checkpoint: Of those that are there, the one best in validation.
         contents: Of what else the run left: path -> bytes.
@@ -72,12 +72,12 @@ def show_run(run: str | Path | None = None) -> RunDetails:
         UsageError: there is no such run.
     """
     found = _find(run)
-    checkpoints = found.all_checkpoints()
+    checkpoints = [*found.all_checkpoints(), *[found.best] * found.best.is_file()]
     return RunDetails(
         record=read_record(found),
         schedule=_schedule(read_config(found)[0]),
         checkpoints={str(path): size_of(path) for path in checkpoints},
-        last_checkpoint=found.last_checkpoint() if checkpoints else None,
+        last_checkpoint=found.last_checkpoint() if found.all_checkpoints() else None,
         best_checkpoint=_best_checkpoint(found),
         contents={str(path): size_of(path) for path in found.parts() if path != found.checkpoints},
     )
@@ -183,6 +183,8 @@ def _superfluous(run: Run) -> Removal:
 
 def _best_checkpoint(run: Run) -> Path | None:
     """Return, of a run's checkpoints, the one best in validation; None where none was validated."""
+    if zipfile.is_zipfile(run.best):
+        return run.best
     present = {path.stem: path for path in run.all_checkpoints()}
     found = best(one for one in read_log(run)[1] if one.checkpoint in present)
     return present[found.checkpoint] if found else None

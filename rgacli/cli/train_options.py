@@ -213,11 +213,20 @@ class Tracker(str, Enum):  # Typer takes no list of a Literal
 
     tensorboard = "tensorboard"
     wandb = "wandb"
+    mlflow = "mlflow"
+    clearml = "clearml"
+    neptune = "neptune"
+    aim = "aim"
+    dvclive = "dvclive"
 
 
 TrackOption = Annotated[
     list[Tracker] | None,
-    _option(_RUN, help="Also log to TensorBoard or to Weights & Biases. Repeatable."),
+    _option(
+        _RUN,
+        metavar="TRACKER",
+        help="Also log to tensorboard, wandb (Weights & Biases), mlflow, clearml, neptune, aim or dvclive. Repeatable.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ import pytest
 import rgacli
 from rgacli.errors import UsageError
 from rgacli.runs import Run
-from tests.support.run_folders import write_run
+from tests.support.run_folders import write_checkpoint, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -207,12 +207,22 @@ def test_what_a_run_resumes_from_stays_though_an_epoch_is_later():
     assert Run(path).last_checkpoint().name == "iter_17.pth"
 
 
-def test_other_files_among_the_checkpoints_stay():
-    path = write_run("runs/mine", [0.1, 0.2])
-    for name in ("best.pth", "mine.pth"):
-        (path / "checkpoints" / name).touch()
+def test_a_best_that_was_kept_stands_for_its_epoch():
+    path = write_run("runs/mine", [0.1, 0.4, 0.2])
+    write_checkpoint(path / "checkpoints/best.pth")
+    details = rgacli.show_run("mine")
+    assert details.best_checkpoint == path / "checkpoints/best.pth"
+    assert list(details.checkpoints)[-1] == "runs/mine/checkpoints/best.pth"
     rgacli.prune_runs("mine")
-    assert checkpoints(path) == ["best.pth", "epoch_2.pth", "mine.pth"]
+    assert checkpoints(path) == ["best.pth", "epoch_3.pth"]
+
+
+def test_other_files_among_the_checkpoints_stay():
+    path = write_run("runs/mine", [0.2, 0.1, 0.1])
+    for name in ("best.pth", "mine.pth"):
+        (path / "checkpoints" / name).touch()  # a best that is damaged stands for none
+    rgacli.prune_runs("mine")
+    assert checkpoints(path) == ["best.pth", "epoch_1.pth", "epoch_3.pth", "mine.pth"]
 
 
 def test_without_a_validation_the_last_stays_alone():
