@@ -136,11 +136,11 @@ def train(
         amp: Automatic mixed precision, of type `amp_dtype`.
         amp_dtype: "fp16" or "bf16"; switches `amp` on.
         sync_bn: Batch statistics over the images of all processes.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         name: Of the run under runs/; with `resume`, the run to go on with.
         work_dir: Directory of the run, in place of one under runs/.
         resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
-        track: Also log to "tensorboard", "wandb".
+        track: Also log to "tensorboard", "wandb", "mlflow", "clearml", "neptune", "aim", "dvclive".
         settings: Keys of the config to set: "key.sub_key=value" each, or a mapping.
         progress: Told of each iteration.
 

@@ -43,10 +43,12 @@ def set_trackers(cfg: Config, names: Sequence[str]) -> None:
     """Add trackers to a training config, in place; those it has already stay.
 
     Raises:
-        UsageError: a tracker's package is not installed.
+        UsageError: there is no such tracker, or its package is not installed.
     """
     backends = list(cfg.get("vis_backends") or [])
     for name in names:
+        if name not in TRACKERS:
+            raise UsageError(f"{param('track', name)}: it can be {', '.join(TRACKERS)}.")
         if importlib.util.find_spec(name) is None:
             raise UsageError(f"{param('track', name)}: it is not installed here; pip install {name}")
         if not any(backend["type"] == TRACKERS[name] for backend in backends):

@@ -117,10 +117,14 @@ def _timed(work: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:
 def _synchronize() -> None:
     if get_device() == "cuda":
         torch.cuda.synchronize()
+    elif get_device() == "mps":
+        torch.mps.synchronize()
 
 
 def _device() -> str:
     if get_device() == "cuda":
         return torch.cuda.get_device_name()
+    if get_device() == "mps":
+        return "MPS"
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' * (threads > 1)}"

@@ -333,16 +333,17 @@ def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, argumen
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda"])
+@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda", "--device=mps"])
 def test_what_needs_a_gpu_says_so_where_there_is_none(mess, monkeypatch, option):
     import torch
 
     monkeypatch.chdir(mess)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(device, "is_available", lambda: False)
     result = invoke(*train(option))
     assert result.exit_code == 2
     assert f"{option.partition('=')[0]}" in error_line(result.stderr)
-    assert "CUDA device" in error_line(result.stderr)
+    assert ("MPS device" if "mps" in option else "CUDA device") in error_line(result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from rgacli.api import train as api
+from rgacli.cli.train_options import Tracker
 from rgacli.config.dataset import dataset_config
 from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
+from rgacli.engine.trackers import TRACKERS
 from rgacli.modeling.parallel_roi_head import ParallelRoIHead
 from rgacli.runs import Run
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
@@ -227,6 +229,10 @@ def test_tensorboard_gets_the_scalars_where_asked_for(folder, dataset):
     assert train(dataset, "--epochs", 1, "--track", "tensorboard").exit_code == 0
     scalars = accumulator.EventAccumulator("runs/new/tensorboard").Reload()
     assert [event.value for event in scalars.Scalars("lambda")] == [7, 4]
+
+
+def test_every_tracker_can_be_named():
+    assert [tracker.value for tracker in Tracker] == list(TRACKERS)
 
 
 def test_without_config_and_data_it_trains_the_quickstart_on_the_embedded_dataset(

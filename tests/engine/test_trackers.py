@@ -195,6 +195,11 @@ def test_dvclive_keeps_a_run_in_the_run_directory(tiny_dataset, tmp_path, monkey
     assert lines == ["step\tlambda", "1\t7.0", "2\t5.5", "3\t4.0", "4\t2.5"]
 
 
+def test_what_is_no_tracker_is_answered_by_those_there_are():
+    with pytest.raises(UsageError, match="track=numpy: it can be tensorboard, wandb, mlflow"):
+        set_trackers(Config(), ["numpy"])
+
+
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_tracker_that_is_not_installed_is_refused(monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
