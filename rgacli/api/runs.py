@@ -21,7 +21,7 @@ class RunDetails:
     Attributes:
         record: What the list of runs has.
         schedule: What -> its value, of how it is trained: epochs, images per step, optimizer, learning rate, ….
-        checkpoints: Path -> bytes, in their order; the best that was kept at the end.
+        checkpoints: Path -> bytes: what it started from, epochs and iterations, and the best that was kept.
         last_checkpoint: The one to resume from, which commands take.
         best_checkpoint: Of those that are there, the one best in validation.
         contents: Of what else the run left: path -> bytes.
@@ -72,11 +72,10 @@ def show_run(run: str | Path | None = None) -> RunDetails:
         UsageError: there is no such run.
     """
     found = _find(run)
-    checkpoints = [*found.all_checkpoints(), *[found.best] * found.best.is_file()]
     return RunDetails(
         record=read_record(found),
         schedule=_schedule(read_config(found)[0]),
-        checkpoints={str(path): size_of(path) for path in checkpoints},
+        checkpoints={str(path): size_of(path) for path in _checkpoint_files(found)},
         last_checkpoint=found.last_checkpoint() if found.all_checkpoints() else None,
         best_checkpoint=_best_checkpoint(found),
         contents={str(path): size_of(path) for path in found.parts() if path != found.checkpoints},
@@ -110,6 +109,8 @@ def remove_runs(run: str | Path | Sequence[str | Path], *, dry_run: bool = False
 
 def prune_runs(run: str | Path | Sequence[str | Path] | None = None, *, dry_run: bool = False) -> tuple[Removal, ...]:
     """Remove the checkpoints of runs but for the last, from which a run resumes, and the best in validation.
+
+    The weights that a training started from go as well, once it has a checkpoint of its own.
 
     Args:
         run: A run's name or folder, or several; all under runs/ without, less those that are being trained.
@@ -171,14 +172,19 @@ def _whole(run: Run) -> Removal:
 
 
 def _superfluous(run: Run) -> Removal:
-    checkpoints = run.all_checkpoints()
-    if not checkpoints:
+    if not run.all_checkpoints():
         return Removal(run.handle, run.path, (), 0)
     last = run.last_checkpoint()
     if not zipfile.is_zipfile(last):  # as torch writes them: the end of a file that was cut is no zip file's
         raise UsageError(f"{last} is damaged: the checkpoints before it are kept.")
-    surplus = tuple(path for path in checkpoints if path not in (last, _best_checkpoint(run)))
+    kept = (last, _best_checkpoint(run))
+    surplus = tuple(path for path in _checkpoint_files(run) if path not in (*kept, run.best))
     return Removal(run.handle, run.path, surplus, sum(map(size_of, surplus)))
+
+
+def _checkpoint_files(run: Run) -> list[Path]:
+    initial, best_kept = ([path] if path.is_file() else [] for path in (run.initial, run.best))
+    return [*initial, *run.all_checkpoints(), *best_kept]
 
 
 def _best_checkpoint(run: Run) -> Path | None:
@@ -206,6 +212,6 @@ def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
         "clip": (wrapper.get("clip_grad") or {}).get("max_norm"),
         "precision": wrapper.get("dtype"),
         "seed": (config.get("randomness") or {}).get("seed"),
-        "weights": config.get("load_from"),
+        "weights": config.get("weights") or config.get("load_from"),
     }
     return {what: value for what, value in found.items() if value is not None}

@@ -186,7 +186,7 @@ def _method(record: RunRecord) -> str:
 def _progress(record: RunRecord) -> str:
     """Return "3/12", in epochs, or in iterations where the training counts those."""
     done, total = (record.iteration, record.iterations) if record.iterations else (record.epoch, record.epochs)
-    return f"{done or 0}/{total or '?'}"
+    return f"{done or 0}/{'?' if total is None else total}"
 
 
 def _score(validation: Validation | None) -> str | None:

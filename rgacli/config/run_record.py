@@ -198,7 +198,7 @@ def _state(run: Run, totals: Mapping[str, int | None]) -> Literal["running", "fi
         return "running"
     for path in run.all_checkpoints():
         kind, number = path.stem.split("_")
-        if totals[kind] and int(number) >= totals[kind]:
+        if totals[kind] is not None and int(number) >= totals[kind]:
             return "finished"
     return "interrupted" if any(totals.values()) else None
 

@@ -217,6 +217,17 @@ def test_a_best_that_was_kept_stands_for_its_epoch():
     assert checkpoints(path) == ["best.pth", "epoch_3.pth"]
 
 
+def test_what_a_training_started_from_goes_once_it_has_a_checkpoint_of_its_own():
+    path = write_run("runs/mine", [0.1])
+    initial = write_checkpoint(path / "checkpoints/initial.pth")
+    assert next(iter(rgacli.show_run("mine").checkpoints)) == str(initial)
+    rgacli.prune_runs("mine")
+    assert checkpoints(path) == ["epoch_1.pth"]
+    untrained = write_run("runs/untrained")
+    write_checkpoint(untrained / "checkpoints/initial.pth")
+    assert rgacli.prune_runs("untrained")[0].removed == ()
+
+
 def test_other_files_among_the_checkpoints_stay():
     path = write_run("runs/mine", [0.2, 0.1, 0.1])
     for name in ("best.pth", "mine.pth"):

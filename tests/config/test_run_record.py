@@ -45,6 +45,14 @@ def test_a_run_is_finished_once_its_last_epoch_has_a_checkpoint():
     assert record_of(path).state == "finished"
 
 
+def test_a_run_that_was_not_to_be_trained_is_finished_once_it_has_its_starting_point():
+    path = write_run("runs/mine")
+    (path / "config.py").write_text(CONFIG.replace("max_epochs=4", "max_epochs=0"))
+    write_checkpoint(path / "checkpoints/epoch_0.pth")
+    record = record_of(path)
+    assert (record.epoch, record.epochs, record.state) == (None, 0, "finished")
+
+
 def test_a_training_by_iterations_counts_those():
     path = write_run("runs/mine", [0.1])
     (path / "config.py").write_text(CONFIG.replace("max_epochs=4", "max_iters=20"))
