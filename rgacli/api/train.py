@@ -206,6 +206,7 @@ def train(
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
+                _hold(run, stack)
                 if source:
                     start = run.starting_point if epochs == 0 else run.initial
                     cfg.load_from = str(start)
@@ -293,17 +294,22 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved
-    return _train(run, cfg, checkpoint, progress)
+    with ExitStack() as stack:
+        with together():
+            _hold(run, stack)
+        return _train(run, cfg, checkpoint, progress)
+
+
+def _hold(run: runs.Run, stack: ExitStack) -> None:
+    """Hold the run until the stack ends: one process does, for all of a job."""
+    if is_main_process():
+        stack.enter_context(run.held())
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
     heads, method = names_by_slug(parallel_ratios(cfg)), describe_method(cfg)
     tell(f"run {run.path}: {method}" + (f", from {resume_from}" if resume_from else ""))
-    with ExitStack() as stack:
-        with together():
-            if is_main_process():
-                stack.enter_context(run.held())
-        train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
+    train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
     checkpoint = run.last_checkpoint()
     if is_main_process():
         tell(f"done: {checkpoint}")

@@ -47,7 +47,8 @@ def list_(json: JsonOption = False) -> None:
     """List the runs under runs/, the one begun last at the end.
 
     Epochs as trained and as planned; AP (on CrowdHuman mMR, where less is better) of the ensemble on the validation
-    split, the last and the best. "running" is a run that a process of this machine trains now.
+    split, the last and the best. "running" is a run that a process of this machine trains now, "stopped" one that ran
+    out of patience.
     """
     from rgacli.api.runs import list_runs
 

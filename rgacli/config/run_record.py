@@ -6,9 +6,10 @@ Of a damaged run as much is told as can be read.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from rgacli.method import ENSEMBLE, unslug
 from rgacli.runs import Run
 
 _LOWER_IS_BETTER = ("mMR",)
+State = Literal["running", "finished", "stopped", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class RunRecord:
         last, best: Validations.
         size: Bytes on disk.
         begun: When the training was.
-        state: "running" while a process trains it; "finished" once the last epoch has its checkpoint; "interrupted".
+        state: "running" while a process trains it; "finished" once the last epoch has its checkpoint; "stopped" early,
+            as validation no longer improved (`patience`); else "interrupted".
         problems: What cannot be read of it.
     """
 
@@ -82,7 +85,7 @@ class RunRecord:
     best: Validation | None
     size: int
     begun: datetime
-    state: Literal["running", "finished", "interrupted"] | None
+    state: State | None
     problems: tuple[str, ...]
 
 
@@ -109,7 +112,7 @@ def read_record(run: Run) -> RunRecord:
         best=best(validations),
         size=sum(size_of(path) for path in run.parts()),
         begun=datetime.fromtimestamp(run.config.stat().st_mtime).astimezone(),
-        state=_state(run, totals),
+        state=_state(run, config, totals, validations),
         problems=(*problems, *damaged),
     )
 
@@ -154,11 +157,12 @@ def read_log(run: Run) -> tuple[dict[str, Any], list[Validation], list[str]]:
 
 def best(validations: Iterable[Validation]) -> Validation | None:
     """Return the best of a run's validations, of equals the first; None where none has a score."""
+    scored = [one for one in validations if one.score is not None]
+    return max(scored, key=lambda one: _worth(one.score, one.metric), default=None)
 
-    def worth(validation: Validation) -> float:
-        return -validation.score if validation.metric in _LOWER_IS_BETTER else validation.score
 
-    return max((one for one in validations if one.score is not None), key=worth, default=None)
+def _worth(value: float, metric: str) -> float:
+    return -value if metric in _LOWER_IS_BETTER else value
 
 
 def size_of(path: Path) -> int:
@@ -193,14 +197,30 @@ def _validation(values: Mapping[str, Any], step: Mapping[str, Any]) -> Validatio
     return Validation(step.get("epoch"), values.get("step", 0), heads, metric, scores.get(metric))
 
 
-def _state(run: Run, totals: Mapping[str, int | None]) -> Literal["running", "finished", "interrupted"] | None:
+def _state(
+    run: Run, config: Mapping[str, Any], totals: Mapping[str, int | None], validations: Sequence[Validation]
+) -> State | None:
     if run.is_held():
         return "running"
     for path in run.all_checkpoints():
         kind, number = path.stem.split("_")
         if totals[kind] is not None and int(number) >= totals[kind]:
             return "finished"
+    if _out_of_patience(config, validations):
+        return "stopped"
     return "interrupted" if any(totals.values()) else None
+
+
+def _out_of_patience(config: Mapping[str, Any], validations: Sequence[Validation]) -> bool:
+    """Return whether early stopping ended the training: so many validations lie after the best."""
+    hooks = [hook for hook in config.get("custom_hooks") or () if isinstance(hook, dict)]
+    hook = next((hook for hook in hooks if hook.get("type") == "PatienceHook"), None)
+    if hook is None or not validations:
+        return False
+    _, head, metric = hook["monitor"].split("/")
+    found = [one.heads.get(unslug(head), {}).get(metric) for one in validations]
+    worth = [-math.inf if value is None else _worth(value, metric) for value in found]
+    return len(worth) - 1 - worth.index(max(worth)) >= hook["patience"]
 
 
 def _config_in(name: str) -> str | None:

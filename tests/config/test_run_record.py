@@ -45,6 +45,26 @@ def test_a_run_is_finished_once_its_last_epoch_has_a_checkpoint():
     assert record_of(path).state == "finished"
 
 
+@pytest.mark.parametrize(
+    ("monitor", "metric", "scores", "state"),
+    [
+        ("coco/ensemble/AP", "coco/{}/AP", [0.1, 0.3, 0.2], "interrupted"),
+        ("coco/ensemble/AP", "coco/{}/AP", [0.3, 0.1, 0.3], "stopped"),  # an equal is none better
+        ("coco/ensemble/AP", "coco/{}/AP", [0.3, None, None], "stopped"),
+        ("coco/1to9/AP", "coco/{}/AP", [0.1, 0.2, 0.3], "stopped"),  # that head never improves
+        ("crowdhuman/ensemble/mMR", "crowdhuman/{}/mMR", [0.3, 0.4, 0.5], "stopped"),
+        ("crowdhuman/ensemble/mMR", "crowdhuman/{}/mMR", [0.5, 0.4, 0.3], "interrupted"),
+    ],
+)
+def test_a_run_that_ran_out_of_patience_was_not_interrupted(monitor, metric, scores, state):
+    path = write_run("runs/mine", scores, metric=metric)
+    hook = f"custom_hooks = [dict(type='PatienceHook', monitor='{monitor}', patience=2),"
+    (path / "config.py").write_text(CONFIG.replace("custom_hooks = [", hook))
+    assert record_of(path).state == state
+    write_checkpoint(path / "checkpoints/epoch_4.pth")
+    assert record_of(path).state == "finished"
+
+
 def test_a_run_that_was_not_to_be_trained_is_finished_once_it_has_its_starting_point():
     path = write_run("runs/mine")
     (path / "config.py").write_text(CONFIG.replace("max_epochs=4", "max_epochs=0"))
