@@ -140,7 +140,7 @@ def ensemble(
         bootstrap: Bootstrap samples of images behind each interval.
         timed: Images to time each method on; 0: none.
         out: Folder of the figure; by default RUN/figures/SPLIT, of several runs or results under ensembles/.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch and image.
 
     Raises:

@@ -93,7 +93,7 @@ def evaluate(
         split: Of the dataset; one without "test" is evaluated on "val" in its place. "test-dev" are COCO's images
             whose annotations are not public, for `submit`.
         submit: File to write the head's detections to, in the format of COCO's server; nothing is measured.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
     Returns:

@@ -95,6 +95,7 @@ def train(
     sync_bn: bool = False,
     device: Device = "auto",
     name: str | None = None,
+    work_dir: Path | None = None,
     resume: bool = False,
     track: Sequence[str] | None = None,
     settings: Sequence[str] | Mapping[str, Any] | None = None,
@@ -135,10 +136,11 @@ def train(
         amp: Automatic mixed precision, of type `amp_dtype`.
         amp_dtype: "fp16" or "bf16"; switches `amp` on.
         sync_bn: Batch statistics over the images of all processes.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         name: Of the run under runs/; with `resume`, the run to go on with.
+        work_dir: Directory of the run, in place of one under runs/.
         resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
-        track: Also log to "tensorboard", "wandb".
+        track: Also log to "tensorboard", "wandb", "mlflow", "clearml", "neptune", "aim", "dvclive".
         settings: Keys of the config to set: "key.sub_key=value" each, or a mapping.
         progress: Told of each iteration.
 
@@ -147,10 +149,12 @@ def train(
         RunFailed: the training failed; its run has the last checkpoint.
     """
     given = dict(locals())
+    if name and work_dir:
+        raise UsageError(f"give {param('name')} or {param('work_dir')}, not both.", shared=True)
     with on_device(device):
         if resume:
             _require_alone(given)
-            return _resume(runs.find_run(name), progress)
+            return _resume(runs.find_run(name, work_dir), progress)
         # Several machines tell the time differently.
         name = of_rank_0(name or runs.default_name(config or default_config(data)))
         locations = {
@@ -195,10 +199,14 @@ def train(
                 set_evaluators(cfg)
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
-                run = stack.enter_context(runs.new_run(name)) if is_main_process() else runs.Run(runs.ROOT / name)
+                cfg.trained_from = config or default_config(data)
+                run = runs.named(name, work_dir)
+                if is_main_process():
+                    stack.enter_context(runs.new_run(name, work_dir))
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
+                _hold(run, stack)
                 if source:
                     start = run.starting_point if epochs == 0 else run.initial
                     cfg.load_from = str(start)
@@ -265,7 +273,7 @@ def _require_alone(given: Mapping[str, Any]) -> None:
     others = [
         name
         for name, value in given.items()
-        if name not in ("resume", "name", "device", "progress") and value != defaults[name]
+        if name not in ("resume", "name", "work_dir", "device", "progress") and value != defaults[name]
     ]
     if others:
         raise UsageError(
@@ -286,7 +294,16 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved
-    return _train(run, cfg, checkpoint, progress)
+    with ExitStack() as stack:
+        with together():
+            _hold(run, stack)
+        return _train(run, cfg, checkpoint, progress)
+
+
+def _hold(run: runs.Run, stack: ExitStack) -> None:
+    """Hold the run until the stack ends: one process does, for all of a job."""
+    if is_main_process():
+        stack.enter_context(run.held())
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:

@@ -18,7 +18,7 @@ SPLIT_BY_HELP = (
 )
 
 SplitName = Literal["train", "val", "test"]
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 RunArgument = Annotated[
     str | None,
@@ -55,5 +55,6 @@ BinsOption = Annotated[
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")]
+DEVICE_HELP = "Where to run; 'auto' takes CUDA where there is one. 'mps', the GPU of a Mac, is untested."
+DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

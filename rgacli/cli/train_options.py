@@ -194,9 +194,17 @@ _RUN = "Run"
 NameOption = Annotated[
     str | None, _option(_RUN, help="Name of the run under runs/. Default: the config's name and the time.")
 ]
+WorkDirOption = Annotated[
+    Path | None,
+    _option(_RUN, metavar="DIR", file_okay=False, help="Directory of the run, in place of one under runs/."),
+]
 ResumeOption = Annotated[
     bool,
-    _option(_RUN, "--resume", help="Go on with the run --name (default: the latest) from its last checkpoint."),
+    _option(
+        _RUN,
+        "--resume",
+        help="Go on with the run --name or in --work-dir (default: the latest) from its last checkpoint.",
+    ),
 ]
 
 
@@ -205,11 +213,20 @@ class Tracker(str, Enum):  # Typer takes no list of a Literal
 
     tensorboard = "tensorboard"
     wandb = "wandb"
+    mlflow = "mlflow"
+    clearml = "clearml"
+    neptune = "neptune"
+    aim = "aim"
+    dvclive = "dvclive"
 
 
 TrackOption = Annotated[
     list[Tracker] | None,
-    _option(_RUN, help="Also log to TensorBoard or to Weights & Biases. Repeatable."),
+    _option(
+        _RUN,
+        metavar="TRACKER",
+        help="Also log to tensorboard, wandb (Weights & Biases), mlflow, clearml, neptune, aim or dvclive. Repeatable.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -217,6 +234,7 @@ SetOption = Annotated[
         _RUN,
         "--set",
         metavar="KEY=VALUE",
-        help="Set any key of the config, such as model.backbone.depth=101. Repeatable.",
+        help="Set any key of the config, such as model.backbone.depth=101. Repeatable; mmdet's `--cfg-options "
+        "KEY=VALUE KEY=VALUE …` is understood as well.",
     ),
 ]

@@ -247,6 +247,9 @@ CASES = {
     "run: name taken": (train("--name", RUN), f"run runs/{RUN} exists: choose another --name"),
     "run: name with a slash": (train("--name", "a/b"), "'a/b' is not a plain name"),
     "run: name of dots": (train("--name", ".."), "'..' is not a plain name"),
+    "run: resumed in a folder without one": (("train", "--resume", "--work-dir", "no"), "--work-dir no: no run lies"),
+    "run: a name and a folder": (("train", "--name", "a", "--work-dir", "b"), "give --name or --work-dir, not both"),
+    "run: in a folder that has one": (("train", "--work-dir", f"runs/{RUN}"), "choose another --work-dir"),
     "resume: with a config": (resume("quickstart"), "leave out CONFIG"),
     "resume: with lambda0": (resume("--lambda0", "0"), "leave out --lambda0"),
     "resume: with a seed": (resume("--seed", "0"), "leave out --seed"),
@@ -330,16 +333,17 @@ def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, argumen
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda"])
+@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda", "--device=mps"])
 def test_what_needs_a_gpu_says_so_where_there_is_none(mess, monkeypatch, option):
     import torch
 
     monkeypatch.chdir(mess)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(device, "is_available", lambda: False)
     result = invoke(*train(option))
     assert result.exit_code == 2
     assert f"{option.partition('=')[0]}" in error_line(result.stderr)
-    assert "CUDA device" in error_line(result.stderr)
+    assert ("MPS device" if "mps" in option else "CUDA device") in error_line(result.stderr)
 
 
 @pytest.mark.parametrize(

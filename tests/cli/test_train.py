@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from rgacli.api import train as api
+from rgacli.cli.train_options import Tracker
 from rgacli.config.dataset import dataset_config
 from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
+from rgacli.engine.trackers import TRACKERS
 from rgacli.modeling.parallel_roi_head import ParallelRoIHead
+from rgacli.runs import Run
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
 HEADS = ("1to1", "1to9")
@@ -176,6 +179,36 @@ def test_options_reach_the_optimizer_wrapper(folder, dataset, without_training, 
     assert {key: wrapper[key] for key in expected} == expected
 
 
+def test_a_run_lies_where_work_dir_says_and_resumes_there(folder, dataset):
+    options = ("--auto-scale-lr", *TINY, "--cfg-options", "train_cfg.max_epochs=2", "default_hooks.logger.interval=2")
+    result = invoke("train", "quickstart", "--data", dataset, "--work-dir", "out/of the way", *options)
+    assert result.exit_code == 0, result.stderr
+    assert [path.name for path in folder.iterdir()] == ["out"]
+    run = folder / "out/of the way"
+    cfg = load_config(str(run / "config.py"))
+    assert (cfg.train_cfg.max_epochs, cfg.default_hooks.logger.interval, cfg.trained_from) == (2, 2, "quickstart")
+    assert [step["iter"] for step in logged(run)[0]] == [2, 4]
+    (run / "checkpoints/epoch_2.pth").unlink()
+    assert invoke("train", "--resume", "--work-dir", run).exit_code == 0
+    assert [step["iter"] for step in logged(run)[0]] == [2, 4]
+
+
+def test_a_run_that_another_process_trains_is_not_trained_twice(run):
+    with Run(run).held():
+        result = invoke("train", "--resume", "--name", RUN)
+    assert result.exit_code == 2
+    assert f"run runs/{RUN} is being trained by another process" in error_line(result.stderr)
+
+
+def test_a_run_is_held_while_it_is_trained(folder, dataset, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        api, "train_prepared", lambda cfg, checkpoints, *_: seen.append(Run(checkpoints.parent).is_held())
+    )
+    train(dataset)
+    assert seen == [True]
+
+
 def test_all_that_saves_memory_or_time_goes_together(folder, dataset):
     result = train(dataset, "--amp-dtype", "bf16", "--accumulate", 2, "--clip", 1, "--epochs", 2)
     assert result.exit_code == 0, result.stderr
@@ -196,6 +229,10 @@ def test_tensorboard_gets_the_scalars_where_asked_for(folder, dataset):
     assert train(dataset, "--epochs", 1, "--track", "tensorboard").exit_code == 0
     scalars = accumulator.EventAccumulator("runs/new/tensorboard").Reload()
     assert [event.value for event in scalars.Scalars("lambda")] == [7, 4]
+
+
+def test_every_tracker_can_be_named():
+    assert [tracker.value for tracker in Tracker] == list(TRACKERS)
 
 
 def test_without_config_and_data_it_trains_the_quickstart_on_the_embedded_dataset(
