@@ -56,7 +56,7 @@ class RunRecord:
         name: What names it in commands: its name under runs/, else its path.
         path: Its directory.
         config: What it was trained from.
-        data: Folder that all its annotations and images lie in.
+        data: Folder that all its annotations and images lie in; of a dataset that was converted, the dataset.
         lambda0, anneal: Of RGA; None without RGA.
         ratios, sampling: Of PRM; no ratio without PRM.
         epoch, epochs: The one logged last, and how many are to be trained; None in a training by iterations.
@@ -241,6 +241,9 @@ def _places(loader: Mapping[str, Any]) -> Iterator[str]:
     dataset = loader["dataset"]
     while "dataset" in dataset:
         dataset = dataset["dataset"]
+    if origin := (dataset.get("metainfo") or {}).get("converted_from"):
+        yield origin[0]  # its annotations lie in the cache
+        return
     root = dataset.get("data_root") or ""
     yield os.path.dirname(os.path.join(root, dataset["ann_file"]))
     yield os.path.normpath(os.path.join(root, (dataset.get("data_prefix") or {}).get("img", "")))

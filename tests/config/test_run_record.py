@@ -45,6 +45,13 @@ def test_a_run_is_finished_once_its_last_epoch_has_a_checkpoint():
     assert record_of(path).state == "finished"
 
 
+def test_a_converted_dataset_is_named_and_not_the_cache():
+    path = write_run("runs/mine")
+    origin = "metainfo=dict(converted_from=('/data/yolo/data.yaml', None))"
+    (path / "config.py").write_text(CONFIG.replace("ann_file=", f"{origin}, ann_file="))
+    assert record_of(path).data == Path("/data/yolo/data.yaml")
+
+
 @pytest.mark.parametrize(
     ("monitor", "metric", "scores", "state"),
     [
