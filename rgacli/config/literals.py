@@ -34,18 +34,26 @@ def read_literals(path: Path) -> dict[str, Any]:
     Raises:
         OSError, ValueError, SyntaxError: the file cannot be read, or is no Python.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    own = {
-        statement.targets[0].id: _value(statement.value)
-        for statement in tree.body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
+    own = parse_literals(path.read_text(encoding="utf-8"))
     bases = own.pop("_base_", [])
     merged: dict[str, Any] = {}
     for base in [bases] if isinstance(bases, str) else bases:
         if "::" not in base:
             merged |= read_literals(path.parent / base)
     return _merge(merged, own)
+
+
+def parse_literals(text: str) -> dict[str, Any]:
+    """Return the top-level assignments in a config's text; what takes running is None.
+
+    Raises:
+        ValueError, SyntaxError: it is no Python.
+    """
+    return {
+        statement.targets[0].id: _value(statement.value)
+        for statement in ast.parse(text).body
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+    }
 
 
 def method_of(config: Mapping[str, Any]) -> Method:
