@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rgacli.api.configs import configs as configs
     from rgacli.api.data import check_dataset as check_dataset
+    from rgacli.api.data import convert_dataset as convert_dataset
     from rgacli.api.data import prepare_crowdhuman as prepare_crowdhuman
     from rgacli.api.data import synth_dataset as synth_dataset
     from rgacli.api.doctor import doctor as doctor
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from rgacli.api.load import load as load
     from rgacli.api.predict import predict as predict
     from rgacli.api.proposals import proposals as proposals
+    from rgacli.api.runs import list_runs as list_runs
+    from rgacli.api.runs import prune_runs as prune_runs
+    from rgacli.api.runs import remove_runs as remove_runs
+    from rgacli.api.runs import show_run as show_run
     from rgacli.api.train import train as train
 
 __version__ = "0.1.0"
@@ -42,7 +47,12 @@ _FUNCTIONS = {
     "load": "load",
     "synth_dataset": "data",
     "check_dataset": "data",
+    "convert_dataset": "data",
     "prepare_crowdhuman": "data",
+    "list_runs": "runs",
+    "show_run": "runs",
+    "remove_runs": "runs",
+    "prune_runs": "runs",
     "configs": "configs",
     "doctor": "doctor",
 }

@@ -56,6 +56,17 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
             os.replace(path, folder / path.name)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        temporary = Path(name, folder.name)
+        temporary.mkdir()
+        yield temporary
+        os.rename(temporary, folder)
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as temporary:

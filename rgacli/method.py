@@ -92,6 +92,13 @@ def slug(name: str) -> str:
     return name.replace(":", "to").replace("#", "_")
 
 
+def unslug(text: str) -> str:
+    """Return the name that `slug` was made of; of other variants, the same: "ensemble"."""
+    return re.sub(
+        r"^(\d+)to(\d+)(?:_(\d+))?$", lambda part: f"{part[1]}:{part[2]}" + f"#{part[3]}" * bool(part[3]), text
+    )
+
+
 def names_by_slug(ratios: Sequence[SamplingRatio]) -> dict[str, str]:
     """Return slug -> name of each head, in their order: {"1to1": "1:1", "1to9": "1:9"}."""
     return {slug(name): name for name in head_names(ratios)}

@@ -11,14 +11,18 @@ runs/<name>/
     logs/                the text logs
     predictions/<time>/  what `rgacli.predict` found and drew
     export/              what `rgacli.export_…` wrote
+    tensorboard/, …      what a tracker wrote, if any
 
 A folder that an export wrote (config.py and model.pth) is read as a run with that one checkpoint.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +39,8 @@ EXPORTED = "model.pth"
 """The weights' file in an export."""
 BEST = "best.pth"
 """The checkpoint of the best validation, among a run's."""
+_PARTS = (CONFIG, "metrics.jsonl", "checkpoints", "detections", "figures", "logs", "predictions", "export")
+_TRACKERS = ("tensorboard", "wandb", "mlflow", "clearml", "neptune", "dvclive", "aim")
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Run:
     @property
     def name(self) -> str:
         """The directory's name."""
-        return self.path.name
+        return Path(os.path.abspath(self.path)).name  # of "." too
 
     @property
     def handle(self) -> str:
@@ -127,6 +133,56 @@ class Run:
         there = ["last", *(stem.removeprefix("epoch_") for stem in found)]
         raise UsageError(f"{param('which', which)}: run {self.path} has no such checkpoint, but {', '.join(there)}.")
 
+    @property
+    def is_export(self) -> bool:
+        """Whether it is what an export wrote, and no run."""
+        return (self.path / EXPORTED).is_file() and not self.checkpoints.exists()
+
+    def parts(self) -> list[Path]:
+        """Return what lies in it that a run leaves: whatever else does is the user's."""
+        return [path for part in (*_PARTS, *_TRACKERS) if os.path.lexists(path := self.path / part)]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run for the length of a training, which other processes then know of (`is_held`).
+
+        Raises:
+            UsageError: another process holds it.
+        """
+        with self.config.open("rb") as file:
+            if not any(_lock(file.fileno(), fcntl.LOCK_EX) for _ in _some_moments()):
+                raise UsageError(f"run {self.path} is being trained by another process.")
+            try:
+                yield
+            finally:
+                _lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
+
+    def is_held(self) -> bool:
+        """Return whether a process trains it now, as far as the file system tells."""
+        try:
+            with self.config.open("rb") as file:
+                return not _lock(file.fileno(), fcntl.LOCK_SH)
+        except OSError:
+            return False
+
+
+def _some_moments() -> Iterator[None]:
+    """Wait twice: `is_held` locks for a moment, too."""
+    for seconds in (0, 0.05, 0.2):
+        time.sleep(seconds)
+        yield
+
+
+def _lock(file: int, kind: int) -> bool:
+    """Return False if another process has locked the file; a file system that knows no locks takes any."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
 
 def default_name(config: str) -> str:
     """Return the name of a run where none is given: its config's, and the time."""
@@ -134,41 +190,59 @@ def default_name(config: str) -> str:
 
 
 @contextmanager
-def new_run(name: str) -> Iterator[Run]:
-    """Yield a new run directory; on an error, remove it again if nothing was logged or saved in it.
+def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
+    """Yield a new run directory, runs/NAME or `work_dir`; on an error, remove it if nothing was logged or saved in it.
 
     Raises:
-        UsageError: the name is taken or is not a plain name.
+        UsageError: the name is taken or is not a plain name, or there is a run in `work_dir`, or parts of one.
     """
-    if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+    if not work_dir and (not re.fullmatch(r"[\w.+-]+", name) or name.startswith(".")):
         raise UsageError(f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
-    path = ROOT / name
-    if path.exists():
-        raise UsageError(
-            f"run {path} exists: choose another {param('name')}, or go on with it by {param('resume', True)}."
-        )
-    path.mkdir(parents=True)
-    run = Run(path)
+    run = named(name, work_dir)
+    found = run.path.is_dir()
+    if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
+        what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
+        which = param("work_dir" if work_dir else "name")
+        raise UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
+    run.path.mkdir(parents=True, exist_ok=True)
     try:
         yield run
     except BaseException:  # Ctrl-C as well
         if not (run.metrics.is_file() or run.all_checkpoints()):
-            shutil.rmtree(path, ignore_errors=True)
-            with suppress(OSError):  # other runs lie there
-                ROOT.rmdir()
+            with suppress(OSError):
+                for path in run.parts() if found else [run.path]:
+                    delete(path)
+                ROOT.rmdir()  # unless other runs lie there
         raise
 
 
-def find_run(name: str | None) -> Run:
-    """Return a run by its name under runs/ or by its path; the latest without one.
+def named(name: str, work_dir: Path | None = None) -> Run:
+    """Return the run runs/NAME or in `work_dir`, whether it is there or not."""
+    return Run(work_dir or ROOT / name)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a folder with all that lies in it, or a link, whose target stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def find_run(name: str | None, work_dir: Path | None = None) -> Run:
+    """Return a run by its name under runs/ or by its path, or the one in `work_dir`; the latest without either.
 
     Raises:
         UsageError: there is no such run, or none at all.
     """
+    if work_dir:
+        if not (work_dir / CONFIG).is_file():
+            raise UsageError(f"{param('work_dir', work_dir)}: no run lies there ({work_dir / CONFIG} does not exist).")
+        return Run(work_dir)
     if name is None:
         return latest_run()
     for path in (Path(name), ROOT / name):
-        if (path / CONFIG).is_file():
+        if name and (path / CONFIG).is_file():
             return Run(path)
     known = ", ".join(run.name for run in all_runs()[-5:]) or "none"
     raise UsageError(f"no run '{name}': neither {name}/{CONFIG} nor {ROOT / name}/{CONFIG} exists (latest: {known}).")

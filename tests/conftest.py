@@ -35,6 +35,14 @@ def _on_the_cpu(request, monkeypatch):
         monkeypatch.setattr(*ON_THE_CPU)
 
 
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch):
+    """A user's cache of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("RGACLI_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory):
     """Folder of a drawn dataset: 64x64 images, 4 to train on, 2 to validate and 2 to test on. Not to be written to."""

@@ -14,6 +14,7 @@ from tests.support.processes import python_code
 FUNCTIONS = [
     "check_dataset",
     "configs",
+    "convert_dataset",
     "doctor",
     "ensemble",
     "evaluate",
@@ -21,10 +22,14 @@ FUNCTIONS = [
     "export_head",
     "export_onnx",
     "gt_bins",
+    "list_runs",
     "load",
     "predict",
     "prepare_crowdhuman",
     "proposals",
+    "prune_runs",
+    "remove_runs",
+    "show_run",
     "synth_dataset",
     "train",
 ]

@@ -27,7 +27,19 @@ LAYERS = (
     {"wording"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
-LIGHT = ("method", "runs", "errors", "files", "progress", "messages", "wording", "data", "cli.app", "config.catalogue")
+LIGHT = (
+    "method",
+    "runs",
+    "errors",
+    "files",
+    "progress",
+    "messages",
+    "wording",
+    "data",
+    "cli.app",
+    "config.catalogue",
+    "api.runs",
+)
 HEAVY = ("torch", "mmengine", "mmdet")
 
 

@@ -15,6 +15,7 @@ from rgacli.method import (
     parse_ratios,
     select_variants,
     slug,
+    unslug,
 )
 
 RATIOS = st.builds(SamplingRatio, st.integers(1, 99), st.integers(1, 99))
@@ -89,6 +90,12 @@ def test_names_and_slugs_are_distinct_and_slugs_are_fit_for_file_names_and_tags(
     slugs = [slug(name) for name in names]
     assert len(set(names)) == len(set(slugs)) == len(plan)
     assert all(text.replace("_", "").isalnum() for text in slugs)
+    assert [unslug(text) for text in slugs] == list(names)
+
+
+@pytest.mark.parametrize("variant", ["ensemble", "detector", "average-probs", "tilt+2", "to", "1to", "a1to9"])
+def test_what_is_no_slug_of_a_head_keeps_its_name(variant):
+    assert unslug(variant) == variant
 
 
 def test_slug_of_the_papers_heads():

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -84,6 +86,82 @@ def test_a_run_that_fails_later_keeps_what_it_made(made):
     assert (Path("runs/mine") / made).is_file()
 
 
+def make_and_fail_in(folder, *files):
+    with runs.new_run(work_dir=Path(folder)) as run:
+        for file in files:
+            at(run.path / file, 0)
+        raise RuntimeError("it failed")
+
+
+@pytest.mark.parametrize("work_dir", ["out/of the way", "runs/mine"])
+def test_a_run_may_lie_in_a_folder_of_its_own(work_dir):
+    with runs.new_run(work_dir=Path(work_dir)) as run:
+        assert run == runs.named("", Path(work_dir))
+        assert run.path == Path(work_dir)
+    assert Path(work_dir).is_dir()
+
+
+def test_a_folder_that_is_there_is_taken_where_it_holds_no_run():
+    at(Path("out/notes.txt"), 0)
+    with runs.new_run(work_dir=Path("out")) as run:
+        assert run.name == "out"
+
+
+@pytest.mark.parametrize("part", ["config.py", "checkpoints/epoch_1.pth", "figures/a.png"])
+def test_a_folder_with_a_part_of_a_run_is_refused(part):
+    at(Path("out") / part, 0)
+    name = part.partition("/")[0]
+    with pytest.raises(UsageError, match=rf"out/{name} exists: choose another work_dir, or go on with it by"):
+        make_and_fail_in("out", "metrics.jsonl")
+    assert not Path("out/metrics.jsonl").exists()
+
+
+def test_a_file_is_no_folder_for_a_run():
+    at(Path("out"), 0)
+    with pytest.raises(UsageError, match="run out exists"):
+        make_and_fail_in("out")
+
+
+def test_a_run_that_fails_before_it_begins_takes_nothing_with_it_that_was_there():
+    at(Path("out/notes.txt"), 0)
+    for folder in ("out", "new"):
+        with pytest.raises(RuntimeError):
+            make_and_fail_in(folder, "config.py", "logs/1/1.log")
+    assert os.listdir(".") == ["out"]
+    assert os.listdir("out") == ["notes.txt"]
+
+
+# Training one
+
+
+def test_a_run_is_held_by_one_process_for_the_length_of_a_block():
+    run, same = runs.Run(begin("runs/mine")), runs.Run(Path("runs/mine"))
+    assert not same.is_held()
+    with run.held():
+        assert same.is_held()
+        with pytest.raises(UsageError, match="runs/mine is being trained by another process"), same.held():
+            pass
+        assert same.is_held()
+    assert not same.is_held()
+
+
+def test_a_run_that_fails_is_held_no_longer():
+    run = runs.Run(begin("runs/mine"))
+    with pytest.raises(RuntimeError), run.held():
+        raise RuntimeError("it failed")
+    assert not run.is_held()
+
+
+def test_where_the_file_system_knows_no_locks_a_run_is_trained_all_the_same(monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    run = runs.Run(begin("runs/mine"))
+    with run.held():
+        assert not run.is_held()
+
+
 # Finding one
 
 
@@ -94,6 +172,27 @@ def test_a_run_is_found_by_its_name_and_by_its_path(tmp_path):
     assert runs.find_run("runs/mine").name == "mine"
     assert runs.find_run("elsewhere/other").path == Path("elsewhere/other")
     assert runs.find_run(str(tmp_path / "elsewhere/other")).name == "other"
+
+
+def test_a_run_in_a_folder_of_its_own_is_found_there_and_nowhere_else():
+    begin("elsewhere/mine")
+    begin("runs/other")
+    assert runs.find_run(None, Path("elsewhere/mine")).path == Path("elsewhere/mine")
+    with pytest.raises(UsageError, match=r"work_dir=other: no run lies there \(other/config.py does not exist\)"):
+        runs.find_run(None, Path("other"))
+
+
+def test_an_empty_name_is_no_run():
+    begin(".")
+    begin("runs")
+    with pytest.raises(UsageError, match="no run ''"):
+        runs.find_run("")
+
+
+def test_the_folder_one_is_in_has_its_name(monkeypatch, folder):
+    begin("elsewhere/mine")
+    monkeypatch.chdir("elsewhere/mine")
+    assert runs.find_run(".").name == "mine"
 
 
 def test_a_runs_handle_finds_it_again():

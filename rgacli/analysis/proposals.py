@@ -15,11 +15,10 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 
 # isort: split
 from mmdet.structures.bbox import bbox_overlaps
-from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from rgacli.analysis import figures
-from rgacli.engine.runner import quiet_stdout
+from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import split_dataloader
 from rgacli.evaluation.gt_bins import GTBin
@@ -72,7 +71,7 @@ def collect(detector: SplitDetections, *, progress: Progress | None = None) -> l
     truth = _boxes(detector.annotations)
     model = build_detector(detector.cfg, detector.checkpoint)
     with quiet_stdout():
-        loader = Runner.build_dataloader(split_dataloader(detector.cfg, detector.split))
+        loader = QuietRunner.build_dataloader(split_dataloader(detector.cfg, detector.split))
     records = []
     for record in count_positive_proposals(model, loader, truth):
         records.append(record)

@@ -1,4 +1,4 @@
-"""Datasets: drawing the synthetic one, preparing CrowdHuman, and checking one before training on it."""
+"""Datasets: drawing the synthetic one, preparing CrowdHuman, checking one, and writing one in another layout."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rgacli.data import crowdhuman
+from rgacli.data.annotations import load_annotations
 from rgacli.data.check import SplitReport, check_splits
-from rgacli.data.layout import find_splits
+from rgacli.data.layout import read_dataset, recognise
 from rgacli.data.synthetic import IMAGE_SIZE, MAX_OBJECTS, SIZES, embedded_dataset, write_dataset
+from rgacli.data.writing import Images, SplitWritten, one_polygon_each, require_empty, write_coco, write_yolo
 from rgacli.errors import UsageError
+from rgacli.files import replacing_folder
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -64,12 +68,14 @@ class CheckResult:
     """What a dataset holds and what is wrong with it.
 
     Attributes:
-        dataset: Its folder.
+        dataset: Its folder or file.
+        layout: What it was recognised as: "COCO", "Roboflow's COCO export", "YOLO", "Pascal VOC" or "one COCO file".
         ok: Whether training on it would work; there may be warnings.
         splits: Split -> report.
     """
 
     dataset: Path
+    layout: str
     ok: bool
     splits: Mapping[str, SplitReport]
 
@@ -84,15 +90,18 @@ def check_dataset(
     train_images: Path | None = None,
     val_images: Path | None = None,
     test_images: Path | None = None,
+    split_by: str | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Check a dataset: its annotations, and that every image can be decoded and has the size they say.
 
     Args:
-        folder: COCO's layout, or annotations/{train,val,test}.json with images/; the embedded dataset without.
+        folder: In a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file with its images; the embedded
+            dataset without.
         split: Check this split alone, or these; by default those of train, val and test that it has.
         train_ann, val_ann, test_ann: Annotation files, where the folder does not tell.
         train_images, val_images, test_images: Image folders, where it does not tell.
+        split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided.
         progress: Told of each image.
 
     Raises:
@@ -107,10 +116,70 @@ def check_dataset(
                 f"files of {name} are named, which {param('split')} leaves out: add {param('split', name)}."
             )
     root = embedded_dataset(progress=progress) if folder is None else Path(folder)
-    found = find_splits(root, splits=wanted, annotations=annotations, images=images)
-    reports = check_splits(found, progress=progress)
+    found = recognise(root, splits=wanted, annotations=annotations, images=images, split_by=split_by, progress=progress)
+    reports = check_splits(found.splits, progress=progress)
     problems = [problem for report in reports.values() for problem in report.problems]
-    return CheckResult(root, not any(problem.severity == "error" for problem in problems), reports)
+    return CheckResult(root, found.layout, not any(problem.severity == "error" for problem in problems), reports)
+
+
+@dataclass(frozen=True)
+class ConvertResult:
+    """A dataset that was written in another layout.
+
+    Attributes:
+        dataset: Its folder.
+        layout: What the source was recognised as, as in CheckResult.
+        masks: What became of masks: "kept" (COCO), "polygons" (YOLO), "boxes" (YOLO, where some object's is not one
+            polygon); None where there are none.
+        splits: Split -> what was written.
+    """
+
+    dataset: Path
+    layout: str
+    masks: Literal["kept", "polygons", "boxes"] | None
+    splits: Mapping[str, SplitWritten]
+
+
+def convert_dataset(
+    source: Path,
+    destination: Path,
+    *,
+    to: Literal["coco", "yolo"] = "coco",
+    split_by: str | None = None,
+    images: Images = "copy",
+    progress: Progress | None = None,
+) -> ConvertResult:
+    """Write a dataset in COCO's format or YOLO's, from any layout that is recognised.
+
+    Args:
+        source: In a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file with its images.
+        destination: A new or empty folder; it is written whole or not at all.
+        to: "coco" (annotations/<split>.json, images/<split>/) or "yolo" (data.yaml, images/<split>/, labels/<split>/).
+        split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided.
+        images: "copy" them, or "link" to where they are.
+        progress: Told of each image.
+
+    Raises:
+        UsageError: the destination is not empty, or a parameter makes no sense.
+        DataError: there is no dataset, or it is malformed or lacks images.
+    """
+    if to not in ("coco", "yolo") or images not in ("copy", "link"):
+        raise UsageError(f"{param('to', to)}, {param('images', images)}: it can be coco or yolo, and copy or link.")
+    destination = Path(destination).absolute()
+    require_empty(destination)
+    found = recognise(Path(source), split_by=split_by, progress=progress)
+    read_dataset(Path(source), found.splits)  # all of the same classes
+    content = {name: (split, load_annotations(split.annotations)) for name, split in found.splits.items()}
+    annotations = [each for _, each in content.values()]
+    masks = "kept" if any(each.get("segmentation") for every in annotations for each in every["annotations"]) else None
+    if masks and to == "yolo":
+        masks = "polygons" if one_polygon_each(annotations) else "boxes"
+    with replacing_folder(destination) as temporary:
+        if to == "coco":
+            written = write_coco(temporary, content, images, progress=progress)
+        else:
+            written = write_yolo(temporary, content, images, polygons=masks == "polygons", progress=progress)
+    return ConvertResult(destination, found.layout, masks, written)
 
 
 @dataclass(frozen=True)

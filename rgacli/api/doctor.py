@@ -23,7 +23,7 @@ class Diagnosis:
     """The state of an installation.
 
     Attributes:
-        facts: What -> what it is: versions, native ops, CUDA devices, and how a tiny training step went.
+        facts: What -> what it is: versions, native ops, devices, and how a tiny training step went.
         works: Whether the tiny training step worked.
     """
 
@@ -32,7 +32,7 @@ class Diagnosis:
 
 
 def doctor() -> Diagnosis:
-    """Look at the installation: its versions, native ops and CUDA devices, and whether a tiny training step works."""
+    """Look at the installation: its versions, native ops and devices, and whether a tiny training step works."""
     facts = {
         "rgacli": rgacli.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -59,6 +59,8 @@ def _detector_facts() -> Iterator[tuple[str, str]]:
 
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield "CUDA", f"{torch.version.cuda or 'not in this torch'}; devices: {', '.join(devices) or 'none'}"
+    if torch.backends.mps.is_available():
+        yield "MPS", "there; used where it is asked for, and untested"
     yield "CPU threads", str(torch.get_num_threads())
 
     from rgacli.compat import native_ops
@@ -67,7 +69,9 @@ def _detector_facts() -> Iterator[tuple[str, str]]:
     yield "mmcv native ops", origin + (f" ({', '.join(native_ops.supplied_ops())})" if origin == "torchvision" else "")
 
     from rgacli.config.files import load_config
+    from rgacli.engine.device import on_device
     from rgacli.modeling.build import try_detector
 
-    result = try_detector(load_config("quickstart"))
+    with on_device("auto"):
+        result = try_detector(load_config("quickstart"))
     yield "tiny training step", f"works (loss {result['loss']:.3f}, gradient norm {result['gradient']:.3f})"

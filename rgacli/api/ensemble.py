@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rgacli.analysis.ensembles import Row, collect, plot
 from rgacli.analysis.figures import require_place
 from rgacli.data.annotations import gt_counts
-from rgacli.data.layout import SPLITS
+from rgacli.data.splits import SPLITS
 from rgacli.ensembles.costs import Costs, Timing
 from rgacli.ensembles.dispatch import Calibration
 from rgacli.ensembles.ensemble import OF_LOGITS, Detected, Ensemble
@@ -142,7 +142,7 @@ def ensemble(
         bootstrap: Bootstrap samples of images behind each interval.
         timed: Images to time each method on; 0: none.
         out: Folder of the figure; by default RUN/figures/SPLIT, of several runs or results under ensembles/.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch and image.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Literal
 from mmengine.dist import is_main_process
 
 from rgacli.config.recipe import variant_names
-from rgacli.data.layout import TEST_DEV
+from rgacli.data.coco_layouts import TEST_DEV
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import together
 from rgacli.errors import UsageError
@@ -95,7 +95,7 @@ def evaluate(
         split: Of the dataset; one without "test" is evaluated on "val" in its place. "test-dev" are COCO's images
             whose annotations are not public, for `submit`.
         submit: File to write the head's detections to, in the format of COCO's server; nothing is measured.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
     Returns:

@@ -71,7 +71,7 @@ def gt_bins(
         split: Of the dataset; one without "test" is evaluated on "val" in its place.
         bootstrap: Bootstrap samples behind the 95 % intervals of AP; 0: none.
         out: Folder of the figure; by default RUN/figures/SPLIT, of several runs figures/SPLIT, of `results` figures/.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch, and of each head that is compared.
 
     Raises:

@@ -81,7 +81,7 @@ def predict(
         side_by_side: Draw a panel for each head and the ensemble, whatever `head`: what not all of them found stands
             out.
         batch_size: Number of images that go through the detector at once.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
     Raises:

@@ -65,7 +65,7 @@ def proposals(
         data: Folder of another dataset than the one trained on.
         split: Of the dataset; one without "test" is evaluated on "val" in its place.
         out: Folder of the figure; by default RUN/figures/SPLIT.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each image.
 
     Raises:

@@ -18,7 +18,7 @@ from rgacli import runs
 from rgacli.analysis import curves, validations
 from rgacli.analysis.validations import Validation
 from rgacli.config.catalogue import LITE, MODERN, default_config
-from rgacli.config.dataset import require_trainable, set_dataset
+from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
@@ -99,6 +99,7 @@ def train(
     train_images: Path | None = None,
     val_images: Path | None = None,
     test_images: Path | None = None,
+    split_by: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -115,6 +116,7 @@ def train(
     sync_bn: bool = False,
     device: Device = "auto",
     name: str | None = None,
+    work_dir: Path | None = None,
     resume: bool = False,
     track: Sequence[str] | None = None,
     settings: Sequence[str] | Mapping[str, Any] | None = None,
@@ -139,9 +141,11 @@ def train(
             one head becomes every parallel one, its heads those of their ratios, and the layers of classes that it was
             not trained for start anew. What a bundled config says of a pretrained backbone no longer counts.
         freeze_backbone: Stages of the backbone that keep their weights, besides its stem.
-        data: Dataset folder in COCO's format; the embedded one where neither it nor `config` is given.
+        data: Dataset folder in a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file with its images; the
+            embedded one where neither it nor `config` is given.
         train_ann, val_ann, test_ann: Annotation files, where `data` does not tell.
         train_images, val_images, test_images: Image folders, where `data` does not tell.
+        split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided; always the same split.
         epochs: The learning-rate schedule is stretched to match. 0, with `weights`: write the detector that a training
             would start from, as a run's checkpoint of epoch 0.
         batch_size: Images per iteration of one process.
@@ -159,10 +163,11 @@ def train(
         amp: Automatic mixed precision, of type `amp_dtype`.
         amp_dtype: "fp16" or "bf16"; switches `amp` on.
         sync_bn: Batch statistics over the images of all processes.
-        device: "auto" takes CUDA where there is one.
+        device: "auto" takes CUDA where there is one; "mps" is untested.
         name: Of the run under runs/; with `resume`, the run to go on with.
+        work_dir: Directory of the run, in place of one under runs/.
         resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
-        track: Also log to "tensorboard", "wandb".
+        track: Also log to "tensorboard", "wandb", "mlflow", "clearml", "neptune", "aim", "dvclive".
         settings: Keys of the config to set: "key.sub_key=value" each, or a mapping.
         progress: Told of each iteration.
 
@@ -171,10 +176,12 @@ def train(
         RunFailed: the training failed; its run has the last checkpoint.
     """
     given = dict(locals())
+    if name and work_dir:
+        raise UsageError(f"give {param('name')} or {param('work_dir')}, not both.", shared=True)
     with on_device(device):
         if resume:
             _require_alone(given)
-            return _resume(runs.find_run(name), progress)
+            return _resume(runs.find_run(name, work_dir), progress)
         # Several machines tell the time differently.
         name = of_rank_0(name or runs.default_name(config or default_config(data)))
         locations = {
@@ -184,7 +191,7 @@ def train(
         with ExitStack() as stack:
             with together():
                 heads = parse_ratios(ratios) if ratios is not None else None
-                cfg = _new_config(config, data, locations, progress)
+                cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
                 set_method(
                     cfg,
@@ -224,10 +231,14 @@ def train(
                     set_ema(cfg, ema_momentum)
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
-                run = stack.enter_context(runs.new_run(name)) if is_main_process() else runs.Run(runs.ROOT / name)
+                cfg.trained_from = config or default_config(data)
+                run = runs.named(name, work_dir)
+                if is_main_process():
+                    stack.enter_context(runs.new_run(name, work_dir))
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
+                _hold(run, stack)
                 if source:
                     start = run.starting_point if epochs == 0 else run.initial
                     cfg.load_from = str(start)
@@ -243,19 +254,25 @@ _SUFFIXES = {"ann": "annotations", "images": "images"}
 
 
 def _new_config(
-    config: str | None, data: Path | None, locations: dict[str, dict[str, Path | None]], progress: Progress | None
+    config: str | None,
+    data: Path | None,
+    locations: dict[str, dict[str, Path | None]],
+    split_by: str | None,
+    progress: Progress | None,
 ) -> Config:
     """Return the config, pointed at its dataset."""
     cfg = load_config(config or default_config(data))
     given = [f"{split}_{kind}" for kind, paths in _SUFFIXES.items() for split, path in locations[paths].items() if path]
+    given += ["split_by"] * bool(split_by)
     if data or config is None:
         if data is None:
             tell(f"no {param('config')} and no {param('data')}: training the quickstart config on the embedded dataset")
         elif config is None:
             tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try {MODERN}")
-        set_dataset(cfg, find_dataset(data or embedded_dataset(progress=progress), **locations))
+        root = data or embedded_dataset(progress=progress)
+        set_dataset(cfg, find_dataset(root, **locations, split_by=split_by, progress=progress))
     elif given:
-        raise UsageError(f"{param(given[0])} names a file of a dataset: give its folder by {param('data')}.")
+        raise UsageError(f"{param(given[0])} is of a dataset: give its folder by {param('data')}.")
     return cfg
 
 
@@ -288,7 +305,7 @@ def _require_alone(given: Mapping[str, Any]) -> None:
     others = [
         name
         for name, value in given.items()
-        if name not in ("resume", "name", "device", "progress") and value != defaults[name]
+        if name not in ("resume", "name", "work_dir", "device", "progress") and value != defaults[name]
     ]
     if others:
         raise UsageError(
@@ -305,10 +322,20 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
                 f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
                 f"{param('weights', checkpoint)}."
             )
+        require_annotation_files(cfg)
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved
-    return _train(run, cfg, checkpoint, progress)
+    with ExitStack() as stack:
+        with together():
+            _hold(run, stack)
+        return _train(run, cfg, checkpoint, progress)
+
+
+def _hold(run: runs.Run, stack: ExitStack) -> None:
+    """Hold the run until the stack ends: one process does, for all of a job."""
+    if is_main_process():
+        stack.enter_context(run.held())
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import rgacli
-from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, export, predict, train
+from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, export, predict, runs, train
 from rgacli.cli.command import Command
 from rgacli.cli.launch import LaunchedCommand
 
@@ -45,6 +45,7 @@ app.add_typer(analyze.app, name="analyze")
 app.add_typer(data.app, name="data")
 app.add_typer(export.app, name="export")
 app.command("predict", cls=Command)(predict.predict)
+app.add_typer(runs.app, name="runs")
 app.command("configs", cls=Command)(configs.configs)
 app.command("doctor", cls=Command)(doctor.doctor)
 

@@ -25,6 +25,7 @@ class Command(TyperCommand):
         """Run the command."""
         if ctx.params.get("device") == "cpu":  # before torch looks for any, and for processes to be started
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what MPS has no kernel for runs on the CPU
         with _messages_shown(CommandLine(self)):
             try:
                 return self.run(ctx)

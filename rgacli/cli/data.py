@@ -1,4 +1,4 @@
-"""`rgacli data`: drawing the synthetic dataset, preparing CrowdHuman, and checking one's own."""
+"""`rgacli data`: drawing the synthetic dataset, preparing CrowdHuman, checking and converting one's own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from rgacli.cli.command import Command
-from rgacli.cli.options import JsonOption
+from rgacli.cli.options import LAYOUTS, JsonOption, SplitByOption
 from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.progress import live_progress
 from rgacli.errors import UsageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 20  # lines of a kind; --json has them all
 
 app = typer.Typer(
-    help="Make the synthetic dataset, prepare CrowdHuman, or check a dataset before training on it.",
+    help="Make the synthetic dataset, prepare CrowdHuman, check a dataset before training on it, or convert one.",
     no_args_is_help=True,
 )
 
@@ -66,8 +66,7 @@ def check(
         typer.Argument(
             metavar="DIR",
             show_default=False,
-            help="Dataset folder: COCO's layout, or annotations/{train,val,test}.json with images/. "
-            "Default: the embedded dataset.",
+            help=f"Dataset: {LAYOUTS} (--split-by). Default: the embedded dataset.",
         ),
     ] = None,
     split: Annotated[
@@ -83,9 +82,10 @@ def check(
     train_images: Annotated[Path | None, typer.Option(help="Training images, where DIR does not tell.")] = None,
     val_images: Annotated[Path | None, typer.Option(help="Validation images, where DIR does not tell.")] = None,
     test_images: Annotated[Path | None, typer.Option(help="Test images, where DIR does not tell.")] = None,
+    split_by: SplitByOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a dataset: its annotations, and that every image can be decoded and has the size they say.
+    """Check a dataset: its layout, its annotations, and that every image can be decoded and has the size they say.
 
     Ends with exit code 2 if training on it would fail or learn what is wrong, 0 otherwise, warnings or not.
     """
@@ -101,6 +101,7 @@ def check(
             train_images=train_images,
             val_images=val_images,
             test_images=test_images,
+            split_by=split_by,
             progress=progress,
         )
     if json:
@@ -116,6 +117,44 @@ def check(
     )
     if not result.ok:
         raise typer.Exit(UsageError.exit_code)
+
+
+@app.command(cls=Command)
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help=f"Dataset: {LAYOUTS} (--split-by).")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="A new or empty folder to write into.")],
+    to: Annotated[
+        Literal["coco", "yolo"],
+        typer.Option(
+            help="Format: 'coco' is annotations/SPLIT.json and images/SPLIT/; 'yolo' is data.yaml, images/SPLIT/ and "
+            "labels/SPLIT/, with polygons where every object has one, else boxes."
+        ),
+    ] = "coco",
+    split_by: SplitByOption = None,
+    images: Annotated[
+        Literal["copy", "link"], typer.Option(help="Copy the images, or link to where they are.")
+    ] = "copy",
+    json: JsonOption = False,
+) -> None:
+    """Write a dataset in COCO's format or YOLO's, from any layout that --data takes.
+
+    DST is written whole or not at all.
+    """
+    from rgacli.api.data import convert_dataset
+
+    with live_progress() as progress:
+        result = convert_dataset(source, destination, to=to, split_by=split_by, images=images, progress=progress)
+    if json:
+        print_json(asdict(result))
+    else:
+        columns = ("split", "images", "objects", "crowds_left_out")
+        print_table(
+            f"{source} ({result.layout}), written to {result.dataset}",
+            {name: name.replace("_", " ") for name in columns},
+            [{"split": name, **asdict(written)} for name, written in result.splits.items()],
+        )
+    if result.masks == "boxes":
+        say("masks: boxes were written in their place, since some object's mask is not one polygon")
 
 
 @app.command(cls=Command)
@@ -159,7 +198,7 @@ def crowdhuman(
 def _print_counts(result: CheckResult) -> None:
     bins = next(iter(result.splits.values())).gt_counts
     print_table(
-        f"{result.dataset}: images by number of objects",
+        f"{result.dataset} ({result.layout}): images by number of objects",
         {"split": "split", "images": "images", "objects": "objects", **{name: name for name in bins}},
         [{"split": name, **asdict(report), **report.gt_counts} for name, report in result.splits.items()],
     )

@@ -9,7 +9,7 @@ from rgacli.cli.output import print_json, print_table
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Print what a bug report needs: versions, native ops, CUDA devices, dataset defaults, whether a tiny step works.
+    """Print what a bug report needs: versions, native ops, devices, dataset defaults, whether a tiny step works.
 
     Ends with exit code 1 if the tiny forward and backward pass fails.
     """

@@ -58,7 +58,7 @@ def eval(
     On CrowdHuman: mMR (log-average miss rate, the less the better), AP50 and JI (Jaccard index), as it defines them.
 
     One forward pass yields every head and the ensemble; the detections of each are saved as COCO results under
-    RUN/detections/SPLIT/.
+    RUN/detections/SPLIT/. `rgacli eval CONFIG CHECKPOINT.pth`, as mmdet's tools/test.py has it, is understood.
     """
     if launch.run_in_processes(
         context,

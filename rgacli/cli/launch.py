@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rgacli.cli.command import Command, print_error
-from rgacli.cli.options import Device
+from rgacli.cli.mmdet_spelling import in_our_spelling
+from rgacli.cli.options import DEVICE_HELP, Device
 from rgacli.cli.output import TYPERS_OWN, mute, unmute
 from rgacli.errors import RgacliError, UsageError, explain
 
@@ -41,9 +42,7 @@ LauncherOption = Annotated[
         rich_help_panel=_PANEL, help="Who started this process as one of several: torchrun (pytorch), srun or mpirun."
     ),
 ]
-DeviceOption = Annotated[
-    Device, typer.Option(rich_help_panel=_PANEL, help="Where to run; 'auto' takes CUDA where there is one.")
-]
+DeviceOption = Annotated[Device, typer.Option(rich_help_panel=_PANEL, help=DEVICE_HELP)]
 
 _WORKER = "RGACLI_WORKER"  # set in the processes that --gpus starts
 _RANK = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
@@ -55,6 +54,7 @@ class LaunchedCommand(Command):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Keep the arguments, which the processes of a job are started with."""
+        args = in_our_spelling(args, {parameter.name for parameter in self.params})
         ctx.meta["arguments"] = list(args)
         return super().parse_args(ctx, args)
 
@@ -157,6 +157,8 @@ def _check(
         raise UsageError(f"--node-rank {node_rank}: of {nnodes} machines, it can be 0 to {nnodes - 1}.")
     if nnodes == 1 and rdzv_endpoint:
         raise UsageError("--rdzv-endpoint is for several machines: give --nnodes.")
+    if device == "mps":
+        raise UsageError("--device mps is a single GPU: leave out --gpus, --nnodes.")
     if device == "cpu":
         return
     import torch

@@ -7,8 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
+LAYOUTS = (
+    "COCO's layout, annotations/{train,val,test}.json with images/, Roboflow's COCO export, YOLO (data.yaml), "
+    "Pascal VOC, or one COCO file with its images"
+)
+"""What --data may name, for help texts."""
+SPLIT_BY_HELP = (
+    "Divide a dataset that has no splits, by shares of train:val:test or train:val, such as 80:10:10; stratified by "
+    "number of objects and by class, and the same each time."
+)
+
 SplitName = Literal["train", "val", "test"]
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 RunArgument = Annotated[
     str | None,
@@ -35,11 +45,14 @@ ConfigOption = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option(help="Another dataset's folder. Default: the one trained on.", show_default=False),
+    typer.Option(help=f"Another dataset: {LAYOUTS}. Default: the one trained on.", show_default=False),
 ]
 SplitOption = Annotated[
     SplitName,
     typer.Option(help="Which part of the dataset; a dataset without 'test' is evaluated on 'val' in its place."),
+]
+SplitByOption = Annotated[
+    str | None, typer.Option(metavar="SHARES", help=SPLIT_BY_HELP + " Default: as it is.", show_default=False)
 ]
 BinsOption = Annotated[
     str | None,
@@ -49,5 +62,6 @@ BinsOption = Annotated[
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Where to run; 'auto' takes CUDA where there is one.")]
+DEVICE_HELP = "Where to run; 'auto' takes CUDA where there is one. 'mps', the GPU of a Mac, is untested."
+DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

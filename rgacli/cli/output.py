@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def unmute() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as JSON on stdout; a NaN, which JSON has no word for, becomes null, and a path its text."""
+    """Print `value` as JSON on stdout. A NaN, which JSON has no word for, becomes null; a path or a time, text."""
     print(json.dumps(_plain(value), indent=2))
 
 
@@ -89,4 +90,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
     return value

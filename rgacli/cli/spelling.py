@@ -16,7 +16,12 @@ COMMANDS = {
     "export_onnx": "export onnx",
     "synth_dataset": "data synth",
     "check_dataset": "data check",
+    "convert_dataset": "data convert",
     "prepare_crowdhuman": "data crowdhuman",
+    "list_runs": "runs list",
+    "show_run": "runs show",
+    "remove_runs": "runs rm",
+    "prune_runs": "runs prune",
     "configs": "configs",
     "doctor": "doctor",
 }

@@ -42,6 +42,7 @@ def train(
     train_images: options.TrainImagesOption = None,
     val_images: options.ValImagesOption = None,
     test_images: options.TestImagesOption = None,
+    split_by: options.SplitByOption = None,
     epochs: options.EpochsOption = None,
     batch_size: options.BatchSizeOption = None,
     lr: options.LrOption = None,
@@ -63,6 +64,7 @@ def train(
     launcher: launch.LauncherOption = "none",
     device: launch.DeviceOption = "auto",
     name: options.NameOption = None,
+    work_dir: options.WorkDirOption = None,
     resume: options.ResumeOption = False,
     track: options.TrackOption = None,
     settings: options.SetOption = None,
@@ -74,11 +76,11 @@ def train(
     plain baseline. Ctrl-C stops after the current iteration and leaves a checkpoint for --resume.
     """
     if resume:
-        run = runs.find_run(name)
-        name = run.handle
+        run = runs.find_run(name, work_dir)
+        name = name or (None if work_dir else run.handle)
     else:
-        name = name or runs.default_name(config or default_config(data))
-        run = runs.Run(runs.ROOT / name)
+        name = name or (None if work_dir else runs.default_name(config or default_config(data)))
+        run = runs.named(name or "", work_dir)
     with _telling_how_to_go_on(run, gpus, device):
         if launch.run_in_processes(
             context,
@@ -88,7 +90,7 @@ def train(
             rdzv_endpoint=rdzv_endpoint,
             launcher=launcher,
             device=device,
-            arguments=("--name", name),
+            arguments=("--name", name) if name else (),
         ):
             return
 
@@ -114,6 +116,7 @@ def train(
                 train_images=train_images,
                 val_images=val_images,
                 test_images=test_images,
+                split_by=split_by,
                 epochs=epochs,
                 batch_size=batch_size,
                 lr=lr,
@@ -130,6 +133,7 @@ def train(
                 sync_bn=sync_bn,
                 device=device,
                 name=name,
+                work_dir=work_dir,
                 resume=resume,
                 track=[tracker.value for tracker in track or ()] or None,
                 settings=settings,
@@ -180,5 +184,6 @@ def _telling_how_to_go_on(run: runs.Run, gpus: int, device: str) -> Iterator[Non
         if not run.all_checkpoints():
             raise
         alike = f" --gpus {gpus}" * (gpus > 1) + f" --device {device}" * (device != "auto")
-        failure.message += f" Go on from its last checkpoint: rgacli train --resume --name {run.handle}{alike}"
+        which = f"--name {run.name}" if run.handle == run.name else f"--work-dir {run.path}"
+        failure.message += f" Go on from its last checkpoint: rgacli train --resume {which}{alike}"
         raise failure from (None if failure is error else error)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from rgacli.cli.options import LAYOUTS, SPLIT_BY_HELP
 from rgacli.config.catalogue import LITE, QUICKSTART
 
 
@@ -121,8 +122,8 @@ DataOption = Annotated[
     Path | None,
     _option(
         _DATA,
-        help="Dataset folder: COCO's layout, or annotations/{train,val,test}.json with images/. "
-        "Default: the config's own dataset; the embedded one where no CONFIG is given.",
+        help=f"Dataset: {LAYOUTS} (--split-by). Default: the config's own dataset; the embedded one where no CONFIG is "
+        "given.",
     ),
 ]
 TrainAnnOption = Annotated[Path | None, _option(_DATA, help="Training annotations, where --data does not tell.")]
@@ -131,6 +132,7 @@ TestAnnOption = Annotated[Path | None, _option(_DATA, help="Test annotations, wh
 TrainImagesOption = Annotated[Path | None, _option(_DATA, help="Training images, where --data does not tell.")]
 ValImagesOption = Annotated[Path | None, _option(_DATA, help="Validation images, where --data does not tell.")]
 TestImagesOption = Annotated[Path | None, _option(_DATA, help="Test images, where --data does not tell.")]
+SplitByOption = Annotated[str | None, _option(_DATA, metavar="SHARES", help=SPLIT_BY_HELP)]
 
 _SCHEDULE = "Schedule"
 EpochsOption = Annotated[
@@ -229,9 +231,17 @@ _RUN = "Run"
 NameOption = Annotated[
     str | None, _option(_RUN, help="Name of the run under runs/. Default: the config's name and the time.")
 ]
+WorkDirOption = Annotated[
+    Path | None,
+    _option(_RUN, metavar="DIR", file_okay=False, help="Directory of the run, in place of one under runs/."),
+]
 ResumeOption = Annotated[
     bool,
-    _option(_RUN, "--resume", help="Go on with the run --name (default: the latest) from its last checkpoint."),
+    _option(
+        _RUN,
+        "--resume",
+        help="Go on with the run --name or in --work-dir (default: the latest) from its last checkpoint.",
+    ),
 ]
 
 
@@ -240,11 +250,20 @@ class Tracker(str, Enum):  # Typer takes no list of a Literal
 
     tensorboard = "tensorboard"
     wandb = "wandb"
+    mlflow = "mlflow"
+    clearml = "clearml"
+    neptune = "neptune"
+    aim = "aim"
+    dvclive = "dvclive"
 
 
 TrackOption = Annotated[
     list[Tracker] | None,
-    _option(_RUN, help="Also log to TensorBoard or to Weights & Biases. Repeatable."),
+    _option(
+        _RUN,
+        metavar="TRACKER",
+        help="Also log to tensorboard, wandb (Weights & Biases), mlflow, clearml, neptune, aim or dvclive. Repeatable.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -252,6 +271,7 @@ SetOption = Annotated[
         _RUN,
         "--set",
         metavar="KEY=VALUE",
-        help="Set any key of the config, such as model.backbone.depth=101. Repeatable.",
+        help="Set any key of the config, such as model.backbone.depth=101. Repeatable; mmdet's `--cfg-options "
+        "KEY=VALUE KEY=VALUE …` is understood as well.",
     ),
 ]

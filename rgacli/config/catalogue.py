@@ -1,16 +1,17 @@
 """The configs that come with rgacli: what each trains, by whose settings, and the results that it is to be held to.
 
-Their files are parsed, not run, so that listing them takes neither mmengine nor torch.
+Their files are parsed, not run (`literals`), so that listing them takes neither mmengine nor torch.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from rgacli.config.literals import method_of, read_literals
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -91,51 +92,13 @@ def closest(name: str, names: Iterable[str]) -> str:
 
 def _describe(name: str) -> CatalogueEntry:
     path = CONFIGS / f"{name}.py"
-    settings = _settings(path)
-    roi_head = settings.get("model", {}).get("roi_head", {})
-    rga = next((hook for hook in settings.get("custom_hooks", []) if hook["type"] == "GradientAnnealingHook"), None)
+    settings = read_literals(path)
     return CatalogueEntry(
         name=name,
         description=path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "),
         settings=settings.get("settings", "mmdet 3"),
         plain=settings.get("plain", False),
-        lambda0=rga["lambda0"] if rga else None,
-        anneal=rga.get("anneal", "linear") if rga else None,
-        ratios=tuple(roi_head.get("ratios", ())),
-        sampling=roi_head.get("sampling", "soft") if roi_head else None,
+        **asdict(method_of(settings)),
         paper=tuple(settings.get("paper", ())),
         baseline=settings.get("baseline"),
     )
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    """Return a file's top-level assignments, merged over those of bundled configs it inherits, as mmengine does."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    own = {
-        statement.targets[0].id: _value(statement.value)
-        for statement in tree.body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
-    bases = own.pop("_base_", [])
-    merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        if "::" not in base:  # mmdet's know nothing of RGA and PRM
-            merged |= _settings(path.parent / base)
-    return _merge(merged, own)
-
-
-def _value(node: ast.expr) -> Any:
-    """Return a literal's value, `dict(…)` included; None for what takes running."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_value(element) for element in node.elts]
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return None
-
-
-def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = {key for key in own if isinstance(own[key], dict) and isinstance(base.get(key), dict)}
-    return base | own | {key: _merge(base[key], own[key]) for key in both}

@@ -9,7 +9,8 @@ from typing import Any
 from mmdet.registry import DATASETS
 
 from rgacli.data.annotations import Annotations, category_names, load_annotations, load_with_objects
-from rgacli.data.layout import SPLITS, Dataset, Split, find_dataset, find_splits
+from rgacli.data.layout import Dataset, find_splits, read_dataset, restore_annotations
+from rgacli.data.splits import SPLITS, Split
 from rgacli.errors import DataError, UsageError
 from rgacli.wording import function, param, some
 
@@ -40,8 +41,11 @@ def set_split(cfg: Any, name: str, root: Path) -> None:
         UsageError: the config has no dataloader for it.
         DataError: the dataset has no such split (nor one to stand in), or its classes are not those of the config.
     """
-    present = name if name in find_splits(root) else _STAND_IN.get(name, name)
-    dataset = find_dataset(root, splits=[present])
+    found = find_splits(root)
+    present = name if name in found else _STAND_IN.get(name, name)
+    if present not in found:
+        found = find_splits(root, splits=[present])  # which says what was looked for
+    dataset = read_dataset(root, {present: found[present]})
     _require_trained_on(cfg, dataset.classes, root)
     _set_split(_loader(cfg, name), dataset.split(present), dataset.classes)
 
@@ -80,6 +84,16 @@ def require_trainable(cfg: Any) -> None:
                 f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder} "
                 f"(first: {missing[0]}); {function('check_dataset')} lists every problem."
             )
+
+
+def require_annotation_files(cfg: Any) -> None:
+    """Look for the annotation files of a config that was trained by, and convert again those gone from the cache.
+
+    Raises:
+        DataError: as `existing_annotation_file`.
+    """
+    for split in SPLITS:
+        existing_annotation_file(dataset_config(_loader(cfg, split)))
 
 
 def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
@@ -131,12 +145,15 @@ def annotation_file(dataset: Any) -> str:
 
 
 def existing_annotation_file(dataset: Any) -> str:
-    """Return the annotation file of a dataset config, which must exist.
+    """Return the annotation file of a dataset config, which must exist or be one that can be converted again.
 
     Raises:
-        DataError: it is not there.
+        DataError: it is not there, or was converted from what has changed or is not there.
     """
     path = annotation_file(dataset)
+    origin = (dataset.get("metainfo") or {}).get("converted_from")
+    if not Path(path).is_file() and origin:
+        restore_annotations(Path(path), Path(origin[0]), origin[1])
     if not Path(path).is_file():
         raise DataError(f"{path}: no such annotation file; name the dataset's folder by {param('data')}.")
     return path
@@ -191,9 +208,17 @@ def _set_split(loader: Any, split: Split, classes: tuple[str, ...]) -> None:
         data_root="",
         ann_file=str(split.annotations),
         data_prefix=dict(img=f"{split.images}/"),
-        metainfo=dict(classes=classes),
+        metainfo=dict(classes=classes, **_origin(split)),
         **kept,
     )
+
+
+def _origin(split: Split) -> dict[str, Any]:
+    """Return what tells `existing_annotation_file` how to convert a split again."""
+    if split.converted_from is None:
+        return {}
+    root, split_by = split.converted_from
+    return dict(converted_from=(str(root), split_by))  # no plain text: mmdet would take that for a file of classes
 
 
 def _set_num_classes(model: Any, num_classes: int) -> None:

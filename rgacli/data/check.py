@@ -22,7 +22,7 @@ from rgacli.data.annotations import (
     read_annotations,
 )
 from rgacli.data.images import upright_size
-from rgacli.data.layout import Split
+from rgacli.data.splits import Split
 from rgacli.errors import DataError
 from rgacli.progress import Progress, in_threads
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from rgacli.data.annotations import CROWDHUMAN, Annotations
 from rgacli.data.check import Problem, image_size
-from rgacli.data.layout import image_folders
+from rgacli.data.coco_layouts import image_folders
 from rgacli.data.odgt import PERSON, Record, is_ignored, load_odgt
 from rgacli.errors import DataError, UsageError
 from rgacli.files import replacing, write_json

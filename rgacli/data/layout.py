@@ -1,28 +1,28 @@
-"""Finding a dataset's annotation files and image folders, and the classes they share."""
+"""Finding a dataset in whatever layout it lies, and the classes that its splits share."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rgacli.data.annotations import category_difference, category_names, load_annotations
-from rgacli.errors import DataError
+from rgacli.data.coco_layouts import find_coco, find_roboflow, find_single, given, is_coco, source_of
+from rgacli.data.converted import convert_again, converted_splits
+from rgacli.data.splits import SPLITS, UNDIVIDED, Source, Split
+from rgacli.data.voc import find_voc
+from rgacli.data.yolo import find_yolo
+from rgacli.errors import DataError, UsageError
+from rgacli.progress import Progress
 from rgacli.wording import function, param
 
-SPLITS = ("train", "val", "test")
-TEST_DEV = "test-dev"
-"""COCO's images whose annotations are not public."""
+COCO, ROBOFLOW, YOLO, VOC, SINGLE = "COCO", "Roboflow's COCO export", "YOLO", "Pascal VOC", "one COCO file"
 
-
-@dataclass(frozen=True)
-class Split:
-    """One part of a dataset: a COCO annotation file and the folder its file names are relative to, both absolute."""
-
-    name: str
-    annotations: Path
-    images: Path
+_LOOKED_FOR = (
+    "annotations/instances_{train,val,test}<year>.json or annotations/{train,val,test}.json (COCO), "
+    "{train,valid,test}/_annotations.coco.json (Roboflow), data.yaml (YOLO), Annotations/*.xml with JPEGImages/ "
+    "(Pascal VOC), one COCO file such as annotations.json with its images"
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,23 @@ class Dataset:
             DataError: If there is none; it names those there are.
         """
         if name not in self.splits:
-            raise DataError(f"{self.root} has no split {name!r}; it has {', '.join(self.splits)}")
+            there = ", ".join(self.splits)
+            hint = f"; {param('split_by', '80:10:10')} divides it" if len(self.splits) == 1 else ""
+            raise DataError(f"{self.root} has no split {name!r}; it has {there}{hint}")
         return self.splits[name]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a dataset was recognised as.
+
+    Attributes:
+        layout: COCO (its own or ours), ROBOFLOW, YOLO, VOC or SINGLE.
+        splits: Split -> where its files are.
+    """
+
+    layout: str
+    splits: dict[str, Split]
 
 
 def find_dataset(
@@ -50,28 +65,42 @@ def find_dataset(
     splits: Sequence[str] | None = None,
     annotations: Mapping[str, Path | None] | None = None,
     images: Mapping[str, Path | None] | None = None,
+    split_by: str | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Find a dataset and read its classes.
 
     Args:
-        root: The dataset's folder, in one of the layouts of `find_splits`.
+        root: The dataset's folder or file, in one of the layouts of `recognise`.
         splits: The splits wanted; None for those of SPLITS that there are. Naming only what is used spares reading
             the others' annotations, and lets a dataset do that has nothing else.
         annotations: Split -> annotation file, where the layout does not tell (None: it does).
         images: Split -> image folder, likewise.
+        split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided.
+        progress: Told of each image that is read to convert the annotations.
 
     Raises:
-        DataError: As `find_splits`; if an annotation file is malformed, has no categories, or others than the first.
+        UsageError: As `recognise`.
+        DataError: As `recognise` and `read_dataset`.
     """
-    found = find_splits(root, splits=splits, annotations=annotations, images=images)
-    names = {split.name: category_names(load_annotations(split.annotations)) for split in found.values()}
+    found = recognise(root, splits=splits, annotations=annotations, images=images, split_by=split_by, progress=progress)
+    return read_dataset(root, found.splits)
+
+
+def read_dataset(root: Path, splits: Mapping[str, Split]) -> Dataset:
+    """Return a dataset with some of the splits that were found.
+
+    Raises:
+        DataError: If an annotation file is malformed, has no categories, or others than the first.
+    """
+    names = {split.name: category_names(load_annotations(split.annotations)) for split in splits.values()}
     first, *others = names
     if not names[first]:
-        raise DataError(f"{found[first].annotations}: it lists no categories, so there is no class to detect")
+        raise DataError(f"{splits[first].annotations}: it lists no categories, so there is no class to detect")
     for other in others:
         if difference := category_difference(names[first], names[other]):
-            raise DataError(f"{found[other].annotations}: its categories are not those of {first}: {difference}")
-    return Dataset(root=Path(root).absolute(), splits=found, classes=tuple(names[first].values()))
+            raise DataError(f"{splits[other].annotations}: its categories are not those of {first}: {difference}")
+    return Dataset(root=Path(root).absolute(), splits=dict(splits), classes=tuple(names[first].values()))
 
 
 def find_splits(
@@ -81,106 +110,112 @@ def find_splits(
     annotations: Mapping[str, Path | None] | None = None,
     images: Mapping[str, Path | None] | None = None,
 ) -> dict[str, Split]:
-    """Find the splits of a dataset by the names of its files, without opening any.
+    """Return split -> where its files are, as `recognise` does."""
+    return recognise(root, splits=splits, annotations=annotations, images=images).splits
 
-    Two layouts are known, and mixtures of them:
 
-    - COCO's: `annotations/instances_train2017.json` (any year or none; the newest that has images) with `train2017/`.
-    - plain: `annotations/train.json` with `images/train/` or, shared by the splits, `images/` (CrowdHuman: `Images/`).
+def recognise(
+    root: Path,
+    *,
+    splits: Sequence[str] | None = None,
+    annotations: Mapping[str, Path | None] | None = None,
+    images: Mapping[str, Path | None] | None = None,
+    split_by: str | None = None,
+    progress: Progress | None = None,
+) -> Found:
+    """Find the splits of a dataset, in the first of these layouts that has any.
 
-    The arguments are those of `find_dataset`; a path in `annotations` or `images` is taken from the working folder
-    or, if it is not there, from `root`.
+    - COCO's and ours: see `find_coco`. These two are told by the names of their files; none is opened.
+    - Roboflow's COCO export: see `find_roboflow`.
+    - YOLO: see `find_yolo`. `root` may be its data.yaml.
+    - Pascal VOC: see `find_voc`.
+    - One COCO file and a folder of images: see `find_single`. `root` may be the file.
+
+    Annotations that are not COCO's, or are to be divided, are converted once and kept in the cache
+    (`converted_splits`). The arguments are those of `find_dataset`; a path in `annotations` or `images` is taken from
+    the working folder or, if it is not there, from `root`.
 
     Raises:
-        DataError: If there is no such folder, if a split that is wanted is not in it (or none is), or if a split
-            has annotations but no images.
+        UsageError: If `split_by` is malformed, or the dataset has splits already.
+        DataError: If no dataset is found, or not all the splits that are wanted, or it is malformed; if a split has
+            annotations but no images; if the dataset is not divided and there is no `split_by`.
     """
     root = Path(root).absolute()
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give the one that holds annotations/ and the images")
-    found = {}
-    for name in splits or SPLITS:
-        if split := _find_split(root, name, (annotations or {}).get(name), (images or {}).get(name)):
-            found[name] = split
-    missing = [name for name in splits or SPLITS if name not in found]
-    if missing and (splits or not found):
+    if not root.exists():
+        raise DataError(f"{root}: no such folder; name that of a dataset, or its data.yaml or COCO file")
+    layout, found = _find(root, splits or SPLITS, annotations or {}, images or {})
+    if isinstance(found, Source) or split_by:
+        source = found if isinstance(found, Source) else source_of(found)
+        if UNDIVIDED in source.images and not split_by:
+            raise DataError(
+                f"{root} ({layout}) is not divided into splits: give {param('split_by', '80:10:10')} to "
+                f"{function('train')} or {function('check_dataset')}, or write it divided by "
+                f"{function('convert_dataset')}"
+            )
+        found = converted_splits(root, source, layout, split_by, progress=progress)
+    missing = [name for name in splits or () if name not in found]
+    if missing and layout == COCO:
         raise DataError(
             f"{root}: no annotations of {' or '.join(missing)}: looked for annotations/{missing[0]}.json and "
             f"annotations/instances_{missing[0]}<year>.json; {function('train')} and {function('check_dataset')} take "
             f"another by {param(f'{missing[0]}_ann')}"
         )
-    return found
+    if missing:
+        raise DataError(f"{root} ({layout}) has no split {missing[0]!r}; it has {', '.join(found)}")
+    return Found(layout, {name: found[name] for name in splits or found})
 
 
-def _find_split(root: Path, name: str, annotations: Path | None, images: Path | None) -> Split | None:
-    files = [_given(root, annotations, Path.is_file)] if annotations else _annotation_files(root, name)
-    if images and not files:
-        raise DataError(f"{root}: no annotations for the images of {name}; name them with {param(f'{name}_ann')}")
-    for file in files:
-        folders = [_given(root, images, Path.is_dir)] if images else image_folders(root, name, _tag(file))
-        for folder in filter(Path.is_dir, folders):
-            return Split(name, file, folder)
-    if files:
-        looked_for = _some_folders(root, image_folders(root, name, _tag(files[0])))
-        raise DataError(
-            f"{root}: no images for {files[0].name}: looked for {looked_for}; {function('train')} and "
-            f"{function('check_dataset')} take another by {param(f'{name}_images')}"
-        )
-    return None
-
-
-def find_test_dev(root: Path) -> Split:
-    """Find COCO's images whose annotations are not public: `annotations/image_info_test-dev2017.json` with `test2017/`.
-
-    Raises:
-        DataError: If there is no such file (of any year, the newest counts), or no folder of its images.
-    """
-    root = Path(root).absolute()
-    files = sorted((root / "annotations").glob("image_info_test-dev*.json"), reverse=True)
-    if not files:
-        raise DataError(
-            f"{root}: no images of test-dev: looked for annotations/image_info_test-dev<year>.json; "
-            f"name COCO's folder by {param('data')}"
-        )
-    folders = image_folders(root, "test", files[0].stem.replace("image_info_test-dev", "test"))
-    for folder in filter(Path.is_dir, folders):
-        return Split(TEST_DEV, files[0], folder)
-    raise DataError(f"{root}: no images for {files[0].name}: looked for {_some_folders(root, folders)}")
-
-
-def _annotation_files(root: Path, name: str) -> list[Path]:
-    """Return the files that a layout would call the split's annotations, best first."""
-    folder = root / "annotations"
-    pattern = re.compile(rf"instances_{re.escape(name)}(\d{{4}})?\.json")
-    coco = sorted((file for file in folder.glob("*.json") if pattern.fullmatch(file.name)), reverse=True)
-    return [file for file in (*coco, folder / f"{name}.json") if file.is_file()]
-
-
-def image_folders(root: Path, name: str, tag: str) -> list[Path]:
-    """Return where a layout would have a split's images, best first.
+def restore_annotations(annotations: Path, root: Path, split_by: str | None) -> None:
+    """Convert a dataset again whose converted annotations are gone from the cache.
 
     Args:
-        root: The dataset's folder.
-        name: The split's.
-        tag: Its name with its year, or just that.
+        annotations: The file that is gone.
+        root: What it was converted from.
+        split_by: What divided it.
+
+    Raises:
+        UsageError, DataError: As `recognise`.
+        DataError: If the dataset has changed since.
     """
-    folders = (tag, f"images/{tag}", f"images/{name}", "images", "Images")
-    return [root / folder for folder in dict.fromkeys(folders)]
+    _, found = _find(root, SPLITS, {}, {})
+    source = found if isinstance(found, Source) else source_of(found)
+    if not convert_again(annotations.parent, root, source, split_by):
+        raise DataError(
+            f"{annotations}: gone from the cache, and cannot be made again: {root} has changed since. Name the dataset "
+            f"by {param('data')}, or train on it anew"
+        )
 
 
-def _tag(annotations: Path) -> str:
-    """Return "train2017" of `instances_train2017.json`."""
-    return annotations.stem.removeprefix("instances_")
+def _find(
+    root: Path,
+    wanted: Sequence[str],
+    annotations: Mapping[str, Path | None],
+    images: Mapping[str, Path | None],
+) -> tuple[str, dict[str, Split] | Source]:
+    """Return a layout's name, and its splits or what is yet to be converted."""
+    if root.is_dir() and (any(annotations.values()) or is_coco(root, wanted)):
+        return COCO, find_coco(root, wanted, annotations, images)
+    named = [f"{split}_ann" for split, path in annotations.items() if path]
+    named += [f"{split}_images" for split, path in images.items() if path]
+    for layout, find in _finders(root, images.get("train")).items():
+        if found := find(root):
+            if named and (layout, named) != (SINGLE, ["train_images"]):
+                raise UsageError(f"{root} ({layout}) tells by itself where its files are: leave out {param(named[0])}.")
+            return layout, found
+    raise DataError(
+        f"{root}: no dataset is recognised: looked for {_LOOKED_FOR}; {function('train')} and "
+        f"{function('check_dataset')} take others by {param('train_ann')}"
+    )
 
 
-def _some_folders(root: Path, folders: list[Path]) -> str:
-    return ", ".join(f"{folder.relative_to(root)}/" for folder in folders)
+def _finders(root: Path, images: Path | None) -> dict[str, Callable[[Path], dict[str, Split] | Source | None]]:
+    """Return the layouts that a folder, or a file of its kind, may be."""
 
+    def single(root: Path) -> Source | None:
+        return find_single(root, given(root, images, Path.is_dir) if images else None)
 
-def _given(root: Path, path: Path, is_right_kind: Callable[[Path], bool]) -> Path:
-    """Return the absolute form of a path that the user named."""
-    for candidate in (Path(path).absolute(), root / path):
-        if is_right_kind(candidate):
-            return candidate
-    kind = "file" if is_right_kind is Path.is_file else "folder"
-    raise DataError(f"{path}: no such {kind}, neither from the working folder nor from {root}")
+    finders = {ROBOFLOW: find_roboflow, YOLO: find_yolo, VOC: find_voc, SINGLE: single}
+    if root.is_dir():
+        return finders
+    layout = {".json": SINGLE, ".yaml": YOLO, ".yml": YOLO}.get(root.suffix.lower())
+    return {layout: finders[layout]} if layout else {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from rgacli.data.annotations import Annotations
+from rgacli.data.cache import cache_folder, kept
 from rgacli.data.scenes import CLASS_NAMES, SceneObject, draw_scene
+from rgacli.data.writing import require_empty
 from rgacli.errors import UsageError
 from rgacli.files import write_json
 from rgacli.progress import Progress
@@ -49,8 +49,7 @@ def write_dataset(
     Raises:
         UsageError: If `root` is not a new or empty folder, or a number is out of range.
     """
-    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        raise UsageError(f"{root} is there already and is not an empty folder; choose a new one.")
+    require_empty(root)
     if min(image_size) < SMALLEST_SIDE:
         raise UsageError(
             f"images of {image_size[0]}x{image_size[1]} are too small; {SMALLEST_SIDE} px is the least side."
@@ -101,33 +100,10 @@ def _annotate(content: Annotations, index: int, image_size: tuple[int, int], obj
 
 
 def embedded_dataset(*, progress: Progress | None = None) -> Path:
-    """Return the folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache.
-
-    The cache is $RGACLI_CACHE, or $XDG_CACHE_HOME/rgacli, or ~/.cache/rgacli. Processes that draw it at the same
-    time do not disturb one another: each draws its own, and the first to finish puts it in place.
-    """
-    dataset = embedded_folder()
-    if dataset.is_dir():
-        return dataset
-    cache = dataset.parent
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".embedded-") as temporary:
-        drawn = Path(temporary) / dataset.name
-        write_dataset(drawn, progress=progress)
-        try:
-            drawn.rename(dataset)
-        except OSError:
-            if not dataset.is_dir():  # else another process was first, with the same content
-                raise
-    return dataset
+    """Return the folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache."""
+    return kept(embedded_folder(), lambda folder: write_dataset(folder, progress=progress))
 
 
 def embedded_folder() -> Path:
     """Return where `embedded_dataset` keeps its dataset."""
-    return _cache_folder() / f"embedded-v{VERSION}"
-
-
-def _cache_folder() -> Path:
-    if own := os.environ.get("RGACLI_CACHE"):
-        return Path(own).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rgacli"
+    return cache_folder() / f"embedded-v{VERSION}"

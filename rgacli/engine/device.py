@@ -12,24 +12,29 @@ from mmengine.device import utils as mmengine_device
 from rgacli.errors import UsageError
 from rgacli.wording import function, param
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @contextmanager
 def on_device(name: Device) -> Iterator[None]:
-    """Run a block on a device: mmengine takes CUDA where it sees it, "cpu" hides it, "cuda" insists on it.
+    """Run a block on a device: "auto" is CUDA where mmengine sees it, else the CPU.
+
+    "mps", the GPU of a Mac, is taken only when it is named: torch and torchvision have kernels for all that is needed
+    (float32 alone), but none of it is tested there.
 
     Raises:
-        UsageError: "cuda" without a CUDA device.
+        UsageError: there is no such device.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if name in available and not available[name]():
         raise UsageError(
-            f"{param('device', 'cuda')}: torch sees no CUDA device ({function('doctor')} shows what it sees)."
+            f"{param('device', name)}: torch sees no {name.upper()} device ({function('doctor')} shows what it sees)."
         )
-    if name != "cpu":
-        yield
-        return
-    before, mmengine_device.DEVICE = mmengine_device.DEVICE, "cpu"
+    before = mmengine_device.DEVICE
+    if name in ("cpu", "mps"):
+        mmengine_device.DEVICE = name
+    elif before == "mps":
+        mmengine_device.DEVICE = "cpu"
     try:
         yield
     finally:

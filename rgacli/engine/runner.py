@@ -6,18 +6,28 @@ import io
 import logging
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
-# mmengine's warnings of its own code, and of gradients that our checkpoints hold.
-_NOT_SHOWN = ("deprecated", "gradient of some iterations is lost")
+from rgacli.engine.distributed import together
+from rgacli.engine.trackers import start_trackers
+
+# mmengine's warnings of its own code, of gradients that our checkpoints hold, and of a server that need not be one.
+_NOT_SHOWN = ("deprecated", "gradient of some iterations is lost", "make sure that the mlflow server is running")
+
+# Settings of a dataloader that torch refuses where num_workers is 0.
+_OF_WORKERS = ("persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout")
 
 
 class QuietRunner(Runner):
@@ -32,6 +42,25 @@ class QuietRunner(Runner):
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(lambda record: not any(words in record.getMessage() for words in _NOT_SHOWN))
         return logger
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | Mapping[str, Any], seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build Runner's dataloader; where it has no processes of its own, what is said of them is left out."""
+        if isinstance(dataloader, Mapping) and not dataloader.get("num_workers"):
+            dataloader = {key: value for key, value in dataloader.items() if key not in _OF_WORKERS}
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build Runner's visualizer, and start its trackers, some of which seed random numbers (ClearML)."""
+        built = super().build_visualizer(visualizer)
+        if built._vis_backends:
+            with together():
+                if is_main_process():
+                    start_trackers(built)
+            self.set_randomness(**self._randomness_cfg)
+        return built
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model, on the CPU too: Runner takes it that a process of several has a GPU."""

@@ -28,7 +28,7 @@ def set_run_folder(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     set_tracker_folders(cfg, work_dir)
     # mmengine keeps one visualizer (and message hub, and log) per name: without its own, a run would write into the
     # files of the one that this process trained before.
-    cfg.experiment_name = Path(work_dir).name
+    cfg.experiment_name = work_dir.absolute().name
     visualizer = cfg.get("visualizer") or dict(type="DetLocalVisualizer")
     cfg.visualizer = dict(visualizer, name=str(work_dir), vis_backends=cfg.vis_backends)
     own = {

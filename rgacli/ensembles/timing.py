@@ -16,11 +16,10 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 from mmdet.utils import InstanceList
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from rgacli.engine.runner import quiet_stdout
+from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.ensembles.costs import Timing
 from rgacli.evaluation.detect import split_dataloader
 from rgacli.evaluation.results import coco_results
@@ -76,9 +75,9 @@ def measure(
 def single_images(cfg: Config, split: str) -> DataLoader:
     """Return a dataloader of a split's images, in batches of one."""
     loader = split_dataloader(cfg, split)
-    loader.update(batch_size=1, num_workers=0, persistent_workers=False)
+    loader.update(batch_size=1, num_workers=0)
     with quiet_stdout():
-        return Runner.build_dataloader(loader)
+        return QuietRunner.build_dataloader(loader)
 
 
 def proposed(model: nn.Module, data: dict) -> tuple[Any, InstanceList, list]:
@@ -118,10 +117,14 @@ def _timed(work: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:
 def _synchronize() -> None:
     if get_device() == "cuda":
         torch.cuda.synchronize()
+    elif get_device() == "mps":
+        torch.mps.synchronize()
 
 
 def _device() -> str:
     if get_device() == "cuda":
         return torch.cuda.get_device_name()
+    if get_device() == "mps":
+        return "MPS"
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' * (threads > 1)}"

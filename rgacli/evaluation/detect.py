@@ -17,7 +17,7 @@ from torch import nn
 
 from rgacli.config.dataset import annotation_file, dataset_config
 from rgacli.config.recipe import parallel_ratios, variant_names
-from rgacli.data.layout import SPLITS
+from rgacli.data.splits import SPLITS
 from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results

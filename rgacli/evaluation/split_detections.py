@@ -21,7 +21,7 @@ from rgacli.config.dataset import (
 )
 from rgacli.config.recipe import variant_names
 from rgacli.data.annotations import load_annotations, load_with_objects
-from rgacli.data.layout import TEST_DEV, find_test_dev
+from rgacli.data.coco_layouts import TEST_DEV, find_test_dev
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import detect, saved_detections, split_dataloader

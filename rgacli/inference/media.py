@@ -14,10 +14,10 @@ import cv2
 import mmcv
 import numpy as np
 
+from rgacli.data.images import IMAGES
 from rgacli.errors import DataError, UsageError
 from rgacli.files import replacing
 
-IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 _MP4 = cv2.VideoWriter_fourcc(*"mp4v")

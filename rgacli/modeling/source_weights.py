@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rgacli.config.literals import parse_literals
 from rgacli.errors import UsageError
 from rgacli.method import SamplingRatio, parse_ratios
 from rgacli.modeling.checkpoints import read_checkpoint, state_dict
@@ -116,24 +116,14 @@ class _RoIHead(NamedTuple):
 def _described(cfg: str) -> _RoIHead | None:
     """Return what a config's text says of the RoI head; it is parsed and not run. None where it says nothing."""
     try:
-        tree = ast.parse(cfg)
+        config = parse_literals(cfg)
     except (SyntaxError, ValueError):
         return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg == "roi_head" and isinstance(node.value, ast.Call):
-            given = {
-                own.arg: own.value for own in node.value.keywords if isinstance(own.value, (ast.Constant, ast.List))
-            }
-            kind = str(ast.literal_eval(given["type"])) if "type" in given else ""
-            parallel = "Parallel" in kind and "ratios" in given
-            return _RoIHead(
-                "num_stages" in given, parse_ratios(ast.literal_eval(given["ratios"])) if parallel else None
-            )
-    return None
-
-
-def _is_literal(node: ast.expr) -> bool:
-    return all(isinstance(part, (ast.Constant, ast.List, ast.expr_context)) for part in ast.walk(node))
+    model = config.get("model")
+    roi_head = model.get("roi_head") if isinstance(model, dict) else None
+    if not isinstance(roi_head, dict):
+        return None
+    return _RoIHead("num_stages" in roi_head, parse_ratios(roi_head["ratios"]) if roi_head.get("ratios") else None)
 
 
 def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.api.data import check_dataset, prepare_crowdhuman, synth_dataset
+from rgacli.api.data import check_dataset, convert_dataset, prepare_crowdhuman, synth_dataset
 from rgacli.data import synthetic
 from rgacli.errors import DataError, UsageError
 from tests.data.coco_files import content, write_split
@@ -123,3 +123,76 @@ def test_what_is_no_crowdhuman_is_refused(tmp_path, monkeypatch, folder, split, 
     with pytest.raises((UsageError, DataError), match=complaint):
         prepare_crowdhuman(Path(folder), split=split)
     assert list(tmp_path.iterdir()) == []
+
+
+# convert_dataset
+
+
+def test_a_converted_dataset_is_sound_and_reported(tmp_path, cache):
+    write_split(tmp_path / "old", value=content(images=2))
+    told = []
+    result = convert_dataset(
+        tmp_path / "old", tmp_path / "new", to="yolo", progress=lambda *report: told.append(report[:3])
+    )
+    assert (result.dataset, result.layout, result.masks) == (tmp_path / "new", "COCO", None)
+    assert told[-1] == ("copying", 2, 2)
+    checked = check_dataset(tmp_path / "new")
+    assert (checked.ok, checked.layout, checked.splits["train"].objects) == (True, "YOLO", 2)
+
+
+def test_an_undivided_dataset_is_written_divided(tmp_path, cache):
+    write_split(tmp_path / "old", "annotations.json", value=content(images=10))
+    with pytest.raises(DataError, match="give split_by"):
+        convert_dataset(tmp_path / "old", tmp_path / "new")
+    result = convert_dataset(tmp_path / "old", tmp_path / "new", split_by="80:10:10", images="link")
+    assert {name: written.images for name, written in result.splits.items()} == {"train": 8, "val": 1, "test": 1}
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["annotations", "images"]
+
+
+@pytest.mark.parametrize(
+    ("to", "masks", "became"),
+    [
+        ("coco", [[[4, 4, 14, 4, 14, 14]], {"size": [30, 40], "counts": "x"}], "kept"),
+        ("yolo", [[[4, 4, 14, 4, 14, 14]], [[4, 4, 14, 4, 14, 14]]], "polygons"),
+        ("yolo", [[[4, 4, 14, 4, 14, 14]], None], "boxes"),
+    ],
+)
+def test_what_became_of_masks(tmp_path, cache, to, masks, became):
+    value = content(images=2)
+    for each, mask in zip(value["annotations"], masks, strict=True):
+        each["segmentation"] = mask
+    write_split(tmp_path / "old", value=value)
+    assert convert_dataset(tmp_path / "old", tmp_path / "new", to=to).masks == became
+    if to == "yolo":
+        lengths = {len(path.read_text().split()) for path in (tmp_path / "new/labels").rglob("*.txt")}
+        assert lengths == {7 if became == "polygons" else 5}
+
+
+def test_nothing_is_left_of_a_conversion_that_fails_or_is_stopped(tmp_path):
+    write_split(tmp_path / "old", value=content(images=2))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_dataset(tmp_path / "old", tmp_path / "new", progress=stop)
+    (tmp_path / "old/images/2.jpg").unlink()
+    with pytest.raises(DataError, match="1 of 2 images are missing"):
+        convert_dataset(tmp_path / "old", tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_an_empty_folder_is_written_into_and_another_left_alone(tmp_path):
+    write_split(tmp_path / "old")
+    (tmp_path / "new").mkdir()
+    convert_dataset(tmp_path / "old", tmp_path / "new")
+    before = sorted((tmp_path / "new").rglob("*"))
+    with pytest.raises(UsageError, match="is there already and is not an empty folder"):
+        convert_dataset(tmp_path / "old", tmp_path / "new", to="yolo")
+    assert sorted((tmp_path / "new").rglob("*")) == before
+
+
+@pytest.mark.parametrize("wrong", [dict(to="voc"), dict(images="move")])
+def test_what_cannot_be_asked_for_is_refused(tmp_path, wrong):
+    with pytest.raises(UsageError, match="it can be coco or yolo, and copy or link"):
+        convert_dataset(tmp_path, tmp_path / "new", **wrong)

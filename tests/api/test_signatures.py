@@ -10,8 +10,8 @@ from rgacli.cli.app import app
 from rgacli.cli.spelling import COMMANDS
 from tests.cli.commands import commands
 
-TERMINAL_ONLY = {"json"}
-"""Parameters of commands that a caller in Python has no use for: it has the values themselves."""
+TERMINAL_ONLY = {"json", "yes"}
+"""Parameters of commands that a caller in Python has no use for: it has the values, and means what it asks for."""
 LAUNCHED = {"context", "gpus", "nnodes", "node_rank", "rdzv_endpoint", "launcher"}
 """Of those that start processes, which run the command line anew."""
 PYTHON_ONLY = {"progress"}

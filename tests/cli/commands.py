@@ -30,11 +30,7 @@ _SIZES = {
     "default_hooks.logger.interval": 1,
     "log_processor.window_size": 1,
 }
-_IN_PROCESS = {
-    f"{split}_dataloader.{key}": value
-    for split in ("train", "val", "test")
-    for key, value in (("num_workers", 0), ("persistent_workers", False))
-}
+_IN_PROCESS = {f"{split}_dataloader.num_workers": 0 for split in ("train", "val", "test")}
 
 
 def settings(values: dict) -> list[str]:

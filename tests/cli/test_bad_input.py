@@ -149,7 +149,7 @@ def resume(*arguments, run=RUN):
 # What is called -> what its one line must say. Exit code 2 each.
 CASES = {
     "dataset: no folder": (train_on("gone"), "data/gone: no such folder"),
-    "dataset: another folder": (("train", "--data", "runs"), "no annotations of train or val or test"),
+    "dataset: another folder": (("train", "--data", "runs"), "no dataset is recognised"),
     "dataset: cut off": (train_on("cut"), "cut/annotations/train.json: not valid JSON"),
     "dataset: a list": (train_on("list"), "not COCO annotations: expected an object, found a list"),
     "dataset: other JSON": (train_on("other_json"), 'not COCO instance annotations: it has no "images"'),
@@ -167,7 +167,7 @@ CASES = {
         ("train", "faster-rcnn_r50_fpn_rga-prm_1x_coco"),
         "instances_train2017.json: no such annotation file; name the dataset's folder by --data",
     ),
-    "eval: another folder": (("eval", RUN, "--data", "runs"), "`rgacli data check` take another by --train-ann"),
+    "eval: another folder": (("eval", RUN, "--data", "runs"), "`rgacli data check` take others by --train-ann"),
     "eval: dataset gone": (("eval", "moved"), "test.json: no such annotation file; name the dataset"),
     "eval: a category gone": (
         ("eval", "edited", "--split", "val"),
@@ -247,6 +247,9 @@ CASES = {
     "run: name taken": (train("--name", RUN), f"run runs/{RUN} exists: choose another --name"),
     "run: name with a slash": (train("--name", "a/b"), "'a/b' is not a plain name"),
     "run: name of dots": (train("--name", ".."), "'..' is not a plain name"),
+    "run: resumed in a folder without one": (("train", "--resume", "--work-dir", "no"), "--work-dir no: no run lies"),
+    "run: a name and a folder": (("train", "--name", "a", "--work-dir", "b"), "give --name or --work-dir, not both"),
+    "run: in a folder that has one": (("train", "--work-dir", f"runs/{RUN}"), "choose another --work-dir"),
     "resume: with a config": (resume("quickstart"), "leave out CONFIG"),
     "resume: with lambda0": (resume("--lambda0", "0"), "leave out --lambda0"),
     "resume: with a seed": (resume("--seed", "0"), "leave out --seed"),
@@ -330,16 +333,17 @@ def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, argumen
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda"])
+@pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda", "--device=mps"])
 def test_what_needs_a_gpu_says_so_where_there_is_none(mess, monkeypatch, option):
     import torch
 
     monkeypatch.chdir(mess)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(device, "is_available", lambda: False)
     result = invoke(*train(option))
     assert result.exit_code == 2
     assert f"{option.partition('=')[0]}" in error_line(result.stderr)
-    assert "CUDA device" in error_line(result.stderr)
+    assert ("MPS device" if "mps" in option else "CUDA device") in error_line(result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from rgacli.data import synthetic
 from tests.cli.commands import error_line, invoke
 from tests.data.coco_files import content, write_split
 from tests.data.crowdhuman_files import write_crowdhuman
+from tests.data.test_yolo import yolo as write_yolo
 
 
 def run(*arguments):
@@ -93,6 +94,53 @@ def test_check_can_be_told_the_split_and_its_files(tmp_path):
     assert list(json.loads(result.stdout)["splits"]) == ["val"]
     line = error_line(run("check", tmp_path, "--split", "train", *files).stderr)
     assert "files of val are named, which --split leaves out: add --split val" in line
+
+
+def test_check_names_the_layout(folder, cache):
+    write_yolo(folder / "set")
+    result = run("check", "set")
+    assert result.exit_code == 0, result.stderr
+    assert "set (YOLO): images by number of objects" in result.stdout
+    assert f"{folder}/set (YOLO): its annotations are converted to COCO's in {cache}" in " ".join(result.stderr.split())
+    assert json.loads(run("check", "set", "--json").stdout)["layout"] == "YOLO"
+
+
+def test_check_divides_what_is_not_divided(folder, cache):
+    write_split(folder / "set", "annotations.json", value=content(images=10))
+    line = error_line(run("check", "set").stderr)
+    assert "give --split-by 80:10:10 to `rgacli train` or `rgacli data check`" in line
+    assert "write it divided by `rgacli data convert`" in line
+    found = json.loads(run("check", "set", "--split-by", "80:20", "--json").stdout)["splits"]
+    assert {name: split["images"] for name, split in found.items()} == {"train": 8, "val": 2}
+    assert "--split-by 80: give the shares" in error_line(run("check", "set", "--split-by", "80").stderr)
+
+
+def test_where_nothing_is_recognised_what_was_looked_for_is_listed(folder):
+    line = error_line(run("check", ".").stderr)
+    for word in ("instances_{train,val,test}<year>.json", "_annotations.coco.json", "data.yaml", "Annotations/*.xml"):
+        assert word in line
+    assert "take others by --train-ann" in line
+
+
+def test_convert_prints_what_was_written(folder, cache):
+    write_yolo(folder / "set")
+    result = run("convert", "set", "new", "--images", "link")
+    assert result.exit_code == 0, result.stderr
+    assert "set (YOLO), written to" in result.stdout
+    assert (folder / "new/annotations/train.json").is_file()
+    assert (folder / "new/images/train/a.jpg").is_symlink()
+    assert "not an empty folder" in error_line(run("convert", "set", "new").stderr)
+    found = json.loads(run("convert", "new", "back", "--to", "yolo", "--json").stdout)
+    assert (found["dataset"], found["layout"], found["masks"]) == (str(folder / "back"), "COCO", None)
+    assert found["splits"]["train"] == {"images": 2, "objects": 1, "crowds_left_out": 0}
+    assert (folder / "back/labels/train/a.txt").read_text() == "1 0.5 0.5 0.25 0.5\n"
+
+
+def test_convert_says_where_boxes_stand_for_masks(folder):
+    value = content(images=2)
+    value["annotations"][0]["segmentation"] = [[4, 4, 14, 4, 14, 14]]
+    write_split(folder / "set", value=value)
+    assert "masks: boxes were written in their place" in run("convert", "set", "new", "--to", "yolo").stderr
 
 
 def test_crowdhumans_problems_stand_one_in_a_line(folder):

@@ -90,7 +90,7 @@ def test_a_checkpoint_is_evaluated_by_its_config_into_a_folder_of_its_own(folder
     shutil.copy(run / "checkpoints/epoch_3.pth", "mine.pth")
     shutil.copy(run / "config.py", "mine.py")
     shutil.rmtree(folder / "runs")
-    result = invoke("eval", "--checkpoint", "mine.pth", "--config", "mine.py", "--head", "all", "--json")
+    result = invoke("eval", "mine.py", "mine.pth", "--head", "all", "--json")  # as mmdet's users do
     assert list(json.loads(result.stdout)["heads"]) == list(NAMES.values())
     assert {path.name for path in folder.iterdir()} == {"mine.pth", "mine.py", "mine.rgacli"}
     assert (folder / "mine.rgacli/detections/test/ensemble.json").is_file()

@@ -210,6 +210,7 @@ def test_an_error_of_usage_is_told_once(folder, run, dataset):
         (["--node-rank", 1], "give --nnodes"),
         (["--rdzv-endpoint", "a:1"], "give --nnodes"),
         (["--gpus", 2, "--device", "cpu", "--rdzv-endpoint", "a:1"], "give --nnodes"),
+        (["--gpus", 2, "--device", "mps"], "--device mps is a single GPU"),
         (["--launcher", "pytorch"], "RANK is not set; start it by torchrun"),
         (["--launcher", "slurm"], "SLURM_PROCID is not set; start it by srun"),
         (["--launcher", "mpi"], "OMPI_COMM_WORLD_RANK is not set; start it by mpirun"),

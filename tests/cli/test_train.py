@@ -5,15 +5,19 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from rgacli.api import train as api
+from rgacli.cli.train_options import Tracker
 from rgacli.config.dataset import dataset_config
 from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
+from rgacli.engine.trackers import TRACKERS
 from rgacli.modeling.parallel_roi_head import ParallelRoIHead
+from rgacli.runs import Run
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
 HEADS = ("1to1", "1to9")
@@ -235,6 +239,36 @@ def test_options_reach_the_optimizer_wrapper(folder, dataset, without_training, 
     assert {key: wrapper[key] for key in expected} == expected
 
 
+def test_a_run_lies_where_work_dir_says_and_resumes_there(folder, dataset):
+    options = ("--auto-scale-lr", *TINY, "--cfg-options", "train_cfg.max_epochs=2", "default_hooks.logger.interval=2")
+    result = invoke("train", "quickstart", "--data", dataset, "--work-dir", "out/of the way", *options)
+    assert result.exit_code == 0, result.stderr
+    assert [path.name for path in folder.iterdir()] == ["out"]
+    run = folder / "out/of the way"
+    cfg = load_config(str(run / "config.py"))
+    assert (cfg.train_cfg.max_epochs, cfg.default_hooks.logger.interval, cfg.trained_from) == (2, 2, "quickstart")
+    assert [step["iter"] for step in logged(run)[0]] == [2, 4]
+    (run / "checkpoints/epoch_2.pth").unlink()
+    assert invoke("train", "--resume", "--work-dir", run).exit_code == 0
+    assert [step["iter"] for step in logged(run)[0]] == [2, 4]
+
+
+def test_a_run_that_another_process_trains_is_not_trained_twice(run):
+    with Run(run).held():
+        result = invoke("train", "--resume", "--name", RUN)
+    assert result.exit_code == 2
+    assert f"run runs/{RUN} is being trained by another process" in error_line(result.stderr)
+
+
+def test_a_run_is_held_while_it_is_trained(folder, dataset, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        api, "train_prepared", lambda cfg, checkpoints, *_: seen.append(Run(checkpoints.parent).is_held())
+    )
+    train(dataset)
+    assert seen == [True]
+
+
 def test_all_that_saves_memory_or_time_goes_together(folder, dataset):
     result = train(dataset, "--amp-dtype", "bf16", "--accumulate", 2, "--clip", 1, "--epochs", 2)
     assert result.exit_code == 0, result.stderr
@@ -255,6 +289,10 @@ def test_tensorboard_gets_the_scalars_where_asked_for(folder, dataset):
     assert train(dataset, "--epochs", 1, "--track", "tensorboard").exit_code == 0
     scalars = accumulator.EventAccumulator("runs/new/tensorboard").Reload()
     assert [event.value for event in scalars.Scalars("lambda")] == [7, 4]
+
+
+def test_every_tracker_can_be_named():
+    assert [tracker.value for tracker in Tracker] == list(TRACKERS)
 
 
 def test_without_config_and_data_it_trains_the_quickstart_on_the_embedded_dataset(
@@ -339,6 +377,42 @@ def test_resuming_logs_no_step_and_no_validation_twice(folder, run):
     steps, validations = logged(run)
     assert [step["iter"] for step in steps] == list(range(1, ITERATIONS + 1))
     assert [validation["step"] for validation in validations] == [4, ITERATIONS]  # the one that is due now, too
+
+
+@pytest.mark.slow
+def test_a_yolo_dataset_is_trained_on_as_if_it_were_cocos_even_if_the_cache_is_emptied(folder, dataset, cache):
+    """Same losses as on the same dataset in COCO's format; then resumed and evaluated without the cache."""
+    assert invoke("data", "convert", dataset, "yolo", "--to", "yolo").exit_code == 0
+    for data, name in ((dataset, "coco"), ("yolo", "yolo")):
+        assert train(data, "--epochs", 2, name=name).exit_code == 0
+    losses = [[step["loss"] for step in logged(folder / "runs" / name)[0]] for name in ("coco", "yolo")]
+    assert losses[0] == losses[1]
+    shutil.rmtree(cache / "annotations")
+    (folder / "runs/yolo/checkpoints/epoch_2.pth").unlink()
+    assert invoke("train", "--resume", "--name", "yolo").exit_code == 0
+    assert [step["loss"] for step in logged(folder / "runs/yolo")[0]] == losses[0]
+    shutil.rmtree(cache / "annotations")
+    rows = [json.loads(invoke("eval", name, "--json").stdout)["heads"] for name in ("coco", "yolo")]
+    assert repr(rows[0]) == repr(rows[1])
+    assert invoke("eval", "coco", "--data", "yolo", "--json").exit_code == 0
+    shutil.rmtree(cache / "annotations")
+    (folder / "yolo/labels/val/000001.txt").write_text("")
+    line = error_line(invoke("train", "--resume", "--name", "yolo").stderr)
+    assert "gone from the cache, and cannot be made again" in line
+    assert "Name the dataset by --data, or train on it anew" in line
+
+
+def test_a_dataset_in_one_file_is_divided_for_training(folder, dataset, cache, without_training):
+    (folder / "one").mkdir()
+    shutil.copy(dataset / "annotations/train.json", folder / "one/annotations.json")
+    (folder / "one/images").symlink_to(dataset / "images/train")
+    assert "give --split-by 80:10:10" in error_line(train("one").stderr)
+    result = train("one", "--split-by", "80:10:10")
+    assert result.exit_code == 0, result.stderr
+    cfg = load_config("runs/new/config.py")
+    files = [dataset_config(cfg[f"{split}_dataloader"]).ann_file for split in ("train", "val", "test")]
+    images = [len(json.loads(Path(file).read_text())["images"]) for file in files]
+    assert images == [6, 1, 1]
 
 
 def test_ctrl_c_before_the_first_step_leaves_nothing(folder, dataset, monkeypatch):

@@ -1,9 +1,14 @@
+import shutil
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config, ConfigDict
 
+from rgacli.api.data import convert_dataset
 from rgacli.config.dataset import (
     classes_of,
     dataset_config,
+    existing_annotation_file,
     require_classes,
     require_trainable,
     set_dataset,
@@ -176,3 +181,26 @@ def test_a_dataset_that_is_no_coco_file_is_replaced_whole(dataset):
         metainfo=dict(classes=("cat", "dog", "cow")),
         **settings,
     )
+
+
+# --- annotations that were converted
+
+
+def test_a_config_remembers_what_its_annotations_were_converted_from(tiny_dataset, tmp_path, cache):
+    convert_dataset(tiny_dataset, tmp_path / "yolo", to="yolo")
+    cfg = bound(config(dict(roi_head=dict(bbox_head=head()))), tmp_path / "yolo")
+    cfg = Config.fromstring(cfg.pretty_text, ".py")
+    own = dataset_config(cfg.val_dataloader)
+    assert own.metainfo.converted_from == (str(tmp_path / "yolo"), None)
+    before = load_annotations(Path(existing_annotation_file(own)))
+    shutil.rmtree(cache / "annotations")
+    assert load_annotations(Path(existing_annotation_file(own))) == before
+    shutil.rmtree(cache / "annotations")
+    (tmp_path / "yolo/labels/val/000001.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    with pytest.raises(DataError, match=r"gone from the cache, and cannot be made again"):
+        existing_annotation_file(own)
+
+
+def test_annotations_that_were_not_converted_say_nothing(dataset):
+    cfg = bound(config(dict(roi_head=dict(bbox_head=head()))), dataset)
+    assert dataset_config(cfg.val_dataloader).metainfo == dict(classes=("cat", "dog", "cow"))

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.data.layout import Split, find_dataset, find_splits, find_test_dev
+from rgacli.data.coco_layouts import find_test_dev
+from rgacli.data.layout import find_dataset, find_splits
+from rgacli.data.splits import Split
 from rgacli.errors import DataError
 from tests.data.coco_files import SHARED_DATA, content, write_split
 
@@ -108,7 +110,7 @@ def test_no_folder(tmp_path):
 
 
 def test_a_folder_without_annotations_says_what_is_looked_for(tmp_path):
-    with pytest.raises(DataError, match=r"no annotations of train or val or test: .*instances_train<year>\.json"):
+    with pytest.raises(DataError, match=r"no dataset is recognised: .*instances_.*Roboflow.*YOLO.*VOC.*one COCO"):
         find_dataset(tmp_path)
 
 

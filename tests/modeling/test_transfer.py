@@ -269,7 +269,7 @@ def test_weights_of_a_backbone_alone_are_refused(tmp_path):
 
 
 def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
-    cfg = f"model = dict(roi_head=dict(type=open({str(tmp_path / 'made')!r}, 'w'), ratios=['1:1']))"
+    cfg = f"model = dict(roi_head=dict(type='ParallelRoIHead', ratios=open({str(tmp_path / 'made')!r}, 'w')))"
     weights = {"backbone.x": torch.zeros(1), f"{BBOX_HEAD}fc_cls.weight": torch.zeros(1)}
     torch.save(dict(state_dict=weights, meta=dict(cfg=cfg)), tmp_path / "x.pth")
     assert read_source(tmp_path / "x.pth", cascade=False).ratios is None
