@@ -15,12 +15,12 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
-from rgacli.analysis import curves, validations
-from rgacli.analysis.validations import Validation
+from rgacli.analysis import curves
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
+from rgacli.config.run_record import Validation, read_log
 from rgacli.config.schedule import (
     set_accumulation,
     set_batch_size,
@@ -42,7 +42,7 @@ from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
 from rgacli.errors import UsageError
-from rgacli.evaluation.best import set_best, set_patience
+from rgacli.evaluation.best import read_best, set_best, set_patience
 from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
 from rgacli.messages import tell
@@ -347,15 +347,17 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progr
         _draw_curves(run, cfg)
         raise
     checkpoint, seconds = run.last_checkpoint(), time.monotonic() - begun
-    found = validations.of_run(run, cfg)
+    _, validations, _ = read_log(run)
+    best, best_by = read_best(run) or (None, None)
     figure = _draw_curves(run, cfg)
     if is_main_process():
         tell(f"done: {checkpoint}, in {timedelta(seconds=round(seconds))}")
-        if found.best:
-            tell(f"best: {run.best}, by {found.best_by} in validation")
+        if best:
+            tell(f"best: {run.best}, by {best_by} in validation")
         if figure:
             tell(f"curves: {figure}; data: {figure.with_suffix('.csv')}")
-    return TrainResult(run, checkpoint, method, found.last, found.best, found.best_by, figure, seconds)
+    last = validations[-1] if validations else None
+    return TrainResult(run, checkpoint, method, last, best, best_by, figure, seconds)
 
 
 def _draw_curves(run: runs.Run, cfg: Config) -> Path | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from mmengine.config import Config
 
 from rgacli.config.recipe import variant_names
+from rgacli.config.run_record import Validation, validation_of
 from rgacli.engine.early_stopping import PatienceHook
 from rgacli.errors import UsageError
 from rgacli.evaluation.benchmark import MASK_METRICS
 from rgacli.evaluation.variants_metric import validated_by
-from rgacli.method import ENSEMBLE
+from rgacli.method import ENSEMBLE, unslug
+from rgacli.modeling.checkpoints import read_checkpoint
+from rgacli.runs import Run
 from rgacli.wording import param
 
 NONE = "none"
@@ -82,3 +85,16 @@ def monitored(cfg: Config, best: str | None) -> str:
             f"{', '.join(metrics)}."
         )
     return f"{benchmark.name}/{by_name[head]}/{metric}"
+
+
+def read_best(run: Run) -> tuple[Validation, str] | None:
+    """Return what validation found of a run's best checkpoint, and the metric by which it is: "1:9/AP50".
+
+    The file tells of itself, as the log may be of a resumed run that went another way. None where none was kept.
+    """
+    meta = read_checkpoint(run.best).get("meta", {}) if run.best.is_file() else {}
+    if "best" not in meta:
+        return None
+    _, variant, metric = meta["best"]["metric"].split("/")
+    step = {"epoch": meta["epoch"] or None}
+    return validation_of({**meta["best"]["metrics"], "step": meta["iter"]}, step), f"{unslug(variant)}/{metric}"

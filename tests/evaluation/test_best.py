@@ -1,8 +1,10 @@
 import pytest
+import torch
 from mmengine.config import Config
 
 from rgacli.errors import UsageError
-from rgacli.evaluation.best import monitored, set_best, set_patience
+from rgacli.evaluation.best import monitored, read_best, set_best, set_patience
+from rgacli.runs import Run
 from tests.support import tiny
 
 
@@ -90,3 +92,18 @@ def test_patience_without_one_metric_is_refused(save_best):
 def test_patience_of_nothing_is_refused():
     with pytest.raises(UsageError, match="patience=0: it must be at least 1"):
         set_patience(Config({}), 0)
+
+
+def test_the_best_checkpoint_tells_what_it_is_the_best_by(tmp_path):
+    metrics = {"coco/1to9/AP": 0.6, "coco/1to9/AP_8plus": 0.7, "coco/ensemble/AP": 0.5}
+    meta = dict(epoch=2, iter=8, best=dict(metric="coco/1to9/AP", score=0.6, metrics=metrics))
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": {}, "meta": meta}, Run(tmp_path).best)
+    validation, name = read_best(Run(tmp_path))
+    assert (validation.epoch, validation.iteration, name) == (2, 8, "1:9/AP")
+    assert validation.heads == {"1:9": {"AP": 0.6}, "ensemble": {"AP": 0.5}}
+    assert validation.bins == {"1:9": {"8+": 0.7}, "ensemble": {}}
+
+
+def test_a_run_may_have_none(tmp_path):
+    assert read_best(Run(tmp_path)) is None
