@@ -131,8 +131,6 @@ class RunCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
             self.file_backend.settle()
             return
-        if self.key_indicators == ["auto"]:
-            self._init_rule(self.rules, [next(iter(metrics))])
         (metric,) = self.key_indicators
         if metric not in metrics:
             raise UsageError(f"save_best: validation gives no {metric}, but {', '.join(metrics)}.", shared=True)

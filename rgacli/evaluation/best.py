@@ -25,14 +25,17 @@ def set_best(cfg: Config, best: str | None) -> None:
     Args:
         cfg: With its evaluators set.
         best: HEAD/METRIC ("1:9/AP50"), or METRIC of the ensemble or only head; "none" keeps none. By default what the
-            config says (`save_best`), else the metric that detectors are ranked by.
+            config says (mmengine's `save_best`), else the metric that detectors are ranked by.
 
     Raises:
         UsageError: there is no such head or metric.
     """
     hook = cfg.default_hooks.get("checkpoint") or {}
-    if best is None and hook.get("save_best"):
+    own = hook.get("save_best")
+    if best is None and isinstance(own, list):  # of several metrics, mmengine keeps a best each
         return
+    if best is None and own != "auto":
+        best = own
     kept = {key: value for key, value in hook.items() if key not in ("save_best", "rule")}
     cfg.default_hooks.checkpoint = kept if best == NONE else dict(kept, save_best=monitored(cfg, best))
 
@@ -50,7 +53,7 @@ def set_patience(cfg: Config, patience: int) -> None:
     if patience < 1:
         raise UsageError(f"{param('patience', patience)}: it must be at least 1.")
     metric = cfg.default_hooks.checkpoint.get("save_best")
-    if not isinstance(metric, str) or metric == "auto":
+    if not isinstance(metric, str):
         raise UsageError(
             f"{param('patience', patience)} goes by the best checkpoint's metric: name it by {param('best')}."
         )

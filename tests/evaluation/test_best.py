@@ -65,6 +65,14 @@ def test_the_best_is_kept_by_what_is_asked_for_else_by_what_the_config_says():
     assert asked.default_hooks.checkpoint == dict(interval=1, save_best="coco/1to9/AP50")
     set_best(own, None)
     assert own.default_hooks.checkpoint == dict(interval=1, save_best="coco/1to1/AP")
+    automatic = config(save_best="auto")
+    set_best(automatic, None)
+    assert automatic.default_hooks.checkpoint == dict(interval=1, save_best="coco/ensemble/AP")
+    several = config(save_best=["coco/1to1/AP", "coco/1to9/AP"], rule="greater")
+    set_best(several, None)
+    assert several.default_hooks.checkpoint.rule == "greater"
+    with pytest.raises(UsageError, match="best=1to1/mAP: it is HEAD/METRIC"):
+        set_best(config(save_best="1to1/mAP"), None)
     set_best(own, "none")
     assert own.default_hooks.checkpoint == dict(interval=1)
     bare = config()
@@ -82,7 +90,7 @@ def test_patience_goes_by_the_same_metric():
     assert hooks == [dict(type="PatienceHook", monitor="coco/1to9/AP50", patience=4)]
 
 
-@pytest.mark.parametrize("save_best", [None, "auto", ["coco/1to1/AP", "coco/1to9/AP"]])
+@pytest.mark.parametrize("save_best", [None, ["coco/1to1/AP", "coco/1to9/AP"]])
 def test_patience_without_one_metric_is_refused(save_best):
     cfg = config(**dict(save_best=save_best) if save_best else {})
     with pytest.raises(UsageError, match="patience=3 goes by the best checkpoint's metric: name it by best"):
