@@ -12,6 +12,7 @@ from rgacli.data import crowdhuman
 from rgacli.data.annotations import load_annotations
 from rgacli.data.check import SplitReport, check_splits
 from rgacli.data.layout import read_dataset, recognise
+from rgacli.data.scenes import MEDIAN_OBJECTS
 from rgacli.data.synthetic import IMAGE_SIZE, MAX_OBJECTS, SIZES, embedded_dataset, write_dataset
 from rgacli.data.writing import Images, SplitWritten, one_polygon_each, require_empty, write_coco, write_yolo
 from rgacli.errors import UsageError
@@ -29,6 +30,7 @@ def synth_dataset(
     size: str = "{}x{}".format(*IMAGE_SIZE),
     seed: int = 0,
     max_objects: int = MAX_OBJECTS,
+    median_objects: int = MEDIAN_OBJECTS,
     progress: Progress | None = None,
 ) -> Path:
     """Draw a dataset of textured shapes in COCO format, a third each with 1-3, 4-7 and 8 or more objects.
@@ -40,7 +42,8 @@ def synth_dataset(
         train, val, test: Numbers of images.
         size: "WxH", width and height of the images in pixels.
         seed: Decides every image: the same seed draws the same ones.
-        max_objects: The most objects in one image.
+        max_objects: The most objects in one image. Those that find no place are left out: 150 take about 384x320.
+        median_objects: Half the images have no more; about a third has twice as many.
         progress: Told of each image.
 
     Returns:
@@ -58,6 +61,7 @@ def synth_dataset(
         image_size=(int(match[1]), int(match[2])),
         seed=seed,
         max_objects=max_objects,
+        median_objects=median_objects,
         progress=progress,
     )
     return Path(folder)

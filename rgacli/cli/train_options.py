@@ -179,6 +179,16 @@ SeedOption = Annotated[
         help="Random seed, for weights, data order, augmentation and sampling. Default: the config's, else 0.",
     ),
 ]
+MaxDetsOption = Annotated[
+    int | None,
+    _option(
+        _SCHEDULE,
+        min=1,
+        help="Detections of an image that the detector can give: raises its own limits, on proposals as well, and "
+        "validation counts as many. Default: COCO's 100 (CrowdHuman: 500), at which configs of 100 stay as they are, "
+        "or the next hundred above the densest image.",
+    ),
+]
 
 _PRECISION = "Precision and scale"
 AmpOption = Annotated[bool, _option(_PRECISION, "--amp", help="Automatic mixed precision.")]
