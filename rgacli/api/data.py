@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rgacli.config.catalogue import MAX_DETS
 from rgacli.data import crowdhuman
 from rgacli.data.annotations import load_annotations
 from rgacli.data.check import SplitReport, check_splits
@@ -95,6 +96,7 @@ def check_dataset(
     val_images: Path | None = None,
     test_images: Path | None = None,
     split_by: str | None = None,
+    config: str | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Check a dataset: its annotations, and that every image can be decoded and has the size they say.
@@ -106,6 +108,8 @@ def check_dataset(
         train_ann, val_ann, test_ann: Annotation files, where the folder does not tell.
         train_images, val_images, test_images: Image folders, where it does not tell.
         split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided.
+        config: A bundled name, mmdet::… or a file: images are looked for that have more objects than its limits let be
+            detected. By default as many as COCO counts, 100, which is the limit of most configs.
         progress: Told of each image.
 
     Raises:
@@ -121,7 +125,7 @@ def check_dataset(
             )
     root = embedded_dataset(progress=progress) if folder is None else Path(folder)
     found = recognise(root, splits=wanted, annotations=annotations, images=images, split_by=split_by, progress=progress)
-    reports = check_splits(found.splits, progress=progress)
+    reports = check_splits(found.splits, limit=_limit(config), progress=progress)
     problems = [problem for report in reports.values() for problem in report.problems]
     return CheckResult(root, found.layout, not any(problem.severity == "error" for problem in problems), reports)
 
@@ -184,6 +188,16 @@ def convert_dataset(
         else:
             written = write_yolo(temporary, content, images, polygons=masks == "polygons", progress=progress)
     return ConvertResult(destination, found.layout, masks, written)
+
+
+def _limit(config: str | None) -> int | None:
+    """Return the most objects of an image that a config's limits let be detected."""
+    if config is None:
+        return MAX_DETS
+    from rgacli.config.files import load_config  # here, since they load torch
+    from rgacli.config.limits import most_objects
+
+    return most_objects(load_config(config))
 
 
 @dataclass(frozen=True)

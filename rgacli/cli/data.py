@@ -89,6 +89,14 @@ def check(
     val_images: Annotated[Path | None, typer.Option(help="Validation images, where DIR does not tell.")] = None,
     test_images: Annotated[Path | None, typer.Option(help="Test images, where DIR does not tell.")] = None,
     split_by: SplitByOption = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="Warn of images with more objects than the limits of this config let be detected: a bundled name, "
+            "mmdet::… or a file. Default: COCO's 100, as most configs have.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Check a dataset: its layout, its annotations, and that every image can be decoded and has the size they say.
@@ -108,6 +116,7 @@ def check(
             val_images=val_images,
             test_images=test_images,
             split_by=split_by,
+            config=config,
             progress=progress,
         )
     if json:

@@ -7,8 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-ORDINARY = 100
-"""What COCO counts and mmdet's configs are made for: asked for no more, a config stays as it is."""
+from rgacli.config.catalogue import MAX_DETS
 
 PROPOSALS = 2
 """Proposals for each detection. mmdet's CrowdHuman setting has as many (1000 for 500)."""
@@ -17,7 +16,7 @@ PROPOSALS = 2
 def set_limits(cfg: Config, max_dets: int, *, training: bool = False) -> str | None:
     """Raise the limits of a detector's config so that it can give as many detections of an image, in place.
 
-    None is ever lowered, and none changed for up to ORDINARY detections. What NMS is given (`nms_pre`) grows as what
+    None is ever lowered, and none changed for up to MAX_DETS detections. What NMS is given (`nms_pre`) grows as what
     it may keep (`max_per_img`). Detectors with a fixed number of queries and without NMS stay as they are.
 
     Args:
@@ -28,7 +27,7 @@ def set_limits(cfg: Config, max_dets: int, *, training: bool = False) -> str | N
     Returns:
         A line that says what was raised; None where nothing was.
     """
-    if max_dets <= ORDINARY:
+    if max_dets <= MAX_DETS:
         return None
     raised = []
     for key, limits, least in _limits(cfg, max_dets, training):
@@ -54,7 +53,7 @@ def raised_limits(limits: Mapping[str, Any], least: int) -> dict[str, int]:
 
 def most_objects(cfg: Config) -> int | None:
     """Return the most objects of an image that a config's limits let be detected; None where it has none."""
-    limits = [_limit(limits, "max_per_img") for _, limits, _ in _limits(cfg, ORDINARY, training=False)]
+    limits = [_limit(limits, "max_per_img") for _, limits, _ in _limits(cfg, MAX_DETS, training=False)]
     return min(filter(None, limits), default=None)
 
 
