@@ -33,19 +33,19 @@ class EvalResult:
         checkpoint: The weights.
         split: As it was asked for.
         annotations: The split's annotation file.
-        max_dets: How many detections of an image count, and why.
         heads: Head ("1:9", "ensemble", …) -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
             mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
         detections: Folder of all heads' detections in COCO's results format.
+        max_dets: How many detections of an image count, and why.
     """
 
     run: str
     checkpoint: Path
     split: str
     annotations: str
-    max_dets: MaxDets
     heads: Mapping[str, Mapping[str, float]]
     detections: Path
+    max_dets: MaxDets
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def evaluate(
         metrics = found.detect(progress=progress)
     tell(f"{found.name}: {found.checkpoint.name} on {found.ann_file}; detections in {found.folder}")
     heads = {names[variant]: metrics[variant] for variant in shown}
-    return EvalResult(**about, max_dets=found.max_dets, heads=heads, detections=found.folder)
+    return EvalResult(**about, heads=heads, detections=found.folder, max_dets=found.max_dets)
 
 
 def _submit(

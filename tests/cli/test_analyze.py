@@ -48,7 +48,7 @@ def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if line.startswith("AP per ")] == [
-        f"AP per ground-truth-count bin: {run}" for run in ("here", "there")
+        f"AP per ground-truth-count bin: {run}; 100 detections an image" for run in ("here", "there")
     ]
     rows = table_rows(result.stdout)
     assert [row[0] for row in rows if row[0]] == HEADS * 2
