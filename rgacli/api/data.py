@@ -44,7 +44,7 @@ def synth_dataset(
         size: "WxH", width and height of the images in pixels.
         seed: Decides every image: the same seed draws the same ones.
         max_objects: The most objects in one image. Those that find no place are left out: 150 take about 384x320.
-        median_objects: Half the images have no more; about a third has twice as many.
+        median_objects: Half the images have no more; a quarter has more than twice as many.
         progress: Told of each image.
 
     Returns:

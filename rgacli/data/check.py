@@ -201,7 +201,7 @@ def _dense_images(content: Annotations, counts: Mapping[int, int], limit: int | 
         what = (
             f"{counts[densest['id']]} objects, and {len(dense)} of {len(counts)} images have more than the {limit} "
             "detections that the config's limits allow: for more than 100, training raises them by itself, and "
-            "evaluation counts as many detections as the densest image needs (max_dets is another number)"
+            "evaluation counts as many detections as the densest image needs (max_dets sets another number)"
         )
         yield Problem("warning", "more objects than detections", densest["file_name"], what)
 

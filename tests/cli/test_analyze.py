@@ -68,7 +68,13 @@ def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run):
     shown = json.loads(result.stdout)
     expected = gt_bins("small", bins="1-3,8+", bootstrap=0)
     rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in expected.rows]
-    assert shown == {"bins": "1-3,8+", "figure": "runs/small/figures/test/gt_bins.png", "rows": rows}
+    counted = asdict(expected.max_dets)
+    assert shown == {
+        "bins": "1-3,8+",
+        "max_dets": counted,
+        "figure": "runs/small/figures/test/gt_bins.png",
+        "rows": rows,
+    }
     assert any(row["AP"] is None for row in rows)  # NaN, which JSON has no word for
 
 

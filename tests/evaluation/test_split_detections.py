@@ -36,7 +36,7 @@ def test_the_detectors_limits_do_not_bind_and_what_fewer_allowed_is_not_taken_fo
         "run: limits raised for 200 detections an image: model.test_cfg.rcnn.max_per_img"
     )
     on_dense_images().load()
-    assert caplog.messages[1:] == [f"run: using the detections in {detector.folder}"]
+    assert caplog.messages[2:] == [f"run: using the detections in {detector.folder}"]
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(None, 100), (150, 150)])
