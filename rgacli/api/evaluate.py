@@ -14,6 +14,7 @@ from rgacli.data.coco_layouts import TEST_DEV
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import together
 from rgacli.errors import UsageError
+from rgacli.evaluation.max_dets import MaxDets
 from rgacli.evaluation.results import KEYS, save_results
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.messages import tell
@@ -35,6 +36,7 @@ class EvalResult:
         heads: Head ("1:9", "ensemble", …) -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
             mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
         detections: Folder of all heads' detections in COCO's results format.
+        max_dets: How many detections of an image count, and why.
     """
 
     run: str
@@ -43,6 +45,7 @@ class EvalResult:
     annotations: str
     heads: Mapping[str, Mapping[str, float]]
     detections: Path
+    max_dets: MaxDets
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def evaluate(
     data: Path | None = None,
     split: Literal["train", "val", "test", "test-dev"] = "test",
     submit: Path | None = None,
+    max_dets: int | None = None,
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> EvalResult | Submission:
@@ -93,6 +97,9 @@ def evaluate(
         split: Of the dataset; one without "test" is evaluated on "val" in its place. "test-dev" are COCO's images
             whose annotations are not public, for `submit`.
         submit: File to write the head's detections to, in the format of COCO's server; nothing is measured.
+        max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
+            (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
+            The detector's own limits are raised to it.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
@@ -110,7 +117,7 @@ def evaluate(
         )
     with on_device(device):
         with together():
-            found = SplitDetections.of(find_trained(run, checkpoint, config), split, data)
+            found = SplitDetections.of(find_trained(run, checkpoint, config), split, data, max_dets=max_dets)
             names = variant_names(found.cfg)
             shown = select_variants(head, names)
         about = dict(run=found.name, checkpoint=found.checkpoint, split=split, annotations=found.ann_file)
@@ -119,7 +126,7 @@ def evaluate(
         metrics = found.detect(progress=progress)
     tell(f"{found.name}: {found.checkpoint.name} on {found.ann_file}; detections in {found.folder}")
     heads = {names[variant]: metrics[variant] for variant in shown}
-    return EvalResult(**about, heads=heads, detections=found.folder)
+    return EvalResult(**about, heads=heads, detections=found.folder, max_dets=found.max_dets)
 
 
 def _submit(

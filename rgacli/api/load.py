@@ -10,7 +10,10 @@ from rgacli.trained import find_trained, is_onnx
 
 
 def load(
-    run_or_checkpoint: str | Path | None = None, config: str | Path | None = None, device: str = "auto"
+    run_or_checkpoint: str | Path | None = None,
+    config: str | Path | None = None,
+    device: str = "auto",
+    max_dets: int | None = None,
 ) -> ImageDetector:
     """Return a trained detector, to be called on images.
 
@@ -33,6 +36,8 @@ def load(
         config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies in
             its run or its export.
         device: As torch names it ("cpu", "cuda:1"); "auto" takes CUDA where there is one.
+        max_dets: Detections of an image that the detector can give: its limits are raised to it, not lowered. By
+            default they are as it was trained.
 
     Returns:
         The detector: a callable, see `rgacli.inference.detector.ImageDetector`.
@@ -45,4 +50,4 @@ def load(
         trained = find_trained(checkpoint=path, config=config, onnx=True)
     else:
         trained = find_trained(run_or_checkpoint, config=config)
-    return load_detector(trained, device)
+    return load_detector(trained, device, max_dets)

@@ -57,6 +57,7 @@ def predict(
     out: Path | None = None,
     head: str = ENSEMBLE,
     score: float = 0.3,
+    max_dets: int | None = None,
     side_by_side: bool = False,
     batch_size: int = 4,
     device: Device = "auto",
@@ -76,6 +77,8 @@ def predict(
         head: Whose detections: "ensemble", a head's ratio ("1:9") or its index ("0" is the first); "all" for each of
             them, in a folder of its own.
         score: Leave out detections below it, in pictures and results.
+        max_dets: Detections of an image that the detector can give: its limits are raised to it, not lowered. By
+            default they are as it was trained.
         side_by_side: Draw a panel for each head and the ensemble, whatever `head`: what not all of them found stands
             out.
         batch_size: Number of images that go through the detector at once.
@@ -91,7 +94,7 @@ def predict(
     with on_device(device):
         trained = find_trained(run, checkpoint, config, onnx=True)
         paths = find_media(named)
-        detector = load_detector(trained, device)
+        detector = load_detector(trained, device, max_dets)
         variants = {detector.names[variant]: variant for variant in select_variants(head, detector.names)}
         if side_by_side and len(detector.heads) == 1:
             raise UsageError(f"{param('side_by_side', True)}: {trained.name} has a single head ({detector.heads[0]}).")

@@ -16,6 +16,7 @@ from rgacli import runs
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
+from rgacli.config.limits import set_limits
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.schedule import (
     set_accumulation,
@@ -36,6 +37,7 @@ from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
 from rgacli.errors import UsageError
+from rgacli.evaluation.max_dets import default_max_dets, require_max_dets
 from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
 from rgacli.messages import tell
@@ -83,6 +85,7 @@ def train(
     val_images: Path | None = None,
     test_images: Path | None = None,
     split_by: str | None = None,
+    max_dets: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -133,6 +136,9 @@ def train(
         accumulate: Iterations per optimizer step.
         clip: Norm at which gradients are clipped, after λ; 0 is no clipping.
         seed: For weights, data order, augmentation and sampling; by default the config's, else 0.
+        max_dets: Detections of an image that the detector can give: its limits are raised to it, in training those on
+            proposals as well, and validation counts as many. By default as many as the dataset's densest image needs,
+            see `evaluate`; up to 100, a config stays as it is.
         amp: Automatic mixed precision, of type `amp_dtype`.
         amp_dtype: "fp16" or "bf16"; switches `amp` on.
         sync_bn: Batch statistics over the images of all processes.
@@ -163,6 +169,7 @@ def train(
         }
         with ExitStack() as stack:
             with together():
+                require_max_dets(max_dets)
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
@@ -195,8 +202,11 @@ def train(
                 if sync_bn:
                     set_sync_bn(cfg)
                 set_trackers(cfg, track or [])
-                require_trainable(cfg)
-                set_evaluators(cfg)
+                densest = require_trainable(cfg)
+                benchmark = set_evaluators(cfg, max_dets)
+                needed = max_dets or default_max_dets(benchmark.max_detections, densest)
+                if raised := set_limits(cfg, needed, training=True):
+                    tell(f"{raised} (the densest image has {densest} objects)")
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
                 cfg.trained_from = config or default_config(data)

@@ -18,10 +18,11 @@ from rgacli.cli.options import (
     DataOption,
     DeviceOption,
     JsonOption,
+    MaxDetsOption,
     RunArgument,
     SplitOption,
 )
-from rgacli.cli.output import print_json, print_table
+from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def gt_bins(
     ] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO annotations that --results were made for.")] = None,
     bins: BinsOption = None,
+    max_dets: MaxDetsOption = None,
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -77,6 +79,7 @@ def gt_bins(
             results=results,
             annotations=annotations,
             bins=bins,
+            max_dets=max_dets,
             checkpoint=checkpoint,
             config=config,
             data=data,
@@ -101,7 +104,8 @@ def _print_gt_bins(result: GtBinsResult, *, intervals: bool) -> None:
     columns = ("head", "bin", "images", "objects", "AP", *(["interval"] if intervals else []), "AP50", "AP75")
     headings = {column: column for column in columns} | ({"interval": "95 %"} if intervals else {})
     for run, rows in by_run.items():
-        print_table("AP per ground-truth-count bin" + (f": {run}" if run else ""), headings, rows, group="head")
+        title = "AP per ground-truth-count bin" + (f": {run}" if run else "") + f"; {counted(result.max_dets)}"
+        print_table(title, headings, rows, group="head")
 
 
 @app.command("proposals", cls=Command)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rgacli.cli import launch
-from rgacli.cli.options import CheckpointOption, ConfigOption, DataOption, JsonOption, RunArgument
-from rgacli.cli.output import print_json, print_table
+from rgacli.cli.options import CheckpointOption, ConfigOption, DataOption, JsonOption, MaxDetsOption, RunArgument
+from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
 
 HeadOption = Annotated[
@@ -44,6 +44,7 @@ def eval(
     data: DataOption = None,
     split: EvalSplitOption = "test",
     submit: SubmitOption = None,
+    max_dets: MaxDetsOption = None,
     gpus: launch.GpusOption = 1,
     nnodes: launch.NnodesOption = 1,
     node_rank: launch.NodeRankOption = 0,
@@ -81,6 +82,7 @@ def eval(
             data=data,
             split=split,
             submit=submit,
+            max_dets=max_dets,
             device=device,
             progress=progress,
         )
@@ -88,7 +90,7 @@ def eval(
         print_json(asdict(result))
     elif not isinstance(result, Submission):
         rows = [row for name, metrics in result.heads.items() for row in _rows(name, metrics)]
-        print_table(f"{result.run} on {result.split}", {key: key for key in rows[0]}, rows)
+        print_table(f"{result.run} on {result.split}: {counted(result.max_dets)}", {key: key for key in rows[0]}, rows)
 
 
 def _rows(name: str, metrics: Mapping[str, float]) -> Iterator[dict[str, Any]]:

@@ -55,6 +55,16 @@ BinsOption = Annotated[
         show_default=False,
     ),
 ]
+MaxDetsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Detections of an image that count, those of the highest scores; the detector's own limits are raised to "
+        "it. Default: the benchmark's own number (COCO 100, CrowdHuman 500) or, where an image has more objects, the "
+        "next hundred above the densest.",
+        show_default=False,
+    ),
+]
 DEVICE_HELP = "Where to run; 'auto' takes CUDA where there is one. 'mps', the GPU of a Mac, is untested."
 DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

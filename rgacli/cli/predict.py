@@ -53,6 +53,15 @@ def predict(
     score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out detections below this score, in pictures and results.")
     ] = 0.3,
+    max_dets: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Detections of an image that the detector can give: its limits are raised to it, not lowered. "
+            "Default: as it was trained.",
+            show_default=False,
+        ),
+    ] = None,
     side_by_side: Annotated[
         bool,
         typer.Option(
@@ -80,6 +89,7 @@ def predict(
             out=out,
             head=head,
             score=score,
+            max_dets=max_dets,
             side_by_side=side_by_side,
             batch_size=batch_size,
             device=device,

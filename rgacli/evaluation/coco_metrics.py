@@ -16,8 +16,8 @@ import hotcoco
 import numpy as np
 
 from rgacli.data.annotations import gt_counts
-from rgacli.evaluation.benchmark import benchmark_of
 from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.evaluation.max_dets import max_dets_for
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -119,16 +119,20 @@ class Evaluation:
 
 
 def evaluate(
-    annotations: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, masks: bool = False
+    annotations: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    *,
+    masks: bool = False,
+    max_dets: int | None = None,
 ) -> Evaluation:
     """Match detections with the ground truth, once.
-
-    As many count in an image, by score, as the dataset's benchmark says: COCO's 100, CrowdHuman's 500.
 
     Args:
         annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
         detections: As `rgacli.evaluation.results.load_results` returns them; may be empty.
         masks: Match masks, which annotations and detections must have, in place of boxes.
+        max_dets: How many count in an image, by score, and as COCO does it of each class; None for `max_dets_for`'s
+            number.
     """
     counts = gt_counts(annotations)
     number_of, category_of = _numbered(counts), _numbered(entry["id"] for entry in annotations["categories"])
@@ -143,7 +147,7 @@ def evaluate(
         counts,
         found,
         iou_type="segm" if masks else "bbox",
-        max_detections=benchmark_of(annotations).max_detections,
+        max_detections=max_dets_for(annotations, max_dets).value,
     )
 
 

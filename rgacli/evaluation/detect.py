@@ -61,6 +61,7 @@ def detect(
     log_dir: Path,
     hooks: Sequence[Hook] = (),
     measured: bool = True,
+    max_dets: int | None = None,
     methods: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Run a detector over a split, once; in a job of several processes each takes its share of the images.
@@ -72,6 +73,7 @@ def detect(
         log_dir: Where mmengine's text log goes.
         hooks: Such as a progress display.
         measured: False leaves the detections unmeasured, as on images without annotations.
+        max_dets: How many of an image's detections count; None for `max_dets_for`'s number.
         methods: Of a detector with parallel heads, other ways of combining them that are wanted as variants, too.
 
     Returns:
@@ -84,7 +86,7 @@ def detect(
     variants = [*variant_names(trained.cfg), *methods]
     with quiet_stdout():
         model = variants_detector(trained, methods)  # refuses a bad checkpoint before anything is written
-    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured)
+    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured, max_dets)
 
 
 def detect_jointly(
@@ -94,6 +96,7 @@ def detect_jointly(
     *,
     log_dir: Path,
     hooks: Sequence[Hook] = (),
+    max_dets: int | None = None,
     methods: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Run separate detectors on common proposals, as `detect`; variants are the average ensemble and `methods`.
@@ -107,7 +110,8 @@ def detect_jointly(
     with quiet_stdout():
         model = joint_detector(detectors, methods)
     together = list(detectors.values())
-    return _detect(model, together, split, out_dir, list(model.variants), log_dir, hooks, measured=True)
+    variants = list(model.variants)
+    return _detect(model, together, split, out_dir, variants, log_dir, hooks, measured=True, max_dets=max_dets)
 
 
 def variants_detector(trained: Trained, methods: Sequence[str] = ()) -> nn.Module:
@@ -151,11 +155,12 @@ def _detect(
     log_dir: Path,
     hooks: Sequence[Hook],
     measured: bool,
+    max_dets: int | None,
 ) -> dict[str, dict[str, float]]:
     cfg = detectors[0].cfg
     loader = split_dataloader(cfg, split)
     annotations = annotation_file(dataset_config(loader))
-    metric = evaluator(annotations) if measured else dict(type="VariantsMetric", ann_file=annotations)
+    metric = evaluator(annotations, max_dets) if measured else dict(type="VariantsMetric", ann_file=annotations)
     with quiet_stdout():
         runner = QuietRunner(
             model=model,
@@ -175,7 +180,7 @@ def _detect(
         values = runner.test()
     metrics = metrics_by_variant(values, variants)
     if is_main_process():
-        write_json(out_dir / _SOURCE, {**_source(detectors, annotations), "metrics": metrics})
+        write_json(out_dir / _SOURCE, {**_source(detectors, annotations), "metrics": metrics, "max_dets": max_dets})
     barrier()  # what lies there is whole for every rank
     return metrics
 
@@ -188,8 +193,7 @@ def saved_detections(
     None if that is not whole, or not of these detectors on these annotations.
     """
     try:
-        source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
-        metrics = source.pop("metrics")
+        source, metrics, _ = _read_source(out_dir)
         if source != _source(detectors, ann_file) or not metrics.keys() >= set(variants):
             return None
         return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in variants}
@@ -197,14 +201,22 @@ def saved_detections(
         return None
 
 
-def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> dict[str, dict[str, float]]:
-    """Return what `detect` returned, as left in `out_dir`; empty if not of this detector and split."""
+def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> tuple[dict[str, dict[str, float]], int | None]:
+    """Return what `detect` returned, as left in `out_dir`, and how many detections of an image counted.
+
+    Empty and None if not of this detector and split.
+    """
     try:
-        source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
-        metrics = source.pop("metrics")
-        return metrics if source == _source([trained], ann_file) else {}
+        source, metrics, max_dets = _read_source(out_dir)
+        return (metrics, max_dets) if source == _source([trained], ann_file) else ({}, None)
     except (FileNotFoundError, ValueError, LookupError):
-        return {}
+        return {}, None
+
+
+def _read_source(out_dir: Path) -> tuple[dict[str, Any], dict[str, dict[str, float]], int | None]:
+    """Return what the detections there depend on, their metrics, and how many of an image counted for these."""
+    source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
+    return source, source.pop("metrics"), source.pop("max_dets", None)
 
 
 def _source(detectors: Sequence[Trained], ann_file: str) -> dict[str, Any]:

@@ -119,6 +119,7 @@ def test_the_files_stand_on_their_own_and_tell_where_they_come_from(exported, ho
         "lambda0": 7.0,
         "exported": "ensemble",
         "measured_on": evaluated.annotations,
+        "max_dets": 100,
         "metrics": metrics,
     }
     assert result.provenance["trained"] == "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
