@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rgacli.inference.detector import Detector, ImageDetector
+from rgacli.inference.detector import Detector
 from rgacli.inference.onnx_detector import OnnxDetector
 from rgacli.trained import Trained
 
 
-def load_detector(trained: Trained, device: str = "auto") -> ImageDetector:
+def load_detector(trained: Trained, device: str = "auto") -> Detector | OnnxDetector:
     """Return a trained detector, ready for images.
 
     Args:
