@@ -5,14 +5,14 @@ from __future__ import annotations
 from rgacli.config.limits import set_limits
 from rgacli.errors import UsageError
 from rgacli.evaluation.max_dets import require_max_dets
-from rgacli.inference.detector import Detector, ImageDetector
+from rgacli.inference.detector import Detector
 from rgacli.inference.onnx_detector import OnnxDetector
 from rgacli.messages import tell
 from rgacli.trained import Trained
 from rgacli.wording import param
 
 
-def load_detector(trained: Trained, device: str = "auto", max_dets: int | None = None) -> ImageDetector:
+def load_detector(trained: Trained, device: str = "auto", max_dets: int | None = None) -> Detector | OnnxDetector:
     """Return a trained detector, ready for images.
 
     Args:
