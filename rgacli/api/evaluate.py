@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from mmengine.dist import is_main_process
 
+from rgacli.api.looks import SCORE, SHOW_COUNT, Looks
 from rgacli.config.recipe import variant_names
 from rgacli.data.coco_layouts import TEST_DEV
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import together
 from rgacli.errors import UsageError
+from rgacli.evaluation.classwise import ClassMetrics
 from rgacli.evaluation.max_dets import MaxDets
 from rgacli.evaluation.results import KEYS, save_results
 from rgacli.evaluation.split_detections import SplitDetections
@@ -37,6 +39,10 @@ class EvalResult:
             mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
         detections: Folder of all heads' detections in COCO's results format.
         max_dets: How many detections of an image count, and why.
+        classes: Each class by the same heads, where it is asked for. This and what follows: of a job of several
+            processes, rank 0 has it.
+        figures: PNGs that were drawn, each with its numbers beside it, as CSV.
+        shown: Folder of the pictures of images.
     """
 
     run: str
@@ -46,6 +52,9 @@ class EvalResult:
     heads: Mapping[str, Mapping[str, float]]
     detections: Path
     max_dets: MaxDets
+    classes: Sequence[ClassMetrics] = ()
+    figures: Sequence[Path] = ()
+    shown: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,11 @@ def evaluate(
     split: Literal["train", "val", "test", "test-dev"] = "test",
     submit: Path | None = None,
     max_dets: int | None = None,
+    per_class: bool = False,
+    plots: bool = False,
+    show_dir: Path | None = None,
+    show_count: int = SHOW_COUNT,
+    score: float = SCORE,
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> EvalResult | Submission:
@@ -100,6 +114,11 @@ def evaluate(
         max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
             (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
             The detector's own limits are raised to it.
+        per_class: Measure each class as well: COCO's AP and AP50.
+        plots: Draw precision over recall and a confusion matrix of each head's boxes, into RUN/figures/SPLIT/.
+        show_dir: Folder for pictures of images: what was found on them beside their ground truth.
+        show_count: Number of those pictures, spread evenly over the split.
+        score: The least of the detections that `show_dir` draws and the confusion matrix counts; AP takes all.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
@@ -109,8 +128,11 @@ def evaluate(
     Raises:
         UsageError, DataError: the detector, the head or the split cannot be used.
     """
+    looks = Looks(per_class=per_class, plots=plots, show_dir=show_dir, show_count=show_count, score=score)
     if submit and head == "all":
         raise UsageError(f"{param('submit')} writes one head's detections: name it by {param('head')}.")
+    if submit and looks.asked:
+        raise UsageError(f"{param('submit')} evaluates nothing: leave out {param(looks.asked[0])}.")
     if split == TEST_DEV and not submit:
         raise UsageError(
             f"{param('split', split)} has no annotations here to evaluate on: write detections by {param('submit')}."
@@ -120,13 +142,19 @@ def evaluate(
             found = SplitDetections.of(find_trained(run, checkpoint, config), split, data, max_dets=max_dets)
             names = variant_names(found.cfg)
             shown = select_variants(head, names)
+            looks.require_places(found)
         about = dict(run=found.name, checkpoint=found.checkpoint, split=split, annotations=found.ann_file)
         if submit:
             return _submit(found, shown[0], names[shown[0]], submit, about, progress)
         metrics = found.detect(progress=progress)
     tell(f"{found.name}: {found.checkpoint.name} on {found.ann_file}; detections in {found.folder}")
     heads = {names[variant]: metrics[variant] for variant in shown}
-    return EvalResult(**about, heads=heads, detections=found.folder, max_dets=found.max_dets)
+    result = EvalResult(**about, heads=heads, detections=found.folder, max_dets=found.max_dets)
+    if not looks.asked or not is_main_process():
+        return result
+    saved = found.saved()
+    classes = looks.take(found, {names[variant]: saved[variant] for variant in shown}, progress)
+    return replace(result, classes=classes, figures=looks.figures(found), shown=show_dir)
 
 
 def _submit(

@@ -184,15 +184,18 @@ class SplitDetections:
             progress: Told of each batch.
         """
         self.make_room(measured=measured)
-        content = self.annotations if measured else self.images
-        variants = [*variant_names(self.cfg), *methods]
-        arguments = [self.trained], content, self.ann_file, self.folder, variants
-        found = saved_detections(*arguments)
+        found = self.saved(measured=measured, methods=methods)
         if found is None:
             self.detect(measured=measured, methods=methods, progress=progress)
-            return saved_detections(*arguments)
+            return self.saved(measured=measured, methods=methods)
         tell(f"{self.name}: using the detections in {self.folder}")
         return found
+
+    def saved(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]] | None:
+        """Return what `load` would take from disk; None if that is not whole, or not of this checkpoint and split."""
+        content = self.annotations if measured else self.images
+        variants = [*variant_names(self.cfg), *methods]
+        return saved_detections([self.trained], content, self.ann_file, self.folder, variants)
 
 
 def distinct_names(detectors: Sequence[SplitDetections]) -> list[str]:
