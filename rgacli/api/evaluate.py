@@ -19,6 +19,7 @@ from rgacli.evaluation.classwise import ClassMetrics
 from rgacli.evaluation.max_dets import MaxDets
 from rgacli.evaluation.results import KEYS, save_results
 from rgacli.evaluation.split_detections import SplitDetections
+from rgacli.evaluation.tta import TestTimeAugmentation
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, select_variants
 from rgacli.progress import Progress
@@ -39,6 +40,7 @@ class EvalResult:
             mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
         detections: Folder of all heads' detections in COCO's results format.
         max_dets: How many detections of an image count, and why.
+        views: How images were looked at: "tta"; None is once and whole.
         classes: Each class by the same heads, where it is asked for. This and what follows: of a job of several
             processes, rank 0 has it.
         figures: PNGs that were drawn, each with its numbers beside it, as CSV.
@@ -52,6 +54,7 @@ class EvalResult:
     heads: Mapping[str, Mapping[str, float]]
     detections: Path
     max_dets: MaxDets
+    views: str | None = None
     classes: Sequence[ClassMetrics] = ()
     figures: Sequence[Path] = ()
     shown: Path | None = None
@@ -89,6 +92,7 @@ def evaluate(
     split: Literal["train", "val", "test", "test-dev"] = "test",
     submit: Path | None = None,
     max_dets: int | None = None,
+    tta: bool = False,
     per_class: bool = False,
     plots: bool = False,
     show_dir: Path | None = None,
@@ -114,6 +118,8 @@ def evaluate(
         max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
             (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
             The detector's own limits are raised to it.
+        tta: Look at each image at several sizes and flipped, and merge what is found (test-time augmentation): by the
+            config's own `tta_pipeline` and `tta_model`, if it has them. Its detections have a folder of their own.
         per_class: Measure each class as well: COCO's AP and AP50.
         plots: Draw precision over recall and a confusion matrix of each head's boxes, into RUN/figures/SPLIT/.
         show_dir: Folder for pictures of images: what was found on them beside their ground truth.
@@ -139,7 +145,9 @@ def evaluate(
         )
     with on_device(device):
         with together():
-            found = SplitDetections.of(find_trained(run, checkpoint, config), split, data, max_dets=max_dets)
+            views = TestTimeAugmentation() if tta else None
+            trained = find_trained(run, checkpoint, config)
+            found = SplitDetections.of(trained, split, data, max_dets=max_dets, views=views)
             names = variant_names(found.cfg)
             shown = select_variants(head, names)
             looks.require_places(found)
@@ -149,7 +157,8 @@ def evaluate(
         metrics = found.detect(progress=progress)
     tell(f"{found.name}: {found.checkpoint.name} on {found.ann_file}; detections in {found.folder}")
     heads = {names[variant]: metrics[variant] for variant in shown}
-    result = EvalResult(**about, heads=heads, detections=found.folder, max_dets=found.max_dets)
+    about |= dict(detections=found.folder, max_dets=found.max_dets, views=views and views.name)
+    result = EvalResult(**about, heads=heads)
     if not looks.asked or not is_main_process():
         return result
     saved = found.saved()

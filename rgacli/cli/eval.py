@@ -36,6 +36,14 @@ SubmitOption = Annotated[
         show_default=False,
     ),
 ]
+TtaOption = Annotated[
+    bool,
+    typer.Option(
+        "--tta",
+        help="Look at each image at 3 sizes, each flipped as well, and merge what is found (test-time augmentation); "
+        "by the config's own tta_pipeline and tta_model if it has them. 6 times the work.",
+    ),
+]
 
 _PANEL = "Closer looks"
 PerClassOption = Annotated[
@@ -84,6 +92,7 @@ def eval(
     split: EvalSplitOption = "test",
     submit: SubmitOption = None,
     max_dets: MaxDetsOption = None,
+    tta: TtaOption = False,
     per_class: PerClassOption = False,
     plots: PlotsOption = False,
     show_dir: ShowDirOption = None,
@@ -127,6 +136,7 @@ def eval(
             split=split,
             submit=submit,
             max_dets=max_dets,
+            tta=tta,
             per_class=per_class,
             plots=plots,
             show_dir=show_dir,
@@ -139,7 +149,7 @@ def eval(
         print_json(asdict(result))
     elif not isinstance(result, Submission):
         rows = [row for name, metrics in result.heads.items() for row in _rows(name, metrics)]
-        on = f"{result.run} on {result.split}"
+        on = f"{result.run} on {result.split}" + (f", {result.views}" if result.views else "")
         print_table(f"{on}: {counted(result.max_dets)}", {key: key for key in rows[0]}, rows)
         if per_class:
             _print_classes(f"{on}, by class", result.classes)

@@ -274,3 +274,18 @@ def test_pictures_do_not_overwrite_the_images(folder, run, dataset):
     result = invoke("eval", "--show-dir", dataset / "images/test")
     assert (result.exit_code, snapshot(folder, dataset)) == (2, before)
     assert "choose another folder by --show-dir" in error_line(result.stderr)
+
+
+def test_detections_by_augmentation_are_kept_apart(folder, finding):
+    result = invoke("eval", "--tta", "--head", "all")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("base on test, tta\n")
+    assert [path.name for path in (finding / "detections").iterdir()] == ["test-tta"]
+    again = invoke("eval", "--tta", "--submit", "results.json")
+    assert "using the detections in runs/base/detections/test-tta" in again.stderr
+    assert len(json.loads((folder / "results.json").read_text())) > 4
+    config = finding / "config.py"
+    merging = dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=1)
+    config.write_text(f"{config.read_text()}\ntta_model = dict(type='DetTTAModel', tta_cfg={merging})\n")
+    assert "using" not in invoke("eval", "--tta", "--submit", "results.json").stderr
+    assert len(json.loads((folder / "results.json").read_text())) == 4
