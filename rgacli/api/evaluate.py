@@ -10,6 +10,7 @@ from typing import Literal
 from mmengine.dist import is_main_process
 
 from rgacli.api.looks import SCORE, SHOW_COUNT, Looks
+from rgacli.api.parameters import tiling_of
 from rgacli.config.recipe import variant_names
 from rgacli.data.coco_layouts import TEST_DEV
 from rgacli.engine.device import Device, on_device
@@ -19,7 +20,10 @@ from rgacli.evaluation.classwise import ClassMetrics
 from rgacli.evaluation.max_dets import MaxDets
 from rgacli.evaluation.results import KEYS, save_results
 from rgacli.evaluation.split_detections import SplitDetections
+from rgacli.evaluation.tiled import TiledViews
+from rgacli.evaluation.tiles import OVERLAP, Tiling
 from rgacli.evaluation.tta import TestTimeAugmentation
+from rgacli.evaluation.views import Views
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, select_variants
 from rgacli.progress import Progress
@@ -40,7 +44,7 @@ class EvalResult:
             mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
         detections: Folder of all heads' detections in COCO's results format.
         max_dets: How many detections of an image count, and why.
-        views: How images were looked at: "tta"; None is once and whole.
+        views: How images were looked at: "tta", "tiles-512-0.2" (by side and overlap); None is once and whole.
         classes: Each class by the same heads, where it is asked for. This and what follows: of a job of several
             processes, rank 0 has it.
         figures: PNGs that were drawn, each with its numbers beside it, as CSV.
@@ -93,6 +97,8 @@ def evaluate(
     submit: Path | None = None,
     max_dets: int | None = None,
     tta: bool = False,
+    tiles: int | None = None,
+    tile_overlap: float = OVERLAP,
     per_class: bool = False,
     plots: bool = False,
     show_dir: Path | None = None,
@@ -120,6 +126,9 @@ def evaluate(
             The detector's own limits are raised to it.
         tta: Look at each image at several sizes and flipped, and merge what is found (test-time augmentation): by the
             config's own `tta_pipeline` and `tta_model`, if it has them. Its detections have a folder of their own.
+        tiles: Cut images that are larger into tiles of this side (px), detect on each and on the whole, and merge: for
+            small objects in large images. Needs the package sahi. Its detections have a folder of their own.
+        tile_overlap: Of neighbouring tiles, as a share of their side; at least as large as most objects.
         per_class: Measure each class as well: COCO's AP and AP50.
         plots: Draw precision over recall and a confusion matrix of each head's boxes, into RUN/figures/SPLIT/.
         show_dir: Folder for pictures of images: what was found on them beside their ground truth.
@@ -143,9 +152,9 @@ def evaluate(
         raise UsageError(
             f"{param('split', split)} has no annotations here to evaluate on: write detections by {param('submit')}."
         )
+    views = _views(tta, tiling_of(tiles, tile_overlap))
     with on_device(device):
         with together():
-            views = TestTimeAugmentation() if tta else None
             trained = find_trained(run, checkpoint, config)
             found = SplitDetections.of(trained, split, data, max_dets=max_dets, views=views)
             names = variant_names(found.cfg)
@@ -164,6 +173,12 @@ def evaluate(
     saved = found.saved()
     classes = looks.take(found, {names[variant]: saved[variant] for variant in shown}, progress)
     return replace(result, classes=classes, figures=looks.figures(found), shown=show_dir)
+
+
+def _views(tta: bool, tiling: Tiling | None) -> Views | None:
+    if tta and tiling:
+        raise UsageError(f"{param('tta')} and {param('tiles')} do not go together: leave out one of them.")
+    return TiledViews(tiling) if tiling else TestTimeAugmentation() if tta else None
 
 
 def _submit(

@@ -10,8 +10,8 @@ from typing import Any
 from rgacli.analysis import confusion, pr_curves
 from rgacli.analysis.figures import require_place
 from rgacli.analysis.pictures import beside_truth
+from rgacli.api.parameters import require_used
 from rgacli.data.annotations import has_masks
-from rgacli.errors import UsageError
 from rgacli.evaluation.classwise import ClassMetrics, by_class
 from rgacli.evaluation.coco_metrics import Evaluation, evaluate
 from rgacli.evaluation.split_detections import SplitDetections
@@ -19,7 +19,6 @@ from rgacli.inference.predict import require_score
 from rgacli.inference.show import SplitPictures
 from rgacli.messages import tell
 from rgacli.progress import Progress
-from rgacli.wording import param
 
 SHOW_COUNT = 50
 SCORE = 0.3
@@ -92,12 +91,6 @@ class Looks:
 
     def _pictures(self, found: SplitDetections) -> SplitPictures | None:
         return SplitPictures(found, Path(self.show_dir), self.show_count) if self.show_dir else None
-
-
-def require_used(name: str, value: Any, default: Any, **users: Any) -> None:
-    """Raise a UsageError for a parameter that is given while nothing that uses it is."""
-    if value != default and not any(users.values()):
-        raise UsageError(f"{param(name, value)} goes with {' or '.join(map(param, users))}.")
 
 
 def _masks(

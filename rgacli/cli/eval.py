@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rgacli.cli import launch
-from rgacli.cli.options import CheckpointOption, ConfigOption, DataOption, JsonOption, MaxDetsOption, RunArgument
+from rgacli.cli.options import (
+    CheckpointOption,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    MaxDetsOption,
+    RunArgument,
+    TileOverlapOption,
+    TilesOption,
+)
 from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
 
@@ -93,6 +102,8 @@ def eval(
     submit: SubmitOption = None,
     max_dets: MaxDetsOption = None,
     tta: TtaOption = False,
+    tiles: TilesOption = None,
+    tile_overlap: TileOverlapOption = 0.2,
     per_class: PerClassOption = False,
     plots: PlotsOption = False,
     show_dir: ShowDirOption = None,
@@ -137,6 +148,8 @@ def eval(
             submit=submit,
             max_dets=max_dets,
             tta=tta,
+            tiles=tiles,
+            tile_overlap=tile_overlap,
             per_class=per_class,
             plots=plots,
             show_dir=show_dir,

@@ -259,6 +259,7 @@ def test_classes_have_a_line_for_each_head_and_for_masks(capsys):
         (["--submit", "x.json", "--per-class"], "--submit evaluates nothing: leave out --per-class"),
         (["--show-count", 3], "--show-count 3 goes with --show-dir"),
         (["--score", 0.5], "--score 0.5 goes with --plots or --show-dir"),
+        (["--tile-overlap", 0.5], "--tile-overlap 0.5 goes with --tiles"),
     ],
 )
 def test_looks_that_nothing_would_come_of_cost_one_line(folder, run, arguments, words):
