@@ -60,7 +60,8 @@ class Looks:
         """
         for path in self.figures(found):
             require_place(path)
-        self._pictures(found)
+        if self._pictures(found):
+            require_place(Path(self.show_dir) / "picture.jpg")
 
     def take(
         self, found: SplitDetections, results: Mapping[str, Sequence[Mapping[str, Any]]], progress: Progress | None
