@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption
+from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, TileOverlapOption, TilesOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.errors import RunFailed
@@ -69,7 +69,9 @@ def predict(
             help="Draw a panel for each head and the ensemble, whatever --head: what not all of them found stands out.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images that go through the detector at once.")] = 4,
+    tiles: TilesOption = None,
+    tile_overlap: TileOverlapOption = 0.2,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images, or tiles, that go through the detector at once.")] = 4,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -91,6 +93,8 @@ def predict(
             score=score,
             max_dets=max_dets,
             side_by_side=side_by_side,
+            tiles=tiles,
+            tile_overlap=tile_overlap,
             batch_size=batch_size,
             device=device,
             progress=progress,

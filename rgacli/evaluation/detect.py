@@ -22,6 +22,7 @@ from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import evaluator
+from rgacli.evaluation.views import Views
 from rgacli.files import write_json
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.joint_detector import JointDetector
@@ -63,6 +64,7 @@ def detect(
     measured: bool = True,
     max_dets: int | None = None,
     methods: Sequence[str] = (),
+    views: Views | None = None,
 ) -> dict[str, dict[str, float]]:
     """Run a detector over a split, once; in a job of several processes each takes its share of the images.
 
@@ -75,6 +77,7 @@ def detect(
         measured: False leaves the detections unmeasured, as on images without annotations.
         max_dets: How many of an image's detections count; None for `max_dets_for`'s number.
         methods: Of a detector with parallel heads, other ways of combining them that are wanted as variants, too.
+        views: How it looks at an image; once and whole without.
 
     Returns:
         Variant (slug of a head, "ensemble") -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
@@ -86,7 +89,9 @@ def detect(
     variants = [*variant_names(trained.cfg), *methods]
     with quiet_stdout():
         model = variants_detector(trained, methods)  # refuses a bad checkpoint before anything is written
-    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured, max_dets)
+    if views:
+        model = views.wrap(trained.cfg, model)
+    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured, max_dets, views)
 
 
 def detect_jointly(
@@ -156,9 +161,13 @@ def _detect(
     hooks: Sequence[Hook],
     measured: bool,
     max_dets: int | None,
+    views: Views | None = None,
 ) -> dict[str, dict[str, float]]:
     cfg = detectors[0].cfg
     loader = split_dataloader(cfg, split)
+    if views:
+        dataset = dataset_config(loader)
+        dataset.pipeline = views.pipeline(cfg, dataset.pipeline)
     annotations = annotation_file(dataset_config(loader))
     metric = evaluator(annotations, max_dets) if measured else dict(type="VariantsMetric", ann_file=annotations)
     with quiet_stdout():
@@ -180,21 +189,27 @@ def _detect(
         values = runner.test()
     metrics = metrics_by_variant(values, variants)
     if is_main_process():
-        write_json(out_dir / _SOURCE, {**_source(detectors, annotations), "metrics": metrics, "max_dets": max_dets})
+        source = _source(detectors, annotations, views)
+        write_json(out_dir / _SOURCE, {**source, "metrics": metrics, "max_dets": max_dets})
     barrier()  # what lies there is whole for every rank
     return metrics
 
 
 def saved_detections(
-    detectors: Sequence[Trained], annotations: dict, ann_file: str, out_dir: Path, variants: Sequence[str]
+    detectors: Sequence[Trained],
+    annotations: dict,
+    ann_file: str,
+    out_dir: Path,
+    variants: Sequence[str],
+    views: Views | None = None,
 ) -> dict[str, list[dict]] | None:
     """Return what `detect` or `detect_jointly` left in `out_dir`: variant -> detections, of those named.
 
-    None if that is not whole, or not of these detectors on these annotations.
+    None if that is not whole, or not of these detectors on these annotations, looked at so.
     """
     try:
         source, metrics, _ = _read_source(out_dir)
-        if source != _source(detectors, ann_file) or not metrics.keys() >= set(variants):
+        if source != _source(detectors, ann_file, views) or not metrics.keys() >= set(variants):
             return None
         return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in variants}
     except (FileNotFoundError, ValueError, LookupError, DataError):
@@ -219,15 +234,23 @@ def _read_source(out_dir: Path) -> tuple[dict[str, Any], dict[str, dict[str, flo
     return source, source.pop("metrics"), source.pop("max_dets", None)
 
 
-def _source(detectors: Sequence[Trained], ann_file: str) -> dict[str, Any]:
-    """Return what detections depend on: configs, weights and the split's annotations."""
-    states = [{"config": _digest(one.cfg), "checkpoint": _state(one.checkpoint)} for one in detectors]
-    return {"detectors": states, "annotations": _state(Path(ann_file))}
+def _source(detectors: Sequence[Trained], ann_file: str, views: Views | None = None) -> dict[str, Any]:
+    """Return what detections depend on: configs, weights, the split's annotations, and how images are looked at."""
+    states = [{"config": _digest(_said(one.cfg)), "checkpoint": _state(one.checkpoint)} for one in detectors]
+    source = {"detectors": states, "annotations": _state(Path(ann_file))}
+    if views:
+        cfg = detectors[0].cfg
+        settings = [views.pipeline(cfg, dataset_config(cfg.test_dataloader).pipeline), views.settings(cfg)]
+        source["views"] = {"name": views.name, "settings": _digest(settings)}
+    return source
 
 
-def _digest(cfg: Config) -> str:
-    """Return the hash of what a config says of the detector and of the images it is given."""
-    said = [cfg.model, *(cfg.get(f"{split}_dataloader") for split in SPLITS)]
+def _said(cfg: Config) -> list[Any]:
+    """Return what a config says of the detector and of the images it is given."""
+    return [cfg.model, *(cfg.get(f"{split}_dataloader") for split in SPLITS)]
+
+
+def _digest(said: Any) -> str:
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 

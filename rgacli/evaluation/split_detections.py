@@ -27,6 +27,7 @@ from rgacli.engine.progress_hook import ProgressHook
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import detect, saved_detections, split_dataloader
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
+from rgacli.evaluation.views import Views
 from rgacli.messages import tell
 from rgacli.progress import Progress
 from rgacli.trained import Trained
@@ -42,16 +43,24 @@ class SplitDetections:
         split: "train", "val" or "test": which of the config's dataloaders reads the split.
         folder: Folder of the detections: <variant>.json in COCO's results format.
         asked: How many detections of an image are to count; None for as many as the split needs.
+        views: How the detector looks at an image; once and whole without.
     """
 
     trained: Trained
     split: str
     folder: Path
     asked: int | None = None
+    views: Views | None = None
 
     @classmethod
     def of(
-        cls, trained: Trained, split: str, data: Path | None = None, *, max_dets: int | None = None
+        cls,
+        trained: Trained,
+        split: str,
+        data: Path | None = None,
+        *,
+        max_dets: int | None = None,
+        views: Views | None = None,
     ) -> SplitDetections:
         """Return those of a detector on a split.
 
@@ -60,6 +69,7 @@ class SplitDetections:
             split: Of `rgacli.data.layout.SPLITS`, or TEST_DEV.
             data: Folder of another dataset than the one trained on.
             max_dets: How many detections of an image are to count; None for as many as the split needs.
+            views: How the detector looks at an image.
 
         Raises:
             UsageError, DataError: `max_dets` is below 1, there is no such split, or its classes are not the detector's.
@@ -73,7 +83,9 @@ class SplitDetections:
             set_split(cfg, split, data)
         place = f"{data.resolve().name}-{split}" if data else split
         loader = "test" if split == TEST_DEV else split
-        return cls(trained, loader, trained.home / "detections" / place, max_dets)
+        if views:
+            place += f"-{views.name}"
+        return cls(trained, loader, trained.home / "detections" / place, max_dets, views)
 
     @property
     def name(self) -> str:
@@ -171,6 +183,7 @@ class SplitDetections:
             measured=measured,
             max_dets=self.max_dets.value if measured else None,
             methods=methods,
+            views=self.views,
         )
 
     def load(
@@ -184,15 +197,18 @@ class SplitDetections:
             progress: Told of each batch.
         """
         self.make_room(measured=measured)
-        content = self.annotations if measured else self.images
-        variants = [*variant_names(self.cfg), *methods]
-        arguments = [self.trained], content, self.ann_file, self.folder, variants
-        found = saved_detections(*arguments)
+        found = self.saved(measured=measured, methods=methods)
         if found is None:
             self.detect(measured=measured, methods=methods, progress=progress)
-            return saved_detections(*arguments)
+            return self.saved(measured=measured, methods=methods)
         tell(f"{self.name}: using the detections in {self.folder}")
         return found
+
+    def saved(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]] | None:
+        """Return what `load` would take from disk; None if that is not whole, or not of this checkpoint and split."""
+        content = self.annotations if measured else self.images
+        variants = [*variant_names(self.cfg), *methods]
+        return saved_detections([self.trained], content, self.ann_file, self.folder, variants, self.views)
 
 
 def distinct_names(detectors: Sequence[SplitDetections]) -> list[str]:

@@ -264,3 +264,23 @@ def test_stdout_stays_clean(capfd):
     _ = evaluation.overall, evaluation.by_bin(DEFAULT_BINS), evaluate(annotations, []).overall
     interval(evaluation, samples=5)
     assert capfd.readouterr() == ("", "")
+
+
+def test_confusion_tells_what_was_found_for_what():
+    classes = [{"id": 5, "name": "cat"}, {"id": 3, "name": "dog"}]
+    dog, cat, missed = ([0, 0, 10, 10], 3), ([20, 0, 10, 10], 5), ([40, 0, 10, 10], 5)
+    annotations = {
+        "images": [{"id": 1}],
+        "categories": classes,
+        "annotations": [
+            {"image_id": 1, "bbox": box, "category_id": category, "area": 100} for box, category in (dog, cat, missed)
+        ],
+    }
+    found = [(dog[0], 3, 0.9), (cat[0], 3, 0.8), ([80, 0, 10, 10], 5, 0.7), (missed[0], 5, 0.2)]
+    evaluation = evaluate(
+        annotations,
+        [{"image_id": 1, "bbox": box, "category_id": category, "score": score} for box, category, score in found],
+    )
+    assert evaluation.classes == ("dog", "cat")
+    assert evaluation.confusion(0.3).tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
+    assert evaluation.confusion(0.1).tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
