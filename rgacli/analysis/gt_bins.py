@@ -68,6 +68,7 @@ def collect(
     *,
     bootstrap: int = 200,
     seed: int = 0,
+    max_dets: int | None = None,
     progress: Progress | None = None,
 ) -> list[Row]:
     """Evaluate every set of detections on all images and on every bin.
@@ -78,6 +79,7 @@ def collect(
         bins: Bins that do not overlap.
         bootstrap: Samples behind AP's 95 % interval (`coco_metrics.interval`); fewer than 2 leave the intervals NaN.
         seed: Of the resampling.
+        max_dets: How many detections of an image count; None for `max_dets_for`'s number.
         progress: Told of each set of detections.
 
     Returns:
@@ -85,7 +87,7 @@ def collect(
     """
     rows = []
     for done, (name, detections) in enumerate(results.items(), start=1):
-        evaluation = evaluate(annotations, detections)
+        evaluation = evaluate(annotations, detections, max_dets=max_dets)
         counts = evaluation.gt_counts
         groups = {ALL: list(counts), **assign(counts, bins)}
         metrics = {ALL: evaluation.overall, **evaluation.by_bin(bins)}

@@ -1,4 +1,4 @@
-"""Pictures of what a detector found: boxes, masks and labels on the image, and the heads side by side."""
+"""Pictures of what a detector found: boxes, masks and labels on the image, heads side by side, and beside the truth."""
 
 from __future__ import annotations
 
@@ -78,12 +78,45 @@ def side_by_side(pixels: np.ndarray, prediction: Prediction) -> np.ndarray:
     Returns:
         (H', W', 3) uint8 BGR: up to three panels in a row, each titled by its head.
     """
+    scale, disputed = _Scale.of(*pixels.shape[:2]), find_disputed(prediction)
+    panels = []
+    for head, found in prediction.items():
+        title = f"{head}: {len(found)} found"
+        if number := disputed[head].sum():
+            title += f", {number} not by all heads"
+        panels.append(_titled(annotate(pixels, found, disputed[head]), title, scale.font))
+    return _sheet(panels, scale)
+
+
+def beside_truth(pixels: np.ndarray, truth: Detections, prediction: Prediction) -> np.ndarray:
+    """Draw a panel of the objects and one for each head.
+
+    By thick lines and a label stand out objects that not every head found, and what a head found where no object of
+    that class is.
+
+    Args:
+        pixels: (H, W, 3) uint8 BGR.
+        truth: The objects, whose scores are NaN: labels are of the class alone.
+        prediction: What is drawn, by head.
+
+    Returns:
+        (H', W', 3) uint8 BGR: up to three panels in a row, each titled.
+    """
     scale = _Scale.of(*pixels.shape[:2])
-    disputed = find_disputed(prediction)
-    panels = [
-        _titled(annotate(pixels, found, disputed[head]), _title(head, disputed[head]), scale.font)
-        for head, found in prediction.items()
-    ]
+    missed = ~np.all([_is_among(truth, found) for found in prediction.values()], axis=0)
+    title = f"ground truth: {len(truth)} objects"
+    if number := missed.sum():
+        title += f", {number} {'missed' if len(prediction) == 1 else 'not found by all'}"
+    panels = [_titled(annotate(pixels, truth, missed), title, scale.font)]
+    for head, found in prediction.items():
+        wrong = ~_is_among(found, truth)
+        title = f"{head}: {len(found)} found" + (f", {wrong.sum()} wrong" if wrong.any() else "")
+        panels.append(_titled(annotate(pixels, found, wrong), title, scale.font))
+    return _sheet(panels, scale)
+
+
+def _sheet(panels: Sequence[np.ndarray], scale: _Scale) -> np.ndarray:
+    """Return panels of one size beside and below each other."""
     columns = min(_COLUMNS, len(panels))
     height, width, gap = *panels[0].shape[:2], 2 * scale.line
     rows = ceil(len(panels) / columns)
@@ -131,7 +164,8 @@ def _draw_labels(
     font, pad = _font(scale.font), max(1, scale.font // 6)
     taken: list[tuple[float, float, float, float]] = []
     for index in indices:
-        text = f"{found.names[index]} {found.scores[index]:.2f}"
+        text, score = found.names[index], found.scores[index]
+        text += "" if np.isnan(score) else f" {score:.2f}"
         left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
         width, height = right - left + 2 * pad, bottom - top + 2 * pad
         x1, y1, x2, y2 = boxes[index]
@@ -158,11 +192,6 @@ def _ordered(box: np.ndarray) -> tuple[float, ...]:
     """Return a box that PIL draws: an empty one may have its corners exchanged by rounding."""
     x1, y1, x2, y2 = box.tolist()
     return x1, y1, max(x1, x2), max(y1, y2)
-
-
-def _title(head: str, disputed: np.ndarray) -> str:
-    text = f"{head}: {len(disputed)} found"
-    return text + (f", {disputed.sum()} not by all heads" if disputed.any() else "")
 
 
 def _titled(panel: np.ndarray, title: str, size: int) -> np.ndarray:

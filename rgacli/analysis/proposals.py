@@ -69,6 +69,7 @@ def collect(detector: SplitDetections, *, progress: Progress | None = None) -> l
         UsageError, DataError: the checkpoint, the split or its annotations cannot be used.
     """
     truth = _boxes(detector.annotations)
+    detector.make_room()
     model = build_detector(detector.cfg, detector.checkpoint)
     with quiet_stdout():
         loader = QuietRunner.build_dataloader(split_dataloader(detector.cfg, detector.split))

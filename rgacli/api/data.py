@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rgacli.config.catalogue import MAX_DETS
 from rgacli.data import crowdhuman
 from rgacli.data.annotations import load_annotations
 from rgacli.data.check import SplitReport, check_splits
 from rgacli.data.layout import read_dataset, recognise
+from rgacli.data.scenes import MEDIAN_OBJECTS
 from rgacli.data.synthetic import IMAGE_SIZE, MAX_OBJECTS, SIZES, embedded_dataset, write_dataset
 from rgacli.data.writing import Images, SplitWritten, one_polygon_each, require_empty, write_coco, write_yolo
 from rgacli.errors import UsageError
@@ -29,6 +31,7 @@ def synth_dataset(
     size: str = "{}x{}".format(*IMAGE_SIZE),
     seed: int = 0,
     max_objects: int = MAX_OBJECTS,
+    median_objects: int = MEDIAN_OBJECTS,
     progress: Progress | None = None,
 ) -> Path:
     """Draw a dataset of textured shapes in COCO format, a third each with 1-3, 4-7 and 8 or more objects.
@@ -40,7 +43,8 @@ def synth_dataset(
         train, val, test: Numbers of images.
         size: "WxH", width and height of the images in pixels.
         seed: Decides every image: the same seed draws the same ones.
-        max_objects: The most objects in one image.
+        max_objects: The most objects in one image. Those that find no place are left out: 150 take about 384x320.
+        median_objects: Half the images have no more; a quarter has more than twice as many.
         progress: Told of each image.
 
     Returns:
@@ -58,6 +62,7 @@ def synth_dataset(
         image_size=(int(match[1]), int(match[2])),
         seed=seed,
         max_objects=max_objects,
+        median_objects=median_objects,
         progress=progress,
     )
     return Path(folder)
@@ -91,6 +96,7 @@ def check_dataset(
     val_images: Path | None = None,
     test_images: Path | None = None,
     split_by: str | None = None,
+    config: str | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Check a dataset: its annotations, and that every image can be decoded and has the size they say.
@@ -102,6 +108,8 @@ def check_dataset(
         train_ann, val_ann, test_ann: Annotation files, where the folder does not tell.
         train_images, val_images, test_images: Image folders, where it does not tell.
         split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided.
+        config: A bundled name, mmdet::… or a file: images are looked for that have more objects than its limits let be
+            detected. By default as many as COCO counts, 100, which is the limit of most configs.
         progress: Told of each image.
 
     Raises:
@@ -117,7 +125,7 @@ def check_dataset(
             )
     root = embedded_dataset(progress=progress) if folder is None else Path(folder)
     found = recognise(root, splits=wanted, annotations=annotations, images=images, split_by=split_by, progress=progress)
-    reports = check_splits(found.splits, progress=progress)
+    reports = check_splits(found.splits, limit=_limit(config), progress=progress)
     problems = [problem for report in reports.values() for problem in report.problems]
     return CheckResult(root, found.layout, not any(problem.severity == "error" for problem in problems), reports)
 
@@ -180,6 +188,16 @@ def convert_dataset(
         else:
             written = write_yolo(temporary, content, images, polygons=masks == "polygons", progress=progress)
     return ConvertResult(destination, found.layout, masks, written)
+
+
+def _limit(config: str | None) -> int | None:
+    """Return the most objects of an image that a config's limits let be detected."""
+    if config is None:
+        return MAX_DETS
+    from rgacli.config.files import load_config  # here, since they load torch
+    from rgacli.config.limits import most_objects
+
+    return most_objects(load_config(config))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ from rgacli.errors import UsageError
 from rgacli.evaluation.benchmark import benchmark_of
 from rgacli.evaluation.coco_metrics import Evaluation, evaluate
 from rgacli.evaluation.gt_bins import GTBin, assign, parse_bins
+from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
 from rgacli.evaluation.results import save_results
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
@@ -68,6 +70,7 @@ class EnsembleResult:
         run: What was combined: the run's name, or the members' names, "a + b".
         split: As it was asked for; of results files, their annotation file.
         annotations: The annotation file.
+        max_dets: How many detections of an image count, and why.
         reference: What the others' AP is compared with: the paper's ensemble or, where there is none, the first member.
         images: Bin label -> number of images.
         figure: The figure (PNG); the rows drawn are beside it, as CSV.
@@ -83,6 +86,7 @@ class EnsembleResult:
     run: str
     split: str
     annotations: str
+    max_dets: MaxDets
     reference: str
     images: Mapping[str, int]
     figure: Path
@@ -101,6 +105,7 @@ def ensemble(
     results: Sequence[str] | Mapping[str, Path] | None = None,
     annotations: Path | None = None,
     bins: str | None = None,
+    max_dets: int | None = None,
     calibrate: Literal["train", "val", "test"] | None = None,
     which: str = "last",
     checkpoint: str | Path | Sequence[str | Path] | None = None,
@@ -132,6 +137,9 @@ def ensemble(
         annotations: The COCO annotations that `results` were made for.
         bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
             "1-10,11-20,21-40,41+".
+        max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
+            (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
+            The detectors' own limits, and that of a combination, are raised to it.
         calibrate: The split that dispatch is calibrated on; by default "val", or "train" where that is evaluated and
             is not large.
         which: Of each run's checkpoints: "best" (by validation), "last", or an epoch ("12").
@@ -155,6 +163,7 @@ def ensemble(
     for name, value, least in (("bootstrap", bootstrap, 2), ("timed", timed, 0)):
         if value < least:
             raise UsageError(f"{param(name, value)}: it must be at least {least}.")
+    require_max_dets(max_dets)
     if results:
         detecting = runs or checkpoints or configs or data or calibrate
         detecting = detecting or (which, split, device) != ("last", "test", "auto")
@@ -174,13 +183,14 @@ def ensemble(
         if results:
             together: Ensemble = ResultsEnsemble(results, annotations)
         else:
-            together = _find(runs, which, checkpoints, configs, data, split, calibrate)
+            together = _find(runs, which, checkpoints, configs, data, split, calibrate, max_dets)
+        counted = max_dets_for(together.annotations, max_dets)
         shown_bins = own_bins or benchmark_of(together.annotations).bins
         methods = together.choose(methods)
         figure = Path(out or together.figures) / "ensembles.png"
         require_place(figure)
         found = together.detect(methods, shown_bins, progress)
-        evaluations, chosen = _measure(together, found, methods, shown_bins, progress)
+        evaluations, chosen = _measure(together, found, methods, shown_bins, counted.value, progress)
         costs = together.costs(methods, timed, progress)
     reference = ENSEMBLE if ENSEMBLE in evaluations else next(iter(found.members))
     rows = collect(evaluations, shown_bins, reference, bootstrap=bootstrap, progress=progress)
@@ -191,6 +201,7 @@ def ensemble(
         run=together.name,
         split=together.ann_file if results else split,
         annotations=together.ann_file,
+        max_dets=counted,
         reference=reference,
         images=images,
         figure=figure,
@@ -230,6 +241,7 @@ def _find(
     data: Path | None,
     split: str,
     calibrate: str | None,
+    max_dets: int | None,
 ) -> Ensemble:
     """Return the heads of one run or checkpoint, or several as separate detectors.
 
@@ -242,7 +254,7 @@ def _find(
     from rgacli.trained import find_trained
 
     def on(split: str, named: tuple) -> SplitDetections:
-        return SplitDetections.of(find_trained(*named, which=which), split, data)
+        return SplitDetections.of(find_trained(*named, which=which), split, data, max_dets=max_dets)
 
     if checkpoints and runs:
         raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")
@@ -269,7 +281,12 @@ def _find(
 
 
 def _measure(
-    together: Ensemble, found: Detected, methods: Sequence[str], bins: Sequence[GTBin], progress: Progress | None
+    together: Ensemble,
+    found: Detected,
+    methods: Sequence[str],
+    bins: Sequence[GTBin],
+    max_dets: int,
+    progress: Progress | None,
 ) -> tuple[dict[str, Evaluation], dict[str, str] | None]:
     """Fuse what needs no forward pass, save it, and evaluate all.
 
@@ -277,11 +294,12 @@ def _measure(
         Each member's evaluation, and each method's in the order of ENSEMBLING_METHODS; and what the oracle chose.
     """
     combined = found.methods | together.fuse(found.members, methods, progress)
-    evaluations = {name: evaluate(together.annotations, each) for name, each in (found.members | combined).items()}
+    measure = partial(evaluate, together.annotations, max_dets=max_dets)
+    evaluations = {name: measure(each) for name, each in (found.members | combined).items()}
     chosen = None
     if "oracle" in methods:
         combined["oracle"], chosen = oracle(found.members, {name: evaluations[name] for name in found.members}, bins)
-        evaluations["oracle"] = evaluate(together.annotations, combined["oracle"])
+        evaluations["oracle"] = measure(combined["oracle"])
     for name, detections in combined.items():
         if name not in OF_LOGITS:  # a forward pass left those on disk
             save_results(together.folder / f"{name}.json", detections)

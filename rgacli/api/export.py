@@ -10,7 +10,7 @@ from typing import Any
 from rgacli.config.dataset import annotation_file
 from rgacli.errors import UsageError
 from rgacli.evaluation.split_detections import SplitDetections
-from rgacli.export.check import check_parity
+from rgacli.export.check import ALONE, BATCHES, check_parity
 from rgacli.export.exported_head import ExportedHead
 from rgacli.export.onnx import write_onnx
 from rgacli.export.parity import Parity
@@ -46,17 +46,20 @@ class StockExport:
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """A detector in an ONNX file, from the pixels of an image of any size to detections after NMS.
+    """A detector in an ONNX file, from the pixels of images of any size to detections after NMS.
 
     Attributes:
         onnx: The file.
         provenance: As for StockExport; the file's metadata tell it.
-        check: As for StockExport.
+        check: As for StockExport, one image at a time.
+        batches: The same in batches: of three images ("3"), and of images of several sizes ("mixed"); empty where they
+            were not compared.
     """
 
     onnx: Path
     provenance: Mapping[str, Any]
     check: Parity | None
+    batches: Mapping[str, Parity]
 
 
 def export_fold(
@@ -134,13 +137,15 @@ def export_onnx(
     check: int = 8,
     progress: Progress | None = None,
 ) -> OnnxExport:
-    """Write an ONNX file that takes an image of any size and gives detections after NMS.
+    """Write an ONNX file that takes batches of images of any size and gives detections after NMS, with masks if any.
 
-    Of Faster and Cascade R-CNN, with parallel heads or plain; a mask head stays behind. Needs the packages onnx and
-    onnxruntime.
+    Of Faster, Cascade and Mask R-CNN, with parallel heads or plain; the file tells what goes in and what comes out
+    (`rgacli.inference.onnx_format.DESCRIPTION`). Needs the packages onnx and onnxruntime.
 
     Args:
-        run, which, checkpoint, config, check, progress: As for `export_fold`.
+        run, which, checkpoint, config, progress: As for `export_fold`.
+        check: As for `export_fold`; the images go through both one at a time, in batches of three, and in batches of
+            mixed sizes.
         head: "ensemble": all heads, folded into one; or a head's ratio ("1:9") or its index ("0" is the first).
         out: File to write; by default RUN/export/fold.onnx or RUN/export/HEAD.onnx.
 
@@ -162,10 +167,11 @@ def export_onnx(
     pipeline = inference_dataset(source.cfg).pipeline
     with replacing(path) as temporary:
         write_onnx(model, temporary, classes=class_names(source.cfg), pipeline=pipeline, provenance=provenance)
-        parity = check_parity(source, exported, find_trained(checkpoint=temporary, onnx=True), check, progress)
-    masks = "; its mask head stays behind" if model.roi_head.with_mask else ""
-    tell(f"{source.name}: {exported}{masks}: {path}")
-    return OnnxExport(path, provenance, parity)
+        written = find_trained(checkpoint=temporary, onnx=True)
+        checked = check_parity(source, exported, written, check, progress, BATCHES)
+    tell(f"{source.name}: {exported}: {path}")
+    alone = checked.pop(*ALONE, None)
+    return OnnxExport(path, provenance, alone, checked)
 
 
 def _export_stock(
@@ -176,8 +182,8 @@ def _export_stock(
     about = dict(classes=class_names(source.cfg), ann_file=annotation_file(source.dataset), provenance=provenance)
     with replacing_files_in(folder) as temporary:
         write_stock(source.cfg, source.checkpoint, temporary, head=exported.index, **about)
-        parity = check_parity(source, exported, find_trained(temporary), check, progress)
+        checked = check_parity(source, exported, find_trained(temporary), check, progress)
     config, checkpoint = folder / CONFIG, folder / EXPORTED
     tell(f"{source.name}: {exported}; in stock mmdet:")
     tell(f'  init_detector("{config}", "{checkpoint}")')
-    return StockExport(config, checkpoint, provenance, parity)
+    return StockExport(config, checkpoint, provenance, checked.get(*ALONE))

@@ -12,6 +12,7 @@ from rgacli.analysis.gt_bins import Row, collect, plot
 from rgacli.errors import UsageError
 from rgacli.evaluation.benchmark import benchmark_of
 from rgacli.evaluation.gt_bins import bins_text, parse_bins
+from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
 from rgacli.evaluation.results import load_named_results
 from rgacli.messages import tell
 from rgacli.progress import Progress
@@ -27,11 +28,13 @@ class GtBinsResult:
 
     Attributes:
         bins: As `gt_bins` takes them.
+        max_dets: How many detections of an image count, and why.
         figure: The figure (PNG); the rows drawn are beside it, as CSV.
         rows: Per head or detector one for all images, then one per bin.
     """
 
     bins: str
+    max_dets: MaxDets
     figure: Path
     rows: Sequence[Row]
 
@@ -42,6 +45,7 @@ def gt_bins(
     results: Sequence[str] | Mapping[str, Path] | None = None,
     annotations: Path | None = None,
     bins: str | None = None,
+    max_dets: int | None = None,
     which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
@@ -64,6 +68,8 @@ def gt_bins(
         annotations: The COCO annotations that `results` were made for.
         bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
             "1-10,11-20,21-40,41+".
+        max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
+            (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
         which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
@@ -80,6 +86,7 @@ def gt_bins(
     own_bins = None if bins is None else parse_bins(bins)
     if bootstrap < 0:
         raise UsageError(f"{param('bootstrap', bootstrap)}: it must be at least 0.")
+    require_max_dets(max_dets)
     runs = [runs] if isinstance(runs, (str, Path)) else list(runs or ())
     if results:
         if runs or which != "last" or checkpoint or config or data or split != "test" or device != "auto":
@@ -95,14 +102,17 @@ def gt_bins(
     elif checkpoint and runs:
         raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")
     else:
-        truth, found, folder = _detect(runs or [None], which, checkpoint, config, data, split, device, progress)
+        truth, found, folder = _detect(
+            runs or [None], which, checkpoint, config, data, split, max_dets, device, progress
+        )
+    counted = max_dets_for(truth, max_dets)
     chosen = own_bins or benchmark_of(truth).bins
     figure = Path(out or folder) / "gt_bins.png"
     require_place(figure)
-    rows = collect(truth, found, chosen, bootstrap=bootstrap, progress=progress)
+    rows = collect(truth, found, chosen, bootstrap=bootstrap, max_dets=counted.value, progress=progress)
     plot(rows, figure)
     tell(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
-    return GtBinsResult(bins_text(chosen), figure, rows)
+    return GtBinsResult(bins_text(chosen), counted, figure, rows)
 
 
 def _detect(
@@ -112,6 +122,7 @@ def _detect(
     config: str | None,
     data: Path | None,
     split: str,
+    max_dets: int | None,
     device: Device,
     progress: Progress | None,
 ) -> tuple[dict, dict[str, list[dict]], Path]:
@@ -127,9 +138,8 @@ def _detect(
     from rgacli.trained import find_trained
 
     with on_device(device):
-        detectors = [
-            SplitDetections.of(find_trained(run, checkpoint, config, which=which), split, data) for run in runs
-        ]
+        trained = [find_trained(run, checkpoint, config, which=which) for run in runs]
+        detectors = [SplitDetections.of(each, split, data, max_dets=max_dets) for each in trained]
         require_same_annotations(detectors)
         prefixes = [f"{name} " for name in distinct_names(detectors)] if len(detectors) > 1 else [""]
         found = {}

@@ -14,6 +14,7 @@ def load(
     config: str | Path | None = None,
     device: str = "auto",
     which: str = "last",
+    max_dets: int | None = None,
 ) -> ImageDetector:
     """Return a trained detector, to be called on images.
 
@@ -37,6 +38,8 @@ def load(
             its run or its export.
         device: As torch names it ("cpu", "cuda:1"); "auto" takes CUDA where there is one.
         which: Of a run's checkpoints: "best" (by validation), "last", or an epoch ("12").
+        max_dets: Detections of an image that the detector can give: its limits are raised to it, not lowered. By
+            default they are as it was trained.
 
     Returns:
         The detector: a callable, see `rgacli.inference.detector.ImageDetector`.
@@ -49,4 +52,4 @@ def load(
         trained = find_trained(checkpoint=path, config=config, which=which, onnx=True)
     else:
         trained = find_trained(run_or_checkpoint, config=config, which=which)
-    return load_detector(trained, device)
+    return load_detector(trained, device, max_dets)

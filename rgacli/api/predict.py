@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rgacli.analysis import pictures
+from rgacli.api.parameters import tiling_of
 from rgacli.engine.device import Device, on_device
 from rgacli.errors import DataError, UsageError
+from rgacli.evaluation.tiles import OVERLAP
 from rgacli.inference.load import load_detector
 from rgacli.inference.media import find_media
 from rgacli.inference.predict import Draw, predict_files
+from rgacli.inference.tiled_detector import TiledDetector
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, select_variants
 from rgacli.progress import Progress
@@ -58,7 +61,10 @@ def predict(
     out: Path | None = None,
     head: str = ENSEMBLE,
     score: float = 0.3,
+    max_dets: int | None = None,
     side_by_side: bool = False,
+    tiles: int | None = None,
+    tile_overlap: float = OVERLAP,
     batch_size: int = 4,
     device: Device = "auto",
     progress: Progress | None = None,
@@ -78,9 +84,14 @@ def predict(
         head: Whose detections: "ensemble", a head's ratio ("1:9") or its index ("0" is the first); "all" for each of
             them, in a folder of its own.
         score: Leave out detections below it, in pictures and results.
+        max_dets: Detections of an image that the detector can give: its limits are raised to it, not lowered. By
+            default they are as it was trained.
         side_by_side: Draw a panel for each head and the ensemble, whatever `head`: what not all of them found stands
             out.
-        batch_size: Number of images that go through the detector at once.
+        tiles: Cut images that are larger into tiles of this side (px), detect on each and on the whole, and merge: for
+            small objects in large images. Needs the package sahi.
+        tile_overlap: Of neighbouring tiles, as a share of their side; at least as large as most objects.
+        batch_size: Number of images, or tiles, that go through the detector at once.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
@@ -90,10 +101,13 @@ def predict(
         DataError: nothing at all could be read.
     """
     named = [str(name) for name in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+    tiling = tiling_of(tiles, tile_overlap)
     with on_device(device):
         trained = find_trained(run, checkpoint, config, which=which, onnx=True)
         paths = find_media(named)
-        detector = load_detector(trained, device)
+        detector = load_detector(trained, device, max_dets)
+        if tiling:
+            detector = TiledDetector(detector, tiling, batch_size)
         variants = {detector.names[variant]: variant for variant in select_variants(head, detector.names)}
         if side_by_side and len(detector.heads) == 1:
             raise UsageError(f"{param('side_by_side', True)}: {trained.name} has a single head ({detector.heads[0]}).")

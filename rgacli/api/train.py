@@ -19,6 +19,7 @@ from rgacli.analysis import curves
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
+from rgacli.config.limits import set_limits
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.run_record import Validation, read_log
 from rgacli.config.schedule import (
@@ -43,6 +44,7 @@ from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
 from rgacli.errors import UsageError
 from rgacli.evaluation.best import read_best, set_best, set_patience
+from rgacli.evaluation.max_dets import default_max_dets, require_max_dets
 from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
 from rgacli.messages import tell
@@ -100,6 +102,7 @@ def train(
     val_images: Path | None = None,
     test_images: Path | None = None,
     split_by: str | None = None,
+    max_dets: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -160,6 +163,9 @@ def train(
             anneals over all epochs.
         ema: Validate and save an exponential moving average (EMA) of the weights in their place.
         ema_momentum: Share that the weights of a step have in it, 0.0002 by default; switches `ema` on.
+        max_dets: Detections of an image that the detector can give: its limits are raised to it, in training those on
+            proposals as well, and validation counts as many. By default as many as the dataset's densest image needs,
+            see `evaluate`; up to 100, a config stays as it is.
         amp: Automatic mixed precision, of type `amp_dtype`.
         amp_dtype: "fp16" or "bf16"; switches `amp` on.
         sync_bn: Batch statistics over the images of all processes.
@@ -190,6 +196,7 @@ def train(
         }
         with ExitStack() as stack:
             with together():
+                require_max_dets(max_dets)
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
@@ -222,8 +229,11 @@ def train(
                 if sync_bn:
                     set_sync_bn(cfg)
                 set_trackers(cfg, track or [])
-                require_trainable(cfg)
-                set_evaluators(cfg)
+                densest = require_trainable(cfg)
+                benchmark = set_evaluators(cfg, max_dets)
+                needed = max_dets or default_max_dets(benchmark.max_detections, densest)
+                if raised := set_limits(cfg, needed, training=True):
+                    tell(f"{raised} (the densest image has {densest} objects)")
                 set_best(cfg, best)
                 if patience is not None:
                     set_patience(cfg, patience)

@@ -18,11 +18,12 @@ from rgacli.cli.options import (
     DataOption,
     DeviceOption,
     JsonOption,
+    MaxDetsOption,
     RunArgument,
     SplitOption,
     WhichOption,
 )
-from rgacli.cli.output import print_json, print_table
+from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def gt_bins(
     ] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO annotations that --results were made for.")] = None,
     bins: BinsOption = None,
+    max_dets: MaxDetsOption = None,
     which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
@@ -79,6 +81,7 @@ def gt_bins(
             results=results,
             annotations=annotations,
             bins=bins,
+            max_dets=max_dets,
             which=which,
             checkpoint=checkpoint,
             config=config,
@@ -104,7 +107,8 @@ def _print_gt_bins(result: GtBinsResult, *, intervals: bool) -> None:
     columns = ("head", "bin", "images", "objects", "AP", *(["interval"] if intervals else []), "AP50", "AP75")
     headings = {column: column for column in columns} | ({"interval": "95 %"} if intervals else {})
     for run, rows in by_run.items():
-        print_table("AP per ground-truth-count bin" + (f": {run}" if run else ""), headings, rows, group="head")
+        title = "AP per ground-truth-count bin" + (f": {run}" if run else "") + f"; {counted(result.max_dets)}"
+        print_table(title, headings, rows, group="head")
 
 
 @app.command("proposals", cls=Command)

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rgacli.cli.options import BinsOption, DataOption, DeviceOption, JsonOption, SplitName, SplitOption, WhichOption
-from rgacli.cli.output import print_json, print_table
+from rgacli.cli.options import (
+    BinsOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    MaxDetsOption,
+    SplitName,
+    SplitOption,
+    WhichOption,
+)
+from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
 
@@ -87,6 +96,7 @@ def ensemble(
     results: ResultsOption = None,
     annotations: AnnotationsOption = None,
     bins: BinsOption = None,
+    max_dets: MaxDetsOption = None,
     calibrate: CalibrateOption = None,
     which: WhichOption = "last",
     checkpoint: CheckpointsOption = None,
@@ -119,6 +129,7 @@ def ensemble(
             results=results,
             annotations=annotations,
             bins=bins,
+            max_dets=max_dets,
             calibrate=calibrate,
             which=which,
             checkpoint=checkpoint,
@@ -149,7 +160,7 @@ def _print(result: EnsembleResult) -> None:
     rows = [*result.members, *result.methods]
     columns = {key: key for key in ("AP", "AP50", "AP75", *result.images)}
     print_table(
-        f"{result.run} on {result.split}: AP, and AP on images of so many objects",
+        f"{result.run} on {result.split}: AP, and AP on images of so many objects; {counted(result.max_dets)}",
         {"name": "", **columns},
         [{**asdict(row), **row.bins} for row in rows],
     )

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from rgacli.cli import launch
-from rgacli.cli.options import CheckpointOption, ConfigOption, DataOption, JsonOption, RunArgument, WhichOption
-from rgacli.cli.output import print_json, print_table
+from rgacli.cli.options import (
+    CheckpointOption,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    MaxDetsOption,
+    RunArgument,
+    TileOverlapOption,
+    TilesOption,
+    WhichOption,
+)
+from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
+
+if TYPE_CHECKING:
+    from rgacli.evaluation.classwise import ClassMetrics
 
 HeadOption = Annotated[
     str, typer.Option(help="Which to show: 'ensemble', 'all', a head's ratio (1:9) or its index (0 is the first).")
@@ -33,6 +46,50 @@ SubmitOption = Annotated[
         show_default=False,
     ),
 ]
+TtaOption = Annotated[
+    bool,
+    typer.Option(
+        "--tta",
+        help="Look at each image at 3 sizes, each flipped as well, and merge what is found (test-time augmentation); "
+        "by the config's own tta_pipeline and tta_model if it has them. 6 times the work.",
+    ),
+]
+
+_PANEL = "Closer looks"
+PerClassOption = Annotated[
+    bool, typer.Option("--per-class", rich_help_panel=_PANEL, help="Show COCO's AP and AP50 of each class as well.")
+]
+PlotsOption = Annotated[
+    bool,
+    typer.Option(
+        "--plots",
+        rich_help_panel=_PANEL,
+        help="Draw PR curves and a confusion matrix of each head that is shown, into RUN/figures/SPLIT/.",
+    ),
+]
+ShowDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        file_okay=False,
+        rich_help_panel=_PANEL,
+        help="Draw images into DIR: what was found, by each head that is shown, beside the ground truth.",
+        show_default=False,
+    ),
+]
+ShowCountOption = Annotated[
+    int,
+    typer.Option(min=1, rich_help_panel=_PANEL, help="How many images --show-dir draws, spread evenly over the split."),
+]
+ScoreOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        rich_help_panel=_PANEL,
+        help="The least score that --show-dir draws and the confusion matrix counts; AP takes all.",
+    ),
+]
 
 
 def eval(
@@ -45,6 +102,15 @@ def eval(
     data: DataOption = None,
     split: EvalSplitOption = "test",
     submit: SubmitOption = None,
+    max_dets: MaxDetsOption = None,
+    tta: TtaOption = False,
+    tiles: TilesOption = None,
+    tile_overlap: TileOverlapOption = 0.2,
+    per_class: PerClassOption = False,
+    plots: PlotsOption = False,
+    show_dir: ShowDirOption = None,
+    show_count: ShowCountOption = 50,
+    score: ScoreOption = 0.3,
     gpus: launch.GpusOption = 1,
     nnodes: launch.NnodesOption = 1,
     node_rank: launch.NodeRankOption = 0,
@@ -83,6 +149,15 @@ def eval(
             data=data,
             split=split,
             submit=submit,
+            max_dets=max_dets,
+            tta=tta,
+            tiles=tiles,
+            tile_overlap=tile_overlap,
+            per_class=per_class,
+            plots=plots,
+            show_dir=show_dir,
+            show_count=show_count,
+            score=score,
             device=device,
             progress=progress,
         )
@@ -90,7 +165,25 @@ def eval(
         print_json(asdict(result))
     elif not isinstance(result, Submission):
         rows = [row for name, metrics in result.heads.items() for row in _rows(name, metrics)]
-        print_table(f"{result.run} on {result.split}", {key: key for key in rows[0]}, rows)
+        on = f"{result.run} on {result.split}" + (f", {result.views}" if result.views else "")
+        print_table(f"{on}: {counted(result.max_dets)}", {key: key for key in rows[0]}, rows)
+        if per_class:
+            _print_classes(f"{on}, by class", result.classes)
+
+
+def _print_classes(title: str, classes: Sequence[ClassMetrics]) -> None:
+    """Print a line per class and, of several, head."""
+    columns = {key: key for key in ("class", "images", "objects", "head", "AP", "AP50")}
+    rows = [
+        {"class": one.name, "images": one.images, "objects": one.objects, **row}
+        for one in classes
+        for name, metrics in one.heads.items()
+        for row in _rows(name, metrics)
+    ]
+    several = len(rows) > len(classes)
+    if not several:
+        del columns["head"]
+    print_table(title, columns, rows, group="class" if several else None)
 
 
 def _rows(name: str, metrics: Mapping[str, float]) -> Iterator[dict[str, Any]]:

@@ -103,10 +103,11 @@ def onnx(
     check: CheckOption = 8,
     json: JsonOption = False,
 ) -> None:
-    """Write an ONNX file that takes an image of any size and gives detections after NMS.
+    """Write an ONNX file that takes batches of images of any size and gives detections after NMS, with masks if any.
 
-    Of Faster and Cascade R-CNN, with parallel heads or plain; a mask head stays behind. `rgacli predict` and
-    rgacli.load take the file. Needs the packages onnx and onnxruntime.
+    Of Faster, Cascade and Mask R-CNN, with parallel heads or plain. --check compares image by image, in batches of
+    three, and in batches of mixed sizes. `rgacli predict` and rgacli.load take the file. Needs the packages onnx and
+    onnxruntime.
     """
     from rgacli.api.export import export_onnx
 

@@ -62,6 +62,32 @@ BinsOption = Annotated[
         show_default=False,
     ),
 ]
+MaxDetsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Detections of an image that count, those of the highest scores; the detector's own limits are raised to "
+        "it. Default: the benchmark's own number (COCO 100, CrowdHuman 500) or, where an image has more objects, the "
+        "next hundred above the densest.",
+        show_default=False,
+    ),
+]
 DEVICE_HELP = "Where to run; 'auto' takes CUDA where there is one. 'mps', the GPU of a Mac, is untested."
 DeviceOption = Annotated[Device, typer.Option(help=DEVICE_HELP)]
+TilesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=32,
+        metavar="PX",
+        help="Cut images that are larger into tiles of this side, detect on each and on the whole, and merge: for "
+        "small objects in large images. Needs sahi (pip install 'rgacli[tiles]').",
+        show_default=False,
+    ),
+]
+TileOverlapOption = Annotated[
+    float,
+    typer.Option(
+        min=0, max=0.9, help="Overlap of neighbouring tiles, as a share of their side: as large as most objects."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

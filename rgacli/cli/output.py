@@ -9,11 +9,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from rgacli.evaluation.max_dets import MaxDets
 
 # Exit, Abort, and the base of Typer's usage errors, which it shows itself; some versions bring their own click.
 # A closed pipe (`rgacli … | head`) is no error either: Typer ends quietly on it.
@@ -73,6 +76,16 @@ def print_table(
     console = Console(highlight=False, markup=False, emoji=False)  # names are the user's: they are text
     console.print(title, style="bold", soft_wrap=True)  # above the table, which may be narrower
     console.print(table)
+
+
+def counted(max_dets: MaxDets) -> str:
+    """Return what the title of a table says of the detections that count: how many, and where it matters why."""
+    number, densest = f"{max_dets.value} detections an image", f"the densest image has {max_dets.densest} objects"
+    official = f"{max_dets.benchmark}'s official number"
+    if max_dets.value != max_dets.official:
+        why = f" ({densest})" if max_dets.densest > max_dets.official else ""
+        return f"{number}{why}; --max-dets {max_dets.official} is {official}"
+    return f"{number}, {official}, but {densest}" if max_dets.densest > max_dets.value else number
 
 
 def _cell(value: Any) -> str:

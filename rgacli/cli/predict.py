@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, WhichOption
+from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, TileOverlapOption, TilesOption, WhichOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.errors import RunFailed
@@ -54,6 +54,15 @@ def predict(
     score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out detections below this score, in pictures and results.")
     ] = 0.3,
+    max_dets: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Detections of an image that the detector can give: its limits are raised to it, not lowered. "
+            "Default: as it was trained.",
+            show_default=False,
+        ),
+    ] = None,
     side_by_side: Annotated[
         bool,
         typer.Option(
@@ -61,7 +70,9 @@ def predict(
             help="Draw a panel for each head and the ensemble, whatever --head: what not all of them found stands out.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images that go through the detector at once.")] = 4,
+    tiles: TilesOption = None,
+    tile_overlap: TileOverlapOption = 0.2,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images, or tiles, that go through the detector at once.")] = 4,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -82,7 +93,10 @@ def predict(
             out=out,
             head=head,
             score=score,
+            max_dets=max_dets,
             side_by_side=side_by_side,
+            tiles=tiles,
+            tile_overlap=tile_overlap,
             batch_size=batch_size,
             device=device,
             progress=progress,

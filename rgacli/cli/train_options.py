@@ -134,6 +134,17 @@ ValImagesOption = Annotated[Path | None, _option(_DATA, help="Validation images,
 TestImagesOption = Annotated[Path | None, _option(_DATA, help="Test images, where --data does not tell.")]
 SplitByOption = Annotated[str | None, _option(_DATA, metavar="SHARES", help=SPLIT_BY_HELP)]
 
+MaxDetsOption = Annotated[
+    int | None,
+    _option(
+        _DATA,
+        min=1,
+        help="Detections of an image that the detector can give: raises its own limits, on proposals as well, and "
+        "validation counts as many. Default: COCO's 100 (CrowdHuman: 500), at which configs of 100 stay as they are, "
+        "or the next hundred above the densest image.",
+    ),
+]
+
 _SCHEDULE = "Schedule"
 EpochsOption = Annotated[
     int | None,

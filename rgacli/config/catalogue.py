@@ -21,6 +21,8 @@ LITE = "faster-rcnn_r18-lite_fpn_rga-prm"
 """What is trained on a dataset where no config is named."""
 MODERN = "faster-rcnn_r50_fpn_rga-prm"
 """What to train with a GPU."""
+MAX_DETS = 100
+"""Detections of an image that COCO counts, and that configs give which are not made for crowds."""
 
 TABLES = {
     1: "two heads, alone and together (COCO minival)",

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmdet.registry import DATASETS
 
-from rgacli.data.annotations import Annotations, category_names, load_annotations, load_with_objects
+from rgacli.data.annotations import Annotations, category_names, gt_counts, load_annotations, load_with_objects
 from rgacli.data.layout import Dataset, find_splits, read_dataset, restore_annotations
 from rgacli.data.splits import SPLITS, Split
 from rgacli.errors import DataError, UsageError
@@ -62,14 +62,18 @@ def set_images(cfg: Any, split: Split) -> None:
     _set_split(_loader(cfg, "test"), split, classes)
 
 
-def require_trainable(cfg: Any) -> None:
+def require_trainable(cfg: Any) -> int:
     """Look for what would end a training on the config's dataset after it has begun.
+
+    Returns:
+        The number of objects in the densest image.
 
     Raises:
         UsageError: the config has no dataloader for a split.
         DataError: annotations malformed or of other classes than the detector's, a split without objects, images
             missing, or masks that are trained on.
     """
+    densest = 0
     for split in SPLITS:
         loader = _loader(cfg, split)
         config = dataset_config(loader)
@@ -84,6 +88,8 @@ def require_trainable(cfg: Any) -> None:
                 f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder} "
                 f"(first: {missing[0]}); {function('check_dataset')} lists every problem."
             )
+        densest = max(densest, *gt_counts(content).values())
+    return densest
 
 
 def require_annotation_files(cfg: Any) -> None:

@@ -71,6 +71,7 @@ class SplitReport:
         gt_counts: GT-count bin (a key of GT_COUNT_BINS) -> number of images in it.
         categories: In the order of the file.
         problems: All that were found.
+        densest: Number of non-crowd boxes of the image that has the most.
     """
 
     annotation_file: Path
@@ -80,6 +81,7 @@ class SplitReport:
     gt_counts: dict[str, int]
     categories: list[CategoryCount]
     problems: list[Problem] = field(default_factory=list)
+    densest: int = 0
 
 
 def gt_count_histogram(counts: Iterable[int]) -> dict[str, int]:
@@ -91,9 +93,11 @@ def gt_count_histogram(counts: Iterable[int]) -> dict[str, int]:
     }
 
 
-def check_splits(splits: Mapping[str, Split], *, progress: Progress | None = None) -> dict[str, SplitReport]:
+def check_splits(
+    splits: Mapping[str, Split], *, limit: int | None = None, progress: Progress | None = None
+) -> dict[str, SplitReport]:
     """Check each split as `check_split` does, and that they all have the same categories."""
-    reports = {name: check_split(split, progress=progress) for name, split in splits.items()}
+    reports = {name: check_split(split, limit=limit, progress=progress) for name, split in splits.items()}
     names = {name: {category.id: category.name for category in report.categories} for name, report in reports.items()}
     readable = [name for name in names if names[name]]  # the others have their problem already
     for name in readable[1:]:
@@ -104,7 +108,7 @@ def check_splits(splits: Mapping[str, Split], *, progress: Progress | None = Non
     return reports
 
 
-def check_split(split: Split, *, progress: Progress | None = None) -> SplitReport:
+def check_split(split: Split, *, limit: int | None = None, progress: Progress | None = None) -> SplitReport:
     """Check a split's annotations, and that each image can be decoded and has the size they say.
 
     Args:
@@ -128,6 +132,7 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
     problems += filter(None, looked_at)
 
     counts = gt_counts(content)
+    problems += _dense_images(content, counts, limit)
     per_category = Counter(
         annotation["category_id"]
         for annotation in content["annotations"]
@@ -141,6 +146,7 @@ def check_split(split: Split, *, progress: Progress | None = None) -> SplitRepor
         gt_counts=gt_count_histogram(counts.values()),
         categories=[CategoryCount(key, name, per_category[key]) for key, name in category_names(content).items()],
         problems=problems,
+        densest=max(counts.values(), default=0),
     )
 
 
@@ -185,6 +191,19 @@ def _absences(split: Split, content: Annotations, object_problems: list[Problem 
     )
     if not any(usable):
         yield Problem("error", "no objects", str(split.annotations), "it has no object to learn or to measure on")
+
+
+def _dense_images(content: Annotations, counts: Mapping[int, int], limit: int | None) -> Iterator[Problem]:
+    """Yield, of images with more objects than the limit, the densest, and how many there are."""
+    dense = [image for image in content["images"] if limit and counts[image["id"]] > limit]
+    if dense:
+        densest = max(dense, key=lambda image: counts[image["id"]])
+        what = (
+            f"{counts[densest['id']]} objects, and {len(dense)} of {len(counts)} images have more than the {limit} "
+            "detections that the config's limits allow: for more than 100, training raises them by itself, and "
+            "evaluation counts as many detections as the densest image needs (max_dets sets another number)"
+        )
+        yield Problem("warning", "more objects than detections", densest["file_name"], what)
 
 
 def _object_problems(content: Annotations, beyond_border: bool) -> Iterator[Problem | None]:

@@ -16,6 +16,7 @@ from rgacli.data.textures import CLASS_TEXTURES, COMMON_TEXTURES, Texture
 T = TypeVar("T")
 
 CLASS_NAMES = tuple(CLASSES)
+MEDIAN_OBJECTS = 5  # COCO's
 MIN_SIDE = 14.0  # px, the geometric mean of a box's sides: smaller than this the classes look alike
 MAX_SIDE = 0.5  # of the image's shorter side
 MIN_VISIBLE = 0.65  # of an object's own pixels; a later object that would hide more finds another place
@@ -55,26 +56,33 @@ class _Sprite:
         return self.alpha > 0.5
 
 
-def object_count(rng: np.random.Generator, max_objects: int) -> int:
-    """Draw a number of objects: 1 … max_objects with COCO's shape, a third each for 1–3, 4–7 and 8 or more."""
-    return int(np.clip(round(rng.lognormal(np.log(5), 0.95)), 1, max_objects))
+def object_count(rng: np.random.Generator, max_objects: int, median_objects: float = MEDIAN_OBJECTS) -> int:
+    """Draw a number of objects: 1 … max_objects with COCO's shape, by default a third each for 1–3, 4–7 and 8 or more.
+
+    Args:
+        rng: Decides it.
+        max_objects: The most.
+        median_objects: Half the images have no more.
+    """
+    return int(np.clip(round(rng.lognormal(np.log(median_objects), 0.95)), 1, max_objects))
 
 
 def draw_scene(
-    rng: np.random.Generator, image_size: tuple[int, int], max_objects: int
+    rng: np.random.Generator, image_size: tuple[int, int], max_objects: int, median_objects: float = MEDIAN_OBJECTS
 ) -> tuple[np.ndarray, list[SceneObject]]:
     """Draw one image.
 
     Args:
         rng: Decides everything in it.
         image_size: (width, height) px.
-        max_objects: The most labelled objects in it; the least is 1.
+        max_objects: The most labelled objects in it; the least is 1. Those that find no place are left out.
+        median_objects: As for `object_count`.
 
     Returns:
         (H, W, 3) uint8 RGB, and its objects, each at least MIN_VISIBLE visible.
     """
     width, height = image_size
-    wanted = object_count(rng, max_objects)
+    wanted = object_count(rng, max_objects, median_objects)
     labels: list[int | None] = [*rng.integers(len(CLASS_NAMES), size=wanted).tolist(), *[None] * rng.integers(6)]
     labels[1:] = [labels[index] for index in 1 + rng.permutation(len(labels) - 1)]  # an object first: it has room
     largest = np.clip(np.sqrt(COVERAGE * width * height / wanted), 1.3 * MIN_SIDE, MAX_SIDE * min(image_size))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from rgacli.data.annotations import Annotations
 from rgacli.data.cache import cache_folder, kept
-from rgacli.data.scenes import CLASS_NAMES, SceneObject, draw_scene
+from rgacli.data.scenes import CLASS_NAMES, MEDIAN_OBJECTS, SceneObject, draw_scene
 from rgacli.data.writing import require_empty
 from rgacli.errors import UsageError
 from rgacli.files import write_json
@@ -31,12 +31,13 @@ def write_dataset(
     image_size: tuple[int, int] = IMAGE_SIZE,
     seed: int = 0,
     max_objects: int = MAX_OBJECTS,
+    median_objects: int = MEDIAN_OBJECTS,
     progress: Progress | None = None,
 ) -> None:
     """Draw a dataset: `annotations/<split>.json` in COCO format and `images/<split>/*.jpg`.
 
-    The n-th image of a split depends on `seed`, `image_size`, `max_objects`, the split's name and n alone: a larger
-    dataset begins with the smaller one's images.
+    The n-th image of a split depends on `seed`, `image_size`, the numbers of objects, the split's name and n alone: a
+    larger dataset begins with the smaller one's images.
 
     Args:
         root: Folder to write into: a new one, or an empty one.
@@ -44,6 +45,7 @@ def write_dataset(
         image_size: (width, height) px.
         seed: 0 or more.
         max_objects: The most objects in one image; the least is 1.
+        median_objects: What half the images have no more than.
         progress: Told of each image.
 
     Raises:
@@ -54,9 +56,10 @@ def write_dataset(
         raise UsageError(
             f"images of {image_size[0]}x{image_size[1]} are too small; {SMALLEST_SIDE} px is the least side."
         )
-    if max_objects < 1 or seed < 0 or min(sizes.values()) < 0:
+    if min(max_objects, median_objects) < 1 or seed < 0 or min(sizes.values()) < 0:
         raise UsageError(
-            f"{param('max_objects')} must be 1 or more, {param('seed')} and the numbers of images 0 or more."
+            f"{param('max_objects')} and {param('median_objects')} must be 1 or more, {param('seed')} and the numbers "
+            "of images 0 or more."
         )
 
     done, total = 0, sum(sizes.values())
@@ -69,7 +72,7 @@ def write_dataset(
         content = {"images": [], "annotations": [], "categories": categories}
         for index in range(number):
             rng = np.random.default_rng([seed, list(SIZES).index(split), index])
-            pixels, objects = draw_scene(rng, image_size, max_objects)
+            pixels, objects = draw_scene(rng, image_size, max_objects, median_objects)
             Image.fromarray(pixels).save(folder / _file_name(index), quality=90, subsampling=0)
             _annotate(content, index, image_size, objects)
             done += 1

@@ -61,6 +61,8 @@ class DetectorsEnsemble(Ensemble):
                 raise UsageError(f"run {name} has the name of a method; give it another, or name its directory.")
         self._first = detectors[0]
         require_same_annotations(detectors)
+        for detector in detectors:
+            detector.make_room()  # first: what it limits detections to limits the methods' as well
         _require_same_classes({name: detector.cfg for name, detector in self._members.items()})
         self.name = " + ".join(self._members)
         self.annotations, self.ann_file = self._first.annotations, self._first.ann_file
@@ -107,6 +109,7 @@ class DetectorsEnsemble(Ensemble):
             self.folder,
             log_dir=self._logs,
             hooks=[ProgressHook(progress)],
+            max_dets=self._first.max_dets.value,
             methods=others,
         )
         return saved_detections(*arguments)

@@ -40,7 +40,12 @@ class Calibration:
 
 
 def calibrate(
-    annotations: Mapping[str, Any], found: Mapping[str, Results], bins: Sequence[GTBin], *, calibrated_on: str = ""
+    annotations: Mapping[str, Any],
+    found: Mapping[str, Results],
+    bins: Sequence[GTBin],
+    *,
+    calibrated_on: str = "",
+    max_dets: int | None = None,
 ) -> Calibration:
     """Choose the threshold whose counts are nearest to the true ones, then each bin's variant by AP on its images.
 
@@ -49,8 +54,9 @@ def calibrate(
         found: Variant -> its detections there: ENSEMBLE's and the tilts'. A bin leaves ENSEMBLE only for a higher AP.
         bins: Bins that do not overlap.
         calibrated_on: File of the annotations.
+        max_dets: How many detections of an image count; None for `max_dets_for`'s number.
     """
-    evaluations = {variant: evaluate(annotations, detections) for variant, detections in found.items()}
+    evaluations = {name: evaluate(annotations, detections, max_dets=max_dets) for name, detections in found.items()}
     truth = evaluations[ENSEMBLE].gt_counts
     errors = {}
     for threshold in _THRESHOLDS:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rgacli.ensembles.wbf import fuse
 from rgacli.evaluation.coco_metrics import Evaluation
 from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.evaluation.wbf import WBF_IOU, fuse
 from rgacli.progress import Progress
 
 NMS_IOU = 0.5  # mmdet's two-stage detectors'
-WBF_IOU = 0.55  # its paper's
 
 Results = Sequence[Mapping[str, Any]]
 """Detections in COCO's results format."""

@@ -49,6 +49,7 @@ class HeadsEnsemble(Ensemble):
             raise UsageError(
                 f"{detector.name} has a single head ({only}): nothing to ensemble; name several runs to combine them."
             )
+        detector.make_room()  # first: what it limits detections to limits the methods' as well
         self._detector, self._on_split, self._calibrate = detector, on_split, calibrate
         self.name, self.annotations, self.ann_file = detector.name, detector.annotations, detector.ann_file
         self.folder, self.figures = detector.folder, detector.figures
@@ -102,7 +103,11 @@ class HeadsEnsemble(Ensemble):
         on_split = split.load(methods=tilts, progress=progress)
         weighed = (ENSEMBLE, *tilts)
         calibration = calibrate(
-            split.annotations, {name: on_split[name] for name in weighed}, bins, calibrated_on=split.ann_file
+            split.annotations,
+            {name: on_split[name] for name in weighed},
+            bins,
+            calibrated_on=split.ann_file,
+            max_dets=split.asked,
         )
         images = [image["id"] for image in self.annotations["images"]]
         found["dispatch"] = dispatch({name: variants[name] for name in weighed}, images, bins, calibration)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -23,12 +24,14 @@ class Benchmark(Protocol):
     Args:
         annotations: The dataset's, a COCO dict.
         path: Their file; what else is needed is named in it or lies beside it.
+        max_dets: How many of an image's detections count; None for `max_dets_for`'s number.
 
     Attributes:
         name: Prefix of its metrics in a run's log.
         metrics: What it measures boxes by; detectors are ranked by the first.
+        title: What it is called.
         bins: Bins of the number of objects in an image, where none are named.
-        max_detections: How many of an image's detections count, those of the highest scores.
+        max_detections: How many of an image's detections count by its own rules, those of the highest scores.
 
     Raises:
         DataError: what else is needed is not there or does not fit the annotations.
@@ -36,10 +39,11 @@ class Benchmark(Protocol):
 
     name: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
+    title: ClassVar[str]
     bins: ClassVar[tuple[GTBin, ...]]
     max_detections: ClassVar[int]
 
-    def __init__(self, annotations: Annotations, path: Path) -> None: ...
+    def __init__(self, annotations: Annotations, path: Path, max_dets: int | None = None) -> None: ...
 
     def measure(
         self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False, by_bin: bool = False
@@ -59,11 +63,12 @@ class Coco:
 
     name = "coco"
     metrics = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    title = "COCO"
     bins = DEFAULT_BINS
     max_detections = 100
 
-    def __init__(self, annotations: Annotations, path: Path) -> None:
-        self._annotations = annotations
+    def __init__(self, annotations: Annotations, path: Path, max_dets: int | None = None) -> None:
+        self._annotations, self._max_dets = annotations, max_dets
 
     def measure(
         self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False, by_bin: bool = False
@@ -71,10 +76,10 @@ class Coco:
         """See Benchmark."""
         from rgacli.evaluation.coco_metrics import evaluate  # which asks us how many detections count
 
-        of_boxes = evaluate(self._annotations, detections)
+        of_boxes = evaluate(self._annotations, detections, max_dets=self._max_dets)
         metrics = of_boxes.overall | (_by_bin(of_boxes, self.bins) if by_bin else {})
         if masks and has_masks(self._annotations):
-            of_masks = evaluate(self._annotations, detections, masks=True).overall
+            of_masks = evaluate(self._annotations, detections, masks=True, max_dets=self._max_dets).overall
             metrics = metrics | {key: of_masks[key.removeprefix("mask_")] for key in MASK_METRICS}
         return metrics
 
@@ -84,21 +89,26 @@ class CrowdHuman:
 
     name = "crowdhuman"
     metrics = ("mMR", "AP50", "JI")
+    title = "CrowdHuman"
     bins = CROWD_BINS
     max_detections = 500  # all that a detector is configured to yield: some images hold more than COCO's 100 persons
 
-    def __init__(self, annotations: Annotations, path: Path) -> None:
+    def __init__(self, annotations: Annotations, path: Path, max_dets: int | None = None) -> None:
         self._annotations, self._records = annotations, official_records(annotations, path)
+        self._max_dets = max_dets
 
     def measure(
         self, detections: Sequence[Mapping[str, Any]], *, masks: bool = False, by_bin: bool = False
     ) -> dict[str, float]:
         """See Benchmark."""
         from rgacli.evaluation import coco_metrics, crowdhuman_metrics  # load torch: not where bins alone are asked for
+        from rgacli.evaluation.max_dets import max_dets_for  # which asks us for our own number
 
-        metrics = crowdhuman_metrics.evaluate(self._annotations, self._records, detections)
+        number = max_dets_for(self._annotations, self._max_dets).value
+        metrics = crowdhuman_metrics.evaluate(self._annotations, self._records, _strongest(detections, number))
         if by_bin:
-            metrics |= _by_bin(coco_metrics.evaluate(self._annotations, detections), self.bins)
+            of_boxes = coco_metrics.evaluate(self._annotations, detections, max_dets=self._max_dets)
+            metrics |= _by_bin(of_boxes, self.bins)
         return metrics
 
 
@@ -110,3 +120,12 @@ def _by_bin(evaluation: Evaluation, bins: Sequence[GTBin]) -> dict[str, float]:
 def benchmark_of(annotations: Mapping[str, Any]) -> type[Benchmark]:
     """Return the benchmark that a dataset belongs to, by what its COCO annotations say they are."""
     return CrowdHuman if is_crowdhuman(annotations) else Coco
+
+
+def _strongest(detections: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
+    """Return the so many detections of each image that have the highest scores, in the order they came in."""
+    scores: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for index, detection in enumerate(detections):
+        scores[detection["image_id"]].append((-detection["score"], index))
+    kept = {index for own in scores.values() for _, index in sorted(own)[:number]}
+    return [detection for index, detection in enumerate(detections) if index in kept]

@@ -16,8 +16,9 @@ import hotcoco
 import numpy as np
 
 from rgacli.data.annotations import gt_counts
-from rgacli.evaluation.benchmark import Coco, benchmark_of
+from rgacli.evaluation.benchmark import Coco
 from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.evaluation.max_dets import max_dets_for
 
 METRICS = Coco.metrics
 
@@ -78,6 +79,30 @@ class Evaluation:
         """Metric -> its value over all images, in [0, 1]; NaN where there are no such objects."""
         return _metrics(self._matched.slice_by({})["_overall"])
 
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, by rising category id: C of them."""
+        return tuple(category["name"] for category in self._truth.load_cats(self._truth.get_cat_ids()))
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """Precision (10, 101, C) at COCO's IoU and recall thresholds, of each class; NaN where it has no objects."""
+        self._matched.accumulate()
+        precision = self._matched.eval["precision"][..., 0, -1]  # of objects of all sizes
+        return np.where(precision < 0, math.nan, precision)
+
+    def confusion(self, score: float) -> np.ndarray:
+        """Return what was found for what, matched at IoU 0.5 whatever the class: (C+1, C+1) counts, background last.
+
+        A row is the true class, a column the one found: the last column is of missed objects, the last row of
+        detections that match none, those in crowds included.
+
+        Args:
+            score: The least of the detections that count, in [0, 1].
+        """
+        counted = dict(iou_thr=0.5, max_det=self._max_detections, min_score=score)
+        return self._matched.confusion_matrix(**counted)["matrix"].astype(np.int64)
+
     def on(self, subsets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
         """Return name -> metrics over these image ids alone; classes that have no object there do not count."""
         results = self._matched.slice_by({name: self._numbers(images) for name, images in subsets.items()})
@@ -119,16 +144,20 @@ class Evaluation:
 
 
 def evaluate(
-    annotations: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], *, masks: bool = False
+    annotations: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    *,
+    masks: bool = False,
+    max_dets: int | None = None,
 ) -> Evaluation:
     """Match detections with the ground truth, once.
-
-    As many count in an image, by score, as the dataset's benchmark says: COCO's 100, CrowdHuman's 500.
 
     Args:
         annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
         detections: As `rgacli.evaluation.results.load_results` returns them; may be empty.
         masks: Match masks, which annotations and detections must have, in place of boxes.
+        max_dets: How many count in an image, by score, and as COCO does it of each class; None for `max_dets_for`'s
+            number.
     """
     counts = gt_counts(annotations)
     number_of, category_of = _numbered(counts), _numbered(entry["id"] for entry in annotations["categories"])
@@ -143,7 +172,7 @@ def evaluate(
         counts,
         found,
         iou_type="segm" if masks else "bbox",
-        max_detections=benchmark_of(annotations).max_detections,
+        max_detections=max_dets_for(annotations, max_dets).value,
     )
 
 

@@ -22,6 +22,7 @@ from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import evaluator
+from rgacli.evaluation.views import Views
 from rgacli.files import write_json
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.joint_detector import JointDetector
@@ -61,7 +62,9 @@ def detect(
     log_dir: Path,
     hooks: Sequence[Hook] = (),
     measured: bool = True,
+    max_dets: int | None = None,
     methods: Sequence[str] = (),
+    views: Views | None = None,
 ) -> dict[str, dict[str, float]]:
     """Run a detector over a split, once; in a job of several processes each takes its share of the images.
 
@@ -72,7 +75,9 @@ def detect(
         log_dir: Where mmengine's text log goes.
         hooks: Such as a progress display.
         measured: False leaves the detections unmeasured, as on images without annotations.
+        max_dets: How many of an image's detections count; None for `max_dets_for`'s number.
         methods: Of a detector with parallel heads, other ways of combining them that are wanted as variants, too.
+        views: How it looks at an image; once and whole without.
 
     Returns:
         Variant (slug of a head, "ensemble") -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
@@ -84,7 +89,9 @@ def detect(
     variants = [*variant_names(trained.cfg), *methods]
     with quiet_stdout():
         model = variants_detector(trained, methods)  # refuses a bad checkpoint before anything is written
-    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured)
+    if views:
+        model = views.wrap(trained.cfg, model)
+    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured, max_dets, views)
 
 
 def detect_jointly(
@@ -94,6 +101,7 @@ def detect_jointly(
     *,
     log_dir: Path,
     hooks: Sequence[Hook] = (),
+    max_dets: int | None = None,
     methods: Sequence[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Run separate detectors on common proposals, as `detect`; variants are the average ensemble and `methods`.
@@ -107,7 +115,8 @@ def detect_jointly(
     with quiet_stdout():
         model = joint_detector(detectors, methods)
     together = list(detectors.values())
-    return _detect(model, together, split, out_dir, list(model.variants), log_dir, hooks, measured=True)
+    variants = list(model.variants)
+    return _detect(model, together, split, out_dir, variants, log_dir, hooks, measured=True, max_dets=max_dets)
 
 
 def variants_detector(trained: Trained, methods: Sequence[str] = ()) -> nn.Module:
@@ -151,11 +160,16 @@ def _detect(
     log_dir: Path,
     hooks: Sequence[Hook],
     measured: bool,
+    max_dets: int | None,
+    views: Views | None = None,
 ) -> dict[str, dict[str, float]]:
     cfg = detectors[0].cfg
     loader = split_dataloader(cfg, split)
+    if views:
+        dataset = dataset_config(loader)
+        dataset.pipeline = views.pipeline(cfg, dataset.pipeline)
     annotations = annotation_file(dataset_config(loader))
-    metric = evaluator(annotations) if measured else dict(type="VariantsMetric", ann_file=annotations)
+    metric = evaluator(annotations, max_dets) if measured else dict(type="VariantsMetric", ann_file=annotations)
     with quiet_stdout():
         runner = QuietRunner(
             model=model,
@@ -175,47 +189,68 @@ def _detect(
         values = runner.test()
     metrics = metrics_by_variant(values, variants)
     if is_main_process():
-        write_json(out_dir / _SOURCE, {**_source(detectors, annotations), "metrics": metrics})
+        source = _source(detectors, annotations, views)
+        write_json(out_dir / _SOURCE, {**source, "metrics": metrics, "max_dets": max_dets})
     barrier()  # what lies there is whole for every rank
     return metrics
 
 
 def saved_detections(
-    detectors: Sequence[Trained], annotations: dict, ann_file: str, out_dir: Path, variants: Sequence[str]
+    detectors: Sequence[Trained],
+    annotations: dict,
+    ann_file: str,
+    out_dir: Path,
+    variants: Sequence[str],
+    views: Views | None = None,
 ) -> dict[str, list[dict]] | None:
     """Return what `detect` or `detect_jointly` left in `out_dir`: variant -> detections, of those named.
 
-    None if that is not whole, or not of these detectors on these annotations.
+    None if that is not whole, or not of these detectors on these annotations, looked at so.
     """
     try:
-        source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
-        metrics = source.pop("metrics")
-        if source != _source(detectors, ann_file) or not metrics.keys() >= set(variants):
+        source, metrics, _ = _read_source(out_dir)
+        if source != _source(detectors, ann_file, views) or not metrics.keys() >= set(variants):
             return None
         return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in variants}
     except (FileNotFoundError, ValueError, LookupError, DataError):
         return None
 
 
-def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> dict[str, dict[str, float]]:
-    """Return what `detect` returned, as left in `out_dir`; empty if not of this detector and split."""
+def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> tuple[dict[str, dict[str, float]], int | None]:
+    """Return what `detect` returned, as left in `out_dir`, and how many detections of an image counted.
+
+    Empty and None if not of this detector and split.
+    """
     try:
-        source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
-        metrics = source.pop("metrics")
-        return metrics if source == _source([trained], ann_file) else {}
+        source, metrics, max_dets = _read_source(out_dir)
+        return (metrics, max_dets) if source == _source([trained], ann_file) else ({}, None)
     except (FileNotFoundError, ValueError, LookupError):
-        return {}
+        return {}, None
 
 
-def _source(detectors: Sequence[Trained], ann_file: str) -> dict[str, Any]:
-    """Return what detections depend on: configs, weights and the split's annotations."""
-    states = [{"config": _digest(one.cfg), "checkpoint": _state(one.checkpoint)} for one in detectors]
-    return {"detectors": states, "annotations": _state(Path(ann_file))}
+def _read_source(out_dir: Path) -> tuple[dict[str, Any], dict[str, dict[str, float]], int | None]:
+    """Return what the detections there depend on, their metrics, and how many of an image counted for these."""
+    source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
+    return source, source.pop("metrics"), source.pop("max_dets", None)
 
 
-def _digest(cfg: Config) -> str:
-    """Return the hash of what a config says of the detector and of the images it is given."""
-    said = [cfg.model, *(cfg.get(f"{split}_dataloader") for split in SPLITS)]
+def _source(detectors: Sequence[Trained], ann_file: str, views: Views | None = None) -> dict[str, Any]:
+    """Return what detections depend on: configs, weights, the split's annotations, and how images are looked at."""
+    states = [{"config": _digest(_said(one.cfg)), "checkpoint": _state(one.checkpoint)} for one in detectors]
+    source = {"detectors": states, "annotations": _state(Path(ann_file))}
+    if views:
+        cfg = detectors[0].cfg
+        settings = [views.pipeline(cfg, dataset_config(cfg.test_dataloader).pipeline), views.settings(cfg)]
+        source["views"] = {"name": views.name, "settings": _digest(settings)}
+    return source
+
+
+def _said(cfg: Config) -> list[Any]:
+    """Return what a config says of the detector and of the images it is given."""
+    return [cfg.model, *(cfg.get(f"{split}_dataloader") for split in SPLITS)]
+
+
+def _digest(said: Any) -> str:
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 

@@ -113,6 +113,22 @@ def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
     return [{**mask, "counts": mask["counts"].decode("ascii")} for mask in encoded]
 
 
+def decode_masks(segmentations: Sequence[Any], size: tuple[int, int]) -> np.ndarray:
+    """Return masks (D, H, W) of bool.
+
+    Args:
+        segmentations: As COCO's annotations or results have them: polygons or run lengths.
+        size: (height, width) px of the image.
+    """
+    masks = np.zeros((len(segmentations), *size), bool)
+    for mask, segmentation in zip(masks, segmentations, strict=True):
+        if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
+            segmentation = rle.frPyObjects(segmentation, *size)
+        encoded = rle.merge(segmentation) if isinstance(segmentation, list) else segmentation
+        mask[:] = rle.decode(encoded)
+    return masks
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())

@@ -19,12 +19,15 @@ from rgacli.config.dataset import (
     set_images,
     set_split,
 )
+from rgacli.config.limits import set_limits
 from rgacli.config.recipe import variant_names
 from rgacli.data.annotations import load_annotations, load_with_objects
 from rgacli.data.coco_layouts import TEST_DEV, find_test_dev
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import detect, saved_detections, split_dataloader
+from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
+from rgacli.evaluation.views import Views
 from rgacli.messages import tell
 from rgacli.progress import Progress
 from rgacli.trained import Trained
@@ -39,24 +42,39 @@ class SplitDetections:
         trained: The detector; its config is pointed at the split.
         split: "train", "val" or "test": which of the config's dataloaders reads the split.
         folder: Folder of the detections: <variant>.json in COCO's results format.
+        asked: How many detections of an image are to count; None for as many as the split needs.
+        views: How the detector looks at an image; once and whole without.
     """
 
     trained: Trained
     split: str
     folder: Path
+    asked: int | None = None
+    views: Views | None = None
 
     @classmethod
-    def of(cls, trained: Trained, split: str, data: Path | None = None) -> SplitDetections:
+    def of(
+        cls,
+        trained: Trained,
+        split: str,
+        data: Path | None = None,
+        *,
+        max_dets: int | None = None,
+        views: Views | None = None,
+    ) -> SplitDetections:
         """Return those of a detector on a split.
 
         Args:
             trained: The detector; its config is pointed at the split, in place.
             split: Of `rgacli.data.layout.SPLITS`, or TEST_DEV.
             data: Folder of another dataset than the one trained on.
+            max_dets: How many detections of an image are to count; None for as many as the split needs.
+            views: How the detector looks at an image.
 
         Raises:
-            UsageError, DataError: there is no such split, or its classes are not the detector's.
+            UsageError, DataError: `max_dets` is below 1, there is no such split, or its classes are not the detector's.
         """
+        require_max_dets(max_dets)
         cfg = trained.cfg
         if split == TEST_DEV:
             trained_on = Path(annotation_file(dataset_config(cfg.test_dataloader))).parent.parent
@@ -65,7 +83,9 @@ class SplitDetections:
             set_split(cfg, split, data)
         place = f"{data.resolve().name}-{split}" if data else split
         loader = "test" if split == TEST_DEV else split
-        return cls(trained, loader, trained.home / "detections" / place)
+        if views:
+            place += f"-{views.name}"
+        return cls(trained, loader, trained.home / "detections" / place, max_dets, views)
 
     @property
     def name(self) -> str:
@@ -120,6 +140,21 @@ class SplitDetections:
         """
         return load_with_objects(Path(self.ann_file), self.split, classes_of(self.dataset))
 
+    @cached_property
+    def max_dets(self) -> MaxDets:
+        """How many detections of an image count on the split."""
+        return max_dets_for(self.annotations, self.asked)
+
+    def make_room(self, *, measured: bool = True) -> None:
+        """Raise the limits in the detector's config, in place, to as many detections as count.
+
+        Args:
+            measured: Without, as many as somebody asked for: annotations are not looked at.
+        """
+        number = self.max_dets.value if measured else self.asked
+        if number and (raised := set_limits(self.cfg, number)):
+            tell(f"{self.name}: {raised}")
+
     def detect(
         self, *, measured: bool = True, methods: Sequence[str] = (), progress: Progress | None = None
     ) -> dict[str, dict[str, float]]:
@@ -138,6 +173,7 @@ class SplitDetections:
         """
         # A split that cannot be measured on, or not of this detector's classes, is refused before the work.
         require_classes(self.cfg.model, self.dataset, self.annotations if measured else self.images)
+        self.make_room(measured=measured)
         return detect(
             self.trained,
             self.split,
@@ -145,7 +181,9 @@ class SplitDetections:
             log_dir=self.home / "logs",
             hooks=[ProgressHook(progress)],
             measured=measured,
+            max_dets=self.max_dets.value if measured else None,
             methods=methods,
+            views=self.views,
         )
 
     def load(
@@ -158,15 +196,19 @@ class SplitDetections:
             methods: Further variants of a detector with parallel heads.
             progress: Told of each batch.
         """
-        content = self.annotations if measured else self.images
-        variants = [*variant_names(self.cfg), *methods]
-        arguments = [self.trained], content, self.ann_file, self.folder, variants
-        found = saved_detections(*arguments)
+        self.make_room(measured=measured)
+        found = self.saved(measured=measured, methods=methods)
         if found is None:
             self.detect(measured=measured, methods=methods, progress=progress)
-            return saved_detections(*arguments)
+            return self.saved(measured=measured, methods=methods)
         tell(f"{self.name}: using the detections in {self.folder}")
         return found
+
+    def saved(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]] | None:
+        """Return what `load` would take from disk; None if that is not whole, or not of this checkpoint and split."""
+        content = self.annotations if measured else self.images
+        variants = [*variant_names(self.cfg), *methods]
+        return saved_detections([self.trained], content, self.ann_file, self.folder, variants, self.views)
 
 
 def distinct_names(detectors: Sequence[SplitDetections]) -> list[str]:

@@ -29,6 +29,7 @@ class VariantsMetric(BaseMetric):
         ann_file: COCO annotations of the split; here, only its images and categories are read.
         out_dir: Where to save `<variant>.json` in COCO's results format; not saved without.
         by_bin: Whether AP on the images of each of the benchmark's bins is measured as well.
+        max_dets: How many of an image's detections count; None for `max_dets_for`'s number.
         **kwargs: As for BaseMetric.
 
     Attributes:
@@ -38,11 +39,19 @@ class VariantsMetric(BaseMetric):
     default_prefix = "variants"
     benchmark: type[Benchmark] | None = None
 
-    def __init__(self, ann_file: str, out_dir: str | None = None, by_bin: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        out_dir: str | None = None,
+        max_dets: int | None = None,
+        by_bin: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.by_bin = by_bin
         self.ann_file = Path(ann_file)
         self.out_dir = Path(out_dir) if out_dir else None
+        self.max_dets = max_dets
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the detections of one batch."""
@@ -79,7 +88,7 @@ class VariantsMetric(BaseMetric):
 
     @cached_property
     def _benchmark(self) -> Benchmark:
-        return self.benchmark(self.annotations, self.ann_file)
+        return self.benchmark(self.annotations, self.ann_file, self.max_dets)
 
 
 @METRICS.register_module()
@@ -101,8 +110,12 @@ class VariantsCrowdHumanMetric(VariantsMetric):
 _METRIC_OF = {metric.benchmark: metric for metric in (VariantsCocoMetric, VariantsCrowdHumanMetric)}
 
 
-def evaluator(ann_file: str) -> dict[str, str]:
+def evaluator(ann_file: str, max_dets: int | None = None) -> dict[str, Any]:
     """Return the config of what measures a split, by the benchmark that its annotations belong to.
+
+    Args:
+        ann_file: Its annotations.
+        max_dets: As for VariantsMetric.
 
     Raises:
         DataError: the annotations cannot be read, or what else the benchmark needs is not there or does not fit them.
@@ -110,7 +123,8 @@ def evaluator(ann_file: str) -> dict[str, str]:
     annotations = load_annotations(Path(ann_file))
     benchmark = benchmark_of(annotations)
     benchmark(annotations, Path(ann_file))  # refuses what cannot be measured before the work
-    return dict(type=_METRIC_OF[benchmark].__name__, ann_file=ann_file)
+    own = {} if max_dets is None else dict(max_dets=max_dets)
+    return dict(type=_METRIC_OF[benchmark].__name__, ann_file=ann_file, **own)
 
 
 def validated_by(cfg: Config) -> type[Benchmark]:
@@ -118,16 +132,24 @@ def validated_by(cfg: Config) -> type[Benchmark]:
     return METRICS.get(cfg.val_evaluator.type).benchmark
 
 
-def set_evaluators(cfg: Config) -> None:
+def set_evaluators(cfg: Config, max_dets: int | None = None) -> type[Benchmark]:
     """Make the config's validation and test measure each head and the ensemble, in place; validation on bins, too.
+
+    Args:
+        cfg: A training config.
+        max_dets: As for VariantsMetric.
+
+    Returns:
+        What validation measures by.
 
     Raises:
         DataError: as `evaluator`.
     """
     files = {split: annotation_file(dataset_config(cfg[f"{split}_dataloader"])) for split in ("val", "test")}
-    evaluators = {file: evaluator(file) for file in dict.fromkeys(files.values())}  # the two are often one
+    evaluators = {file: evaluator(file, max_dets) for file in dict.fromkeys(files.values())}  # the two are often one
     for split, file in files.items():
         cfg[f"{split}_evaluator"] = dict(evaluators[file], by_bin=True) if split == "val" else evaluators[file]
     if parallel_ratios(cfg):
         cfg.model.roi_head.keep_heads = True
     add_imports(cfg, "rgacli.evaluation.variants_metric")
+    return validated_by(cfg)

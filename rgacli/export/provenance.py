@@ -25,9 +25,9 @@ def export_provenance(source: SplitDetections, head: ExportedHead) -> dict[str, 
     """
     if "provenance" in source.cfg:
         return source.cfg.provenance.to_dict()
-    ann_file, metrics = annotation_file(source.dataset), {}
+    ann_file, metrics, max_dets = annotation_file(source.dataset), {}, None
     if Path(ann_file).is_file():
-        metrics = saved_metrics(source.trained, ann_file, source.folder)
+        metrics, max_dets = saved_metrics(source.trained, ann_file, source.folder)
     measured = {name: value for name, value in metrics.get(head.variant, {}).items() if not isnan(value)}
     if not measured:
         tell(
@@ -43,5 +43,6 @@ def export_provenance(source: SplitDetections, head: ExportedHead) -> dict[str, 
         "lambda0": annealing_config(source.cfg).get("lambda0", 1.0),  # 1 is no RGA
         "exported": head.name,
         "measured_on": ann_file if measured else None,
+        "max_dets": max_dets if measured else None,
         "metrics": measured,
     }

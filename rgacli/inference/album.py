@@ -21,19 +21,20 @@ class Album:
     Args:
         folder: Where they go. Sources of several folders keep their places below the folder that all share.
         sources: The files they will be made from.
+        parameter: What names the folder.
 
     Raises:
         UsageError: a picture would overwrite a source or another picture.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, sources: Sequence[Path], parameter: str = "out") -> None:
         root = os.path.commonpath([os.path.abspath(path.parent) for path in sources])
         self._places = {path: folder / _name(Path(os.path.relpath(path, root))) for path in sources}
         taken = {path.resolve() for path in sources}
         for source, place in self._places.items():
             if place.resolve() in taken:
                 raise UsageError(
-                    f"the picture of {source} would overwrite {place}: choose another folder by {param('out')}."
+                    f"the picture of {source} would overwrite {place}: choose another folder by {param(parameter)}."
                 )
             taken.add(place.resolve())
         self._video: Path | None = None

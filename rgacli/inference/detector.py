@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, overload
@@ -134,20 +134,15 @@ class Detector(ImageDetector):
         self.model = build_detector(cfg, checkpoint, None if device == "auto" else device)
         super().__init__(variant_names(cfg), class_names(cfg), pipeline)
 
-    @torch.no_grad()
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
         """Detect on images of one input size at once; see ImageDetector."""
+        return by_size(images, self.detect_together)
 
-        def size(index: int) -> tuple[int, ...]:
-            return tuple(images[index]["inputs"].shape)
-
-        found: dict[int, Prediction] = {}
-        for _, group in groupby(sorted(range(len(images)), key=size), key=size):
-            indices = list(group)
-            batch = {key: [images[index][key] for index in indices] for key in ("inputs", "data_samples")}
-            for index, sample in zip(indices, self.model.test_step(batch), strict=True):
-                found[index] = self._prediction(sample.to_dict())
-        return [found[index] for index in range(len(images))]
+    @torch.no_grad()
+    def detect_together(self, images: Sequence[Prepared]) -> list[Prediction]:
+        """Detect on images as one batch, of any sizes: mmdet pads them to the largest."""
+        batch = {key: [image[key] for image in images] for key in ("inputs", "data_samples")}
+        return [self._prediction(sample.to_dict()) for sample in self.model.test_step(batch)]
 
     def _prediction(self, sample: dict[str, Any]) -> Prediction:
         found = detections_by_variant(sample)  # in no order
@@ -162,6 +157,19 @@ class Detector(ImageDetector):
                 masks=arrays.get("masks"),
             )
         return prediction
+
+
+def by_size(images: Sequence[Prepared], detect: Callable[[Sequence[Prepared]], list[Prediction]]) -> list[Prediction]:
+    """Return what is found on images, of which those of one input size are detected on together."""
+
+    def size(index: int) -> tuple[int, ...]:
+        return tuple(images[index]["inputs"].shape)
+
+    found: dict[int, Prediction] = {}
+    for _, group in groupby(sorted(range(len(images)), key=size), key=size):
+        indices = list(group)
+        found |= zip(indices, detect([images[index] for index in indices]), strict=True)
+    return [found[index] for index in range(len(images))]
 
 
 def require_batch(batch_size: int) -> None:

@@ -12,11 +12,25 @@ from mmengine.registry import init_default_scope
 
 from rgacli.errors import UsageError
 from rgacli.evaluation.detections import Detections, Prediction
-from rgacli.inference.detector import ImageDetector, Prepared
-from rgacli.inference.onnx_format import CLASSES, IMAGE, OUTPUTS, RESIZE, import_onnx, quiet_session
+from rgacli.inference.detector import ImageDetector, Prepared, by_size
+from rgacli.inference.masks import paste_masks
+from rgacli.inference.onnx_format import (
+    CLASSES,
+    COUNT,
+    IMAGES,
+    MASK_THRESHOLD,
+    MASKS,
+    OUTPUTS,
+    RESIZE,
+    SIZES,
+    import_onnx,
+    quiet_session,
+)
 from rgacli.method import WHOLE
 from rgacli.wording import function
 
+_IMAGE = "image"
+"""The input of files that were written before there were batches; what they give is an image's OUTPUTS."""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -47,23 +61,53 @@ class OnnxDetector(ImageDetector):
         try:
             classes, resize = (json.loads(metadata[key]) for key in (CLASSES, RESIZE))
             pipeline = _pipeline(**(resize or {}))
+            self._mask_threshold = json.loads(metadata[MASK_THRESHOLD]) if MASK_THRESHOLD in metadata else None
         except (LookupError, ValueError, TypeError) as error:
             raise UsageError(
                 f"{path} was not written by {function('export_onnx')}: its metadata do not say what it detects, "
                 "and how."
             ) from error
+        self._one_at_a_time = self._session.get_inputs()[0].name == _IMAGE
+        self._outputs = [COUNT, *OUTPUTS, *[MASKS] * (self._mask_threshold is not None)]
         init_default_scope("mmdet")  # whose transforms the pipeline names
         super().__init__({WHOLE: WHOLE}, classes, pipeline)
 
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:
-        """Detect on one image after the other; see ImageDetector."""
-        return [self._detect_one(image["inputs"].numpy(), image["data_samples"].metainfo) for image in images]
+        """Detect on images of one input size at once; see ImageDetector."""
+        return by_size(images, self.detect_together)
 
-    def _detect_one(self, pixels: np.ndarray, meta: dict[str, Any]) -> Prediction:
-        """Detect on an image (3, H, W) uint8, with mmdet's metadata."""
-        boxes, scores, labels = self._session.run(OUTPUTS, {IMAGE: pixels[None].astype(np.float32)})
+    def detect_together(self, images: Sequence[Prepared]) -> list[Prediction]:
+        """Detect on images as one batch, of any sizes: they are padded to the largest, as mmdet does."""
+        metas = [image["data_samples"].metainfo for image in images]
+        if self._one_at_a_time:
+            alone = ({_IMAGE: image["inputs"][None].float().numpy()} for image in images)
+            return [
+                self._prediction(meta, *self._session.run(OUTPUTS, image))
+                for meta, image in zip(metas, alone, strict=True)
+            ]
+        sizes = np.array([image["inputs"].shape[1:] for image in images], np.int64)
+        batch = np.zeros((len(images), 3, *sizes.max(axis=0)), np.float32)
+        for row, image, (height, width) in zip(batch, images, sizes, strict=True):
+            row[:, :height, :width] = image["inputs"]
+        counts, *rows = self._session.run(self._outputs, {IMAGES: batch, SIZES: sizes})
+        return [
+            self._prediction(meta, *(values[:count] for values in own))
+            for meta, count, *own in zip(metas, counts, *rows, strict=True)
+        ]
+
+    def _prediction(
+        self,
+        meta: dict[str, Any],
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        masks: np.ndarray | None = None,
+    ) -> Prediction:
+        """Return an image's detections in its own pixels, by mmdet's metadata."""
         boxes = boxes * np.array([1 / factor for factor in meta.get("scale_factor", (1, 1))] * 2, np.float32)
-        return {WHOLE: Detections(boxes=boxes, scores=scores, labels=labels, classes=self.classes)}
+        if masks is not None:
+            masks = paste_masks(masks, boxes, meta["ori_shape"], self._mask_threshold)
+        return {WHOLE: Detections(boxes=boxes, scores=scores, labels=labels, classes=self.classes, masks=masks)}
 
 
 def _pipeline(scale: Sequence[int] | None = None, keep_ratio: bool = False) -> list[dict[str, Any]]:

@@ -63,8 +63,7 @@ def predict_files(
     Raises:
         UsageError: a picture would overwrite a file or another picture, or a number is out of range.
     """
-    if not 0 <= score <= 1:
-        raise UsageError(f"{param('score', score)}: scores lie between 0 and 1.")
+    require_score(score)
     require_batch(batch_size)
     found = {head: Predictions(detector.classes) for head in heads}
     frames, images, total = Frames(paths, detector), 0, count_frames(paths)
@@ -82,3 +81,9 @@ def predict_files(
             if progress:
                 progress("predicting", images + len(frames.skipped), total)
     return FilePredictions(found, images, tuple(frames.skipped))
+
+
+def require_score(score: float) -> None:
+    """Raise a UsageError unless it lies in [0, 1]."""
+    if not 0 <= score <= 1:
+        raise UsageError(f"{param('score', score)}: scores lie between 0 and 1.")

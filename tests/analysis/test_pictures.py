@@ -118,3 +118,29 @@ def test_agreement_is_thin_and_has_no_label():
     counts = {color: (sheet == color).all(axis=2).sum() for color in COLORS[:2]}
     assert counts[COLORS[0]] == 2 * 4 * 200
     assert counts[COLORS[1]] > 2 * (2 * 200 + 2 * 100)
+
+
+def truth(*objects):
+    """Objects are (label, x1, y1, x2, y2)."""
+    return found(*((label, np.nan, *box) for label, *box in objects))
+
+
+def test_beside_the_truth_stand_out_what_is_missed_and_what_is_wrong():
+    right, missed, wrong = (0, 50, 50, 150, 150), (1, 250, 50, 350, 150), (2, 450, 50, 550, 150)
+    prediction = {"1:9": found((0, 0.9, *right[1:]), (2, 0.9, *wrong[1:]))}
+    sheet = pictures.beside_truth(GREY, truth(right, missed), prediction)
+    middle = sheet.shape[1] // 2
+    thin = 4 * 100
+    counts = [
+        [(panel == COLORS[label]).all(axis=2).sum() for label in range(3)]
+        for panel in (sheet[:, :middle], sheet[:, middle:])
+    ]
+    assert counts[0][0] == counts[1][0] == thin
+    assert counts[0][1] > 2 * thin
+    assert counts[1][2] > 2 * thin
+    assert (counts[0][2], counts[1][1]) == (0, 0)
+
+
+def test_an_object_is_labelled_by_its_class_alone():
+    areas = [drawn(pictures.annotate(GREY, found((0, score, 100, 200, 300, 400)))).sum() for score in (np.nan, 0.5)]
+    assert areas[0] < areas[1]

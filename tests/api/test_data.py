@@ -9,6 +9,7 @@ from rgacli.data import synthetic
 from rgacli.errors import DataError, UsageError
 from tests.data.coco_files import content, write_split
 from tests.data.crowdhuman_files import write_crowdhuman
+from tests.support.dense import crowded
 
 # synth_dataset
 
@@ -36,7 +37,10 @@ def test_the_defaults_draw_the_embedded_dataset():
     [
         *[(dict(size=size), f"size={size}: not a width and a height") for size in ("160", "axb", "160x", "-1x5")],
         (dict(size="16x16"), "images of 16x16 are too small"),
-        (dict(max_objects=0), "max_objects must be 1 or more, seed and the numbers of images 0 or more"),
+        (
+            dict(max_objects=0),
+            "max_objects and median_objects must be 1 or more, seed and the numbers of",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path, options, complaint):
@@ -64,6 +68,20 @@ def test_warnings_alone_are_fine_to_train_on(tmp_path):
     result = check_dataset(tmp_path)
     assert result.ok
     assert [problem.severity for problem in result.splits["train"].problems] == ["warning"] * 2
+
+
+@pytest.mark.parametrize(
+    ("config", "warnings"),
+    [(None, ["100 detections"]), ("faster-rcnn_r50_fpn_8xb2-30e_crowdhuman", [])],
+)
+def test_images_that_a_configs_limits_cannot_hold_are_warned_of(tmp_path, config, warnings):
+    value = crowded([101, 100])
+    for image in value["images"]:
+        image.update(width=40, height=30)
+    write_split(tmp_path, value=value)
+    problems = check_dataset(tmp_path, config=config).splits["train"].problems
+    dense = [problem.what for problem in problems if problem.kind == "more objects than detections"]
+    assert [what[what.index("the ") + 4 : what.index(" that")] for what in dense] == warnings
 
 
 @pytest.mark.parametrize("split", ["val", ["val"]])

@@ -100,6 +100,15 @@ def test_it_is_checked_on_the_test_splits_images(exported, place, images):
     assert exported[place].check.within(0.01, 1e-3, unpaired=0.01)
 
 
+@pytest.mark.parametrize("place", ["fold.onnx", "1to9.onnx"])
+def test_an_onnx_file_is_checked_in_batches_as_well(exported, place):
+    assert list(exported[place].batches) == ["3", "mixed"]
+    for parity in exported[place].batches.values():
+        assert parity.images == 3  # the same images again
+        assert parity.detections > 20
+        assert parity.within(0.01, 1e-3, unpaired=0.01)
+
+
 def test_the_files_stand_on_their_own_and_tell_where_they_come_from(exported, home):
     result, evaluated = exported["fold"], exported["evaluated"]
     cfg, meta = Config.fromfile(result.config), read_checkpoint(result.checkpoint)["meta"]
@@ -119,6 +128,7 @@ def test_the_files_stand_on_their_own_and_tell_where_they_come_from(exported, ho
         "lambda0": 7.0,
         "exported": "ensemble",
         "measured_on": evaluated.annotations,
+        "max_dets": 100,
         "metrics": metrics,
     }
     assert result.provenance["trained"] == "2 R-CNN heads at 1:1, 1:9 (soft sampling), λ0 7 (linear)"
@@ -150,7 +160,9 @@ def test_what_does_not_pass_its_check_is_not_kept(run, command, file, monkeypatc
     with pytest.raises(RunFailed, match="not detect what ensemble does, and is not kept: 2 images"):
         export("base")
     assert not [path for path in (run / "export").rglob("*") if path.is_file()]
-    assert export("base", check=0).check is None
+    unchecked = export("base", check=0)
+    assert unchecked.check is None
+    assert not getattr(unchecked, "batches", None)
     before = (run / "export" / file).read_bytes()
     with pytest.raises(RunFailed):
         export("base")

@@ -49,6 +49,17 @@ def test_an_export_is_a_detector_of_one_head(what):
     assert detector.classes[0] == "disc"
 
 
+def test_its_limits_are_raised_and_not_lowered_to_what_is_asked_for():
+    def limits(max_dets):
+        model = rgacli.load("base", device="cpu", max_dets=max_dets).model
+        return model.roi_head.test_cfg.max_per_img, model.rpn_head.test_cfg.max_per_img
+
+    assert limits(None) == limits(50) == (100, 20)
+    assert limits(300) == (300, 600)
+    with pytest.raises(UsageError, match="max_dets=0: it must be at least 1"):
+        rgacli.load("base", max_dets=0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

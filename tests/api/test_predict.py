@@ -187,3 +187,25 @@ def test_mistakes_are_refused_and_leave_nothing(home, arguments, complaint):
         rgacli.predict(**arguments)
     assert complaint in str(refused.value)
     assert sorted(home.rglob("*")) == before
+
+
+def test_tiles_are_merged_as_evaluation_merges_them(home, by_head, tiny_dataset):
+    pytest.importorskip("sahi")
+    tiled = rgacli.predict("photos", head="all", score=0, out=Path("tiled"), tiles=48)
+    assert tiled.detections != by_head.detections
+    evaluated = rgacli.evaluate("base", head="all", tiles=48)
+    assert (evaluated.views, evaluated.detections) == ("tiles-48-0.2", Path("runs/base/detections/test-tiles-48-0.2"))
+    annotations = json.loads((tiny_dataset / "annotations/test.json").read_text())
+    for slug, head in HEADS.items():
+        saved = json.loads((evaluated.detections / f"{slug}.json").read_text())
+        for image in annotations["images"]:
+            own = [detection for detection in saved if detection["image_id"] == image["id"]]
+            found = content(tiled.predictions[head])[Path(image["file_name"]).name]
+            assert len(found) == len(own) > 20
+            for key in ("bbox", "score"):
+                assert np.allclose([one[key] for one in found], [one[key] for one in own], atol=1e-4)
+
+
+def test_an_overlap_without_tiles_costs_one_line():
+    with pytest.raises(UsageError, match=r"tile_overlap=0.5 goes with tiles\."):
+        rgacli.predict("photos", tile_overlap=0.5)

@@ -48,7 +48,7 @@ def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if line.startswith("AP per ")] == [
-        f"AP per ground-truth-count bin: {run}" for run in ("here", "there")
+        f"AP per ground-truth-count bin: {run}; 100 detections an image" for run in ("here", "there")
     ]
     rows = table_rows(result.stdout)
     assert [row[0] for row in rows if row[0]] == HEADS * 2
@@ -68,7 +68,13 @@ def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run):
     shown = json.loads(result.stdout)
     expected = gt_bins("small", bins="1-3,8+", bootstrap=0)
     rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in expected.rows]
-    assert shown == {"bins": "1-3,8+", "figure": "runs/small/figures/test/gt_bins.png", "rows": rows}
+    counted = asdict(expected.max_dets)
+    assert shown == {
+        "bins": "1-3,8+",
+        "max_dets": counted,
+        "figure": "runs/small/figures/test/gt_bins.png",
+        "rows": rows,
+    }
     assert any(row["AP"] is None for row in rows)  # NaN, which JSON has no word for
 
 

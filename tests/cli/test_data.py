@@ -69,7 +69,7 @@ def test_check_json_is_json_alone_and_has_every_problem(tmp_path):
     assert (found["dataset"], found["ok"]) == (str(tmp_path), False)
     train = found["splits"]["train"]
     assert list(train) == [
-        *("annotation_file", "image_folder", "images", "objects", "gt_counts", "categories", "problems"),
+        *("annotation_file", "image_folder", "images", "objects", "gt_counts", "categories", "problems", "densest"),
     ]
     assert (train["annotation_file"], train["image_folder"]) == (str(path), str(tmp_path / "images"))
     boxes = [problem for problem in train["problems"] if problem["kind"] == "malformed entry"]

@@ -8,6 +8,7 @@ import pytest
 from rgacli.api.ensemble import EnsembleResult, MemberRow, MethodRow
 from rgacli.ensembles.costs import Timing
 from rgacli.ensembles.dispatch import Calibration
+from rgacli.evaluation.max_dets import MaxDets
 from rgacli.method import ENSEMBLING_METHODS
 from tests.cli.commands import RUN, error_line, invoke, snapshot
 
@@ -19,6 +20,7 @@ FOUND = EnsembleResult(
     run="base",
     split="test",
     annotations="test.json",
+    max_dets=MaxDets(200, "COCO", 100, 150, "densest"),
     reference="ensemble",
     images={"1-3": 3, "4+": 1},
     figure=Path("figures/ensembles.png"),
@@ -97,6 +99,8 @@ def test_gains_and_costs_are_shown_to_a_readable_digit(folder, found):
 def test_what_the_tables_do_not_hold_stands_below_them(folder, found):
     lines = invoke("ensemble").stdout.splitlines()
     for line in (
+        "base on test: AP, and AP on images of so many objects; 200 detections an image (the densest image has 150 "
+        "objects); --max-dets 100 is COCO's official number",
         "images: 3 of 1-3 objects, 1 of 4+ objects",
         "the ensemble gains +0.125 ± 0.075 over 1:1, +0.025 over 1:9",
         "time: median over 7 images, on CPU, 1 thread; a single one takes 50.0 ms an image in all",

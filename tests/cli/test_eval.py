@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from contextlib import redirect_stdout
 from io import StringIO
@@ -229,3 +230,75 @@ def test_a_bad_checkpoint_leaves_earlier_detections_alone(folder, run):
     assert result.exit_code == 2
     assert "epoch_9.pth is damaged" in error_line(result.stderr)
     assert snapshot(folder) == before
+
+
+def test_closer_looks_are_in_json_drawn_and_told_of(folder, run, near_misses):
+    looks = ("--per-class", "--plots", "--show-dir", "shown", "--show-count", 2, "--score", 0)
+    result = invoke("eval", "--head", "1:9", *looks, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "2 pictures in shown" in result.stderr
+    assert len(list((folder / "shown").iterdir())) == 2
+    shown = json.loads(result.stdout)
+    figures = [run / "figures/test" / name for name in ("pr_curves.png", "confusion.png")]
+    assert ([folder / path for path in shown["figures"]], shown["shown"]) == (figures, "shown")
+    assert set(figures[0].parent.iterdir()) == {*figures, *(path.with_suffix(".csv") for path in figures)}
+    assert [list(row["heads"]) for row in shown["classes"]] == [["1:9"]] * 10
+    values = [row["heads"]["1:9"]["AP"] for row in shown["classes"] if row["objects"]]
+    assert sum(values) / len(values) == pytest.approx(shown["heads"]["1:9"]["AP"])
+
+
+def test_classes_have_a_line_for_each_head_and_for_masks(capsys):
+    from rgacli.cli.eval import _print_classes
+    from rgacli.evaluation.classwise import ClassMetrics
+
+    boxes = {"AP": 0.25, "AP50": 0.5}
+    heads = {"1:9": boxes, "ensemble": {**boxes, "mask_AP": 0.125, "mask_AP50": math.nan}}
+    _print_classes("", [ClassMetrics("cat", 1, 2, heads), ClassMetrics("dog", 0, 0, heads)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "│" in line]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    assert rows[:3] == [
+        ["cat", "1", "2", "1:9", "0.250", "0.500"],
+        ["", "1", "2", "ensemble", "0.250", "0.500"],
+        ["", "1", "2", "ensemble, masks", "0.125", "-"],
+    ]
+    _print_classes("", [ClassMetrics("cat", 1, 2, {"1:9": boxes})])
+    assert "head" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--submit", "x.json", "--per-class"], "--submit evaluates nothing: leave out --per-class"),
+        (["--show-count", 3], "--show-count 3 goes with --show-dir"),
+        (["--score", 0.5], "--score 0.5 goes with --plots or --show-dir"),
+        (["--tile-overlap", 0.5], "--tile-overlap 0.5 goes with --tiles"),
+    ],
+)
+def test_looks_that_nothing_would_come_of_cost_one_line(folder, run, arguments, words):
+    before = snapshot(folder)
+    result = invoke("eval", *arguments)
+    assert result.exit_code == 2
+    assert words in error_line(result.stderr)
+    assert snapshot(folder) == before
+
+
+def test_pictures_do_not_overwrite_the_images(folder, run, dataset):
+    before = snapshot(folder, dataset)
+    result = invoke("eval", "--show-dir", dataset / "images/test")
+    assert (result.exit_code, snapshot(folder, dataset)) == (2, before)
+    assert "choose another folder by --show-dir" in error_line(result.stderr)
+
+
+def test_detections_by_augmentation_are_kept_apart(folder, finding):
+    result = invoke("eval", "--tta", "--head", "all")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("base on test, tta\n")
+    assert [path.name for path in (finding / "detections").iterdir()] == ["test-tta"]
+    again = invoke("eval", "--tta", "--submit", "results.json")
+    assert "using the detections in runs/base/detections/test-tta" in again.stderr
+    assert len(json.loads((folder / "results.json").read_text())) > 4
+    config = finding / "config.py"
+    merging = dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=1)
+    config.write_text(f"{config.read_text()}\ntta_model = dict(type='DetTTAModel', tta_cfg={merging})\n")
+    assert "using" not in invoke("eval", "--tta", "--submit", "results.json").stderr
+    assert len(json.loads((folder / "results.json").read_text())) == 4

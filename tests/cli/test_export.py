@@ -36,7 +36,8 @@ def test_an_onnx_export_prints_its_file_provenance_and_check_as_json(finding, ar
     result = invoke("export", "onnx", "base", *arguments, "--json")
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
-    assert list(told) == ["onnx", "provenance", "check"]
+    assert list(told) == ["onnx", "provenance", "check", "batches"]
+    assert list(told["batches"]) == ["3", "mixed"]
     assert told["onnx"] == f"runs/base/export/{file}"
     assert told["check"]["images"] == 4
     assert told["check"]["detections"] > 5

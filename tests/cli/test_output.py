@@ -6,9 +6,11 @@ import os
 import pytest
 
 from rgacli.cli import output, progress
-from rgacli.cli.output import print_json, print_table
+from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import Meter, live_progress
+from rgacli.evaluation.max_dets import max_dets_for
 from tests.cli.commands import invoke
+from tests.support.dense import crowded
 
 
 def body(text):
@@ -41,6 +43,23 @@ def test_markup_in_names_is_text(capsys):
     text = capsys.readouterr().out
     assert "[bold]title" in text
     assert body(text) == [["[red]x"], ["[/x] :cat:"]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked", "words"),
+    [
+        ([100], None, "100 detections an image"),
+        (
+            [150],
+            None,
+            "200 detections an image (the densest image has 150 objects); --max-dets 100 is COCO's official number",
+        ),
+        ([150], 100, "100 detections an image, COCO's official number, but the densest image has 150 objects"),
+        ([7], 300, "300 detections an image; --max-dets 100 is COCO's official number"),
+    ],
+)
+def test_titles_say_how_many_detections_count_and_where_it_matters_why(counts, asked, words):
+    assert counted(max_dets_for(crowded(counts), asked)) == words
 
 
 def test_json_has_null_for_what_is_no_number(capsys):

@@ -10,6 +10,7 @@ from rgacli.data.check import CategoryCount, check_split, check_splits, gt_count
 from rgacli.data.layout import find_splits
 from rgacli.errors import DataError
 from tests.data.coco_files import MALFORMED_BOXES, SHARED_DATA, content, write_split
+from tests.support.dense import crowded
 
 
 @pytest.fixture
@@ -81,6 +82,29 @@ def test_a_defect_is_reported_where_it_is_and_nowhere_else(checked):
     (problem,) = checked(set_box(40, 0, 5, 5)).problems
     assert problem.where == "annotation 1 of 1.jpg"
     assert "[40, 0, 5, 5] in an image of 40x30" in problem.what
+
+
+def test_images_with_more_objects_than_a_config_holds_are_told_of_in_one_warning(tmp_path):
+    value = crowded([120, 3, 150, 100])
+    for image in value["images"]:
+        image.update(width=40, height=30)
+    write_split(tmp_path, value=value)
+    split = find_splits(tmp_path)["train"]
+
+    def dense(limit):
+        report = check_split(split, limit=limit)
+        assert report.densest == 150
+        return [
+            (problem.severity, problem.where, problem.what)
+            for problem in report.problems
+            if problem.kind == "more objects than detections"
+        ]
+
+    ((severity, where, what),) = dense(100)
+    assert (severity, where) == ("warning", "3.jpg")
+    assert what.startswith("150 objects, and 2 of 4 images have more than the 100 detections")
+    assert [what[:26] for _, _, what in dense(149)] == ["150 objects, and 1 of 4 im"]
+    assert dense(150) == dense(None) == []
 
 
 def test_crowds_count_neither_as_objects_nor_as_something_to_train_on(checked):

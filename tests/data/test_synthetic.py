@@ -65,8 +65,17 @@ def test_max_objects_bounds_the_images(tmp_path):
     assert not (tmp_path / "few/annotations/train.json").exists()
 
 
+def test_a_higher_median_draws_dense_images(tmp_path):
+    options = {"sizes": {"val": 3}, "image_size": (384, 320), "max_objects": 160, "median_objects": 120}
+    write_dataset(tmp_path / "dense", **options)
+    counts = gt_counts(load_annotations(tmp_path / "dense/annotations/val.json")).values()
+    assert 100 < max(counts) <= 160
+    assert sum(count > 60 for count in counts) >= 2
+
+
 @pytest.mark.parametrize(
-    "options", [{"image_size": (31, 100)}, {"max_objects": 0}, {"seed": -1}, {"sizes": {"train": -1}}]
+    "options",
+    [{"image_size": (31, 100)}, {"max_objects": 0}, {"median_objects": 0}, {"seed": -1}, {"sizes": {"train": -1}}],
 )
 def test_numbers_out_of_range_are_refused(tmp_path, options):
     with pytest.raises(UsageError):

@@ -6,6 +6,7 @@ from rgacli.errors import UsageError
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.method import ENSEMBLING_METHODS
 from rgacli.trained import find_trained
+from tests.support.dense import densify
 
 
 @pytest.fixture
@@ -26,6 +27,16 @@ def test_a_single_head_is_no_ensemble(on_split):
 
 def test_heads_have_all_methods(on_split):
     assert HeadsEnsemble(on_split("test"), on_split).choose() == list(ENSEMBLING_METHODS)
+
+
+def test_on_dense_images_a_combination_keeps_as_many_as_the_heads(finished_run, tiny_dataset, tmp_path):
+    dense = densify(tiny_dataset, tmp_path / "dense", 101)
+
+    def limit(max_dets):
+        detector = SplitDetections.of(find_trained(finished_run), "test", dense, max_dets=max_dets)
+        return HeadsEnsemble(detector, lambda split: detector).limit
+
+    assert [limit(100), limit(None), limit(300)] == [100, 200, 300]
 
 
 def test_heads_of_one_ratio_have_no_dispatch(on_split):

@@ -12,6 +12,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
@@ -115,6 +116,7 @@ def pycocotools_metrics(
     detections: list[dict[str, Any]],
     images: list[int] | None = None,
     iou_type: str = "bbox",
+    max_dets: int = 100,
 ) -> dict[str, float]:
     """The reference: pycocotools on these images alone, its -1 as NaN."""
     with contextlib.redirect_stdout(io.StringIO()):
@@ -130,8 +132,17 @@ def pycocotools_metrics(
         evaluation = COCOeval(truth, found, iou_type)
         if images is not None:
             evaluation.params.imgIds = images
+        evaluation.params.maxDets = [1, 10, 100] if max_dets == 100 else [max_dets]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    named = zip(METRICS, evaluation.stats[:6], strict=True)
-    return {name: math.nan if value < 0 else float(value) for name, value in named}
+        if max_dets == 100:
+            evaluation.summarize()
+    # pycocotools' own summary knows no other number.
+    values = evaluation.stats[:6] if max_dets == 100 else _summary(evaluation.eval["precision"][..., -1])
+    return {name: math.nan if value < 0 else float(value) for name, value in zip(METRICS, values, strict=True)}
+
+
+def _summary(precision: np.ndarray) -> list[float]:
+    """METRICS of precision (IoU thresholds, recalls, classes, sizes), as pycocotools takes their means."""
+    parts = [precision[..., 0], precision[0, ..., 0], precision[5, ..., 0], *(precision[..., i] for i in (1, 2, 3))]
+    return [part[part > -1].mean() if (part > -1).any() else -1 for part in parts]

@@ -1,4 +1,5 @@
 import json
+import random
 
 import pytest
 
@@ -9,6 +10,7 @@ from rgacli.evaluation.benchmark import Coco, CrowdHuman, benchmark_of
 from rgacli.evaluation.gt_bins import bins_text
 from tests.data.crowdhuman_files import write_crowdhuman
 from tests.evaluation.coco_samples import noisy_detections, random_annotations, with_masks
+from tests.support.dense import crowded, perfect
 
 NAMES_OF_BINS = (("1-3", "1-3"), ("4-7", "4-7"), ("8plus", "8+"))
 
@@ -58,6 +60,16 @@ def test_bins_are_measured_where_they_are_asked_for(tmp_path):
     assert len({found[f"AP_{name}"] for name, _ in NAMES_OF_BINS}) == 3
 
 
+def test_so_many_detections_of_an_image_count_as_coco_is_told(tmp_path):
+    annotations = crowded([150])
+    detections = perfect(annotations)
+    with_masks(annotations, detections)
+    official = Coco(annotations, tmp_path / "annotations.json", 100).measure(detections, masks=True)
+    needed = Coco(annotations, tmp_path / "annotations.json").measure(detections, masks=True)
+    for key in ("AP", "mask_AP"):
+        assert (official[key], needed[key]) == pytest.approx((67 / 101, 1))
+
+
 @pytest.fixture
 def crowd(tmp_path):
     """A prepared CrowdHuman's annotations: what they hold, and their file."""
@@ -72,6 +84,20 @@ def test_crowdhumans_metrics_are_from_its_official_annotations(crowd):
     measured = CrowdHuman(annotations, path).measure(found)
     assert tuple(measured) == crowdhuman_metrics.METRICS
     assert (measured["mMR"], measured["JI"]) == pytest.approx((0, 1), abs=1e-4)
+
+
+def test_crowdhuman_counts_the_detections_of_the_highest_scores(crowd):
+    annotations, path = crowd
+    rng = random.Random(0)
+    found = [{**entry, "score": rng.random()} for entry in annotations["annotations"] if not entry["iscrowd"]]
+    scores = {image["id"]: [] for image in annotations["images"]}
+    for detection in sorted(found, key=lambda detection: detection["score"]):
+        scores[detection["image_id"]].append(detection["score"])
+    best = [detection for detection in found if detection["score"] >= scores[detection["image_id"]][-3:][0]]
+    assert len(best) < len(found)
+    whole = CrowdHuman(annotations, path).measure(found)
+    assert CrowdHuman(annotations, path, 3).measure(found) == CrowdHuman(annotations, path).measure(best) != whole
+    assert CrowdHuman(annotations, path, max(map(len, scores.values()))).measure(found) == whole
 
 
 def test_without_its_official_annotations_crowdhuman_cannot_be_measured(crowd):

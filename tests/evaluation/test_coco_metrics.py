@@ -1,5 +1,6 @@
 import math
 import random
+from collections import Counter
 
 import hotcoco
 import numpy as np
@@ -15,6 +16,7 @@ from tests.evaluation.coco_samples import (
     shared_annotations,
     with_masks,
 )
+from tests.support.dense import crowded, perfect
 
 
 def assert_same(ours, theirs):
@@ -83,20 +85,40 @@ def test_masks_agree_with_pycocotools(seed):
     assert evaluate(annotations, [], masks=True).overall["AP"] == 0
 
 
-def test_detections_count_up_to_the_100th_of_an_image_and_on_crowdhuman_to_the_500th():
-    boxes = [[x, y, 8, 18] for x in range(0, 300, 10) for y in range(0, 100, 20)]  # 150 in an image
-    annotations = {
-        "images": [{"id": image} for image in (1, 2)],
-        "annotations": [
-            {"image_id": image, "category_id": 1, "bbox": box, "area": 144} for image in (1, 2) for box in boxes
-        ],
-        "categories": [{"id": 1, "name": "person"}],
-    }
-    detections = [{**entry, "score": 0.5} for entry in annotations["annotations"]]
-    assert evaluate(annotations, detections).overall["AP"] == pytest.approx(2 / 3, abs=0.01)
-    crowd = evaluate(annotations | {"info": {"dataset": "crowdhuman"}}, detections)
-    assert crowd.overall["AP"] == crowd.by_bin(parse_bins("41+"))["41+"]["AP"] == 1
-    assert interval(crowd, samples=3) == (1, 1)
+DENSE = [1, 99, 100, 101, 150, 300]
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_perfect_detector_has_an_ap_of_1_in_every_bin_however_dense(classes):
+    annotations = crowded(DENSE, classes)
+    evaluation = evaluate(annotations, perfect(annotations))
+    bins = parse_bins(",".join(map(str, DENSE)))
+    for metrics in (evaluation.overall, *evaluation.by_bin(bins).values()):
+        assert [metrics[name] for name in ("AP", "AP50", "AP75", "APs")] == pytest.approx([1] * 4)
+    assert interval(evaluation, samples=3) == pytest.approx((1, 1))
+
+
+def test_by_cocos_own_number_it_has_what_the_first_100_objects_of_an_image_are():
+    annotations = crowded(DENSE)
+    evaluation = evaluate(annotations, perfect(annotations), max_dets=100)
+    bins = {**evaluation.by_bin(parse_bins("1-100,101,150,300")), **evaluation.by_bin(parse_bins("101+"))}
+    # Of 101 recall thresholds, those up to 100/n are reached; in 101+, up to 300/551.
+    expected = {"1-100": 1, "101": 100 / 101, "150": 67 / 101, "300": 34 / 101, "101+": 55 / 101}
+    assert {label: metrics["AP"] for label, metrics in bins.items()} == pytest.approx(expected)
+    crowd = evaluate(annotations | {"info": {"dataset": "crowdhuman"}}, perfect(annotations))
+    assert crowd.overall["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("max_dets", [10, 120])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_whatever_number_counts_agrees_with_pycocotools(classes, max_dets):
+    annotations = crowded([2, 130], classes)
+    detections = noisy_detections(annotations, 2, noise=2)
+    assert max(Counter(detection["image_id"] for detection in detections).values()) > 120
+    found = evaluate(annotations, detections, max_dets=max_dets)
+    assert_same(found.overall, pycocotools_metrics(annotations, detections, max_dets=max_dets))
+    in_bin = pycocotools_metrics(annotations, detections, [2], max_dets=max_dets)
+    assert_same(found.by_bin(parse_bins("101+"))["101+"], in_bin)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -242,3 +264,23 @@ def test_stdout_stays_clean(capfd):
     _ = evaluation.overall, evaluation.by_bin(DEFAULT_BINS), evaluate(annotations, []).overall
     interval(evaluation, samples=5)
     assert capfd.readouterr() == ("", "")
+
+
+def test_confusion_tells_what_was_found_for_what():
+    classes = [{"id": 5, "name": "cat"}, {"id": 3, "name": "dog"}]
+    dog, cat, missed = ([0, 0, 10, 10], 3), ([20, 0, 10, 10], 5), ([40, 0, 10, 10], 5)
+    annotations = {
+        "images": [{"id": 1}],
+        "categories": classes,
+        "annotations": [
+            {"image_id": 1, "bbox": box, "category_id": category, "area": 100} for box, category in (dog, cat, missed)
+        ],
+    }
+    found = [(dog[0], 3, 0.9), (cat[0], 3, 0.8), ([80, 0, 10, 10], 5, 0.7), (missed[0], 5, 0.2)]
+    evaluation = evaluate(
+        annotations,
+        [{"image_id": 1, "bbox": box, "category_id": category, "score": score} for box, category, score in found],
+    )
+    assert evaluation.classes == ("dog", "cat")
+    assert evaluation.confusion(0.3).tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
+    assert evaluation.confusion(0.1).tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]

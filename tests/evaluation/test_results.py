@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rgacli.errors import DataError, UsageError
-from rgacli.evaluation.results import load_named_results, load_results, save_results
+from rgacli.evaluation.results import decode_masks, encode_masks, load_named_results, load_results, save_results
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 
 ANNOTATIONS = random_annotations(0, images=5)
@@ -162,3 +162,14 @@ def test_named_results_may_be_asked_to_be_probabilities(annotations_file, tmp_pa
     assert len(load_named_results({"x": tmp_path / "x.json"}, annotations_file)[1]["x"]) == 1
     with pytest.raises(DataError, match=r"a score outside \[0, 1\]"):
         load_named_results({"x": tmp_path / "x.json"}, annotations_file, probabilities=True)
+
+
+def test_masks_are_decoded_from_every_form_they_have():
+    mask = np.zeros((2, 6, 8), bool)
+    mask[0, 1:4, 2:7] = mask[1, :, 3] = True
+    encoded = encode_masks(mask)
+    assert (decode_masks(encoded, (6, 8)) == mask).all()
+    polygon = [[2, 1, 7, 1, 7, 4, 2, 4]]
+    runs = {"size": [6, 8], "counts": [18, 6, 24]}
+    assert (decode_masks([polygon, runs], (6, 8)) == mask).all()
+    assert decode_masks([], (6, 8)).shape == (0, 6, 8)

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from mmengine.registry import METRICS as REGISTRY
 
 import rgacli.compat  # noqa: F401  (supplies what mmdet imports)
 from rgacli.errors import DataError
@@ -122,6 +123,16 @@ def test_without_measuring_annotations_are_not_needed(ann_file, tmp_path):
     write_json(ann_file, content)
     assert evaluated(VariantsMetric(str(ann_file), str(tmp_path / "out")), pred_instances=instances()) == {}
     assert len(json.loads((tmp_path / "out/detector.json").read_text())) == 1
+
+
+def test_so_many_detections_of_an_image_count_as_the_metric_is_told(ann_file):
+    found = {
+        key: torch.cat([instances([0.0, 0.0, 4.0, 4.0], 0.9)[key], instances(score=0.5)[key]]) for key in instances()
+    }
+    values = [
+        evaluated(REGISTRY.build(evaluator(str(ann_file), max_dets)), pred_instances=found) for max_dets in (1, 2, None)
+    ]
+    assert [value["coco/detector/AP"] for value in values] == pytest.approx([0, 0.5, 0.5])
 
 
 def test_the_dataset_decides_by_what_it_is_measured(ann_file):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,24 @@ def test_what_is_far_apart_is_no_pair(other):
     assert not parity.within(1, 1)
     assert not parity.within(1, 1, unpaired=0.9)
     assert parity.within(1, 1, unpaired=1.0)
+
+
+def masked(*columns):
+    """SOME, each with a mask of 10 rows and so many columns."""
+    return replace(SOME, masks=np.stack([np.arange(20)[None].repeat(10, 0) < number for number in columns]))
+
+
+def test_masks_that_differ_a_little_are_told_and_those_that_differ_much_are_no_pair():
+    expected = masked(20, 10, 0)
+    parity = compare_detections([masked(19, 10, 0)], [expected])
+    assert (parity.detections, parity.unpaired, parity.masks) == (3, 0, 0.05)
+    assert str(parity).endswith("0 px in boxes, 0 in scores, 0.05 in masks")
+    parity += compare_detections([masked(20, 8, 0)], [expected])
+    assert (parity.detections, parity.unpaired, parity.masks) == (5, 2, 0.05)
+
+
+def test_masks_that_only_one_detector_makes_are_not_compared():
+    assert compare_detections([masked(20, 10, 0)], [SOME]) == Parity(images=1, detections=3)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ METRICS = {"1to1": {"AP": 0.1}, "1to9": {"AP": 0.2, "APl": math.nan}, "ensemble"
 def source(tmp_path, monkeypatch):
     """As much of a SplitDetections as is asked for; it has been measured."""
     (tmp_path / "ann.json").touch()
-    monkeypatch.setattr(provenance, "saved_metrics", lambda trained, ann_file, folder: METRICS)
+    monkeypatch.setattr(provenance, "saved_metrics", lambda trained, ann_file, folder: (METRICS, 200))
     return SimpleNamespace(
         cfg=tiny.tiny_config(ratios=["1:1", "1:9"]),
         trained=None,
@@ -37,6 +37,7 @@ def test_it_tells_the_run_its_method_and_what_the_head_was_worth(source, tmp_pat
     assert (found["run"], found["checkpoint"], found["exported"]) == ("base", "epoch_3.pth", "1:9")
     assert (found["ratios"], found["lambda0"]) == (["1:1", "1:9"], 7.0)
     assert (found["metrics"], found["measured_on"]) == ({"AP": 0.2}, f"{tmp_path}/ann.json")
+    assert found["max_dets"] == 200
     assert json.loads(json.dumps(found)) == found
 
 
@@ -49,7 +50,7 @@ def test_without_annotations_there_are_no_metrics_and_it_says_so(source, tmp_pat
     caplog.set_level(logging.INFO, "rgacli")
     (tmp_path / "ann.json").unlink()
     found = export_provenance(source, HEAD)
-    assert (found["metrics"], found["measured_on"]) == ({}, None)
+    assert (found["metrics"], found["measured_on"], found["max_dets"]) == ({}, None, None)
     assert caplog.messages == [
         "base: without metrics, as there are none on the test split (rgacli.evaluate makes them)"
     ]

@@ -1,34 +1,34 @@
 import pytest
 import torch
-from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
 from mmengine.config import ConfigDict
 
-from rgacli.errors import UsageError
 from rgacli.export.parity import compare_detections
 from rgacli.export.traceable import TraceableDetector
-from tests.support import families, tiny
-from tests.support.tracing import FAMILIES, detections, image, mmdets_own, scrambled
+from tests.support import families
+from tests.support.tracing import FAMILIES, MASKS, batch, mmdets_own, of_graph, scrambled
 
 
-def traced(model, pixels):
+def traced(model, *sizes):
     """What the model finds as a graph."""
     with torch.no_grad():
-        boxes, scores, labels = TraceableDetector(model).eval()(pixels)
-    return detections(boxes, scores, labels)
+        return of_graph(TraceableDetector(model).eval()(*batch(*sizes)), *sizes)
 
 
-def assert_same(model, height=70, width=100):
-    expected = mmdets_own(model, image(height, width))
-    found = traced(model, image(height, width))
-    assert len(expected) > 5
-    assert compare_detections([found], [expected]).within(1e-3, 1e-5)
-    assert (found.scores[:-1] >= found.scores[1:]).all()
+def assert_same(model, *sizes):
+    expected, found = mmdets_own(model, *sizes), traced(model, *sizes)
+    for own in found:
+        assert len(own) > 5
+        assert (own.scores[:-1] >= own.scores[1:]).all()
+        assert (own.masks is not None) == model.roi_head.with_mask
+    parity = compare_detections(found, expected)
+    assert parity.within(1e-3, 1e-5)
+    assert parity.masks == 0
 
 
-@pytest.mark.parametrize("size", [(70, 100), (64, 64), (33, 129)])
-@pytest.mark.parametrize("name", FAMILIES)
-def test_it_detects_what_mmdets_inference_does(name, size):
-    assert_same(scrambled(families.family(name)), *size)
+@pytest.mark.parametrize("sizes", [[(70, 100)], [(64, 64)] * 3, [(70, 100), (33, 129), (90, 64)]])
+@pytest.mark.parametrize("name", FAMILIES + MASKS)
+def test_it_detects_what_mmdets_inference_does(name, sizes):
+    assert_same(scrambled(families.family(name)), *sizes)
 
 
 @pytest.mark.parametrize("agnostic", [True, False])
@@ -38,7 +38,7 @@ def test_boxes_by_class_and_for_all_classes(name, agnostic):
     heads = cfg.model.roi_head.bbox_head
     for head in heads if isinstance(heads, list) else [heads]:
         head.reg_class_agnostic = agnostic
-    assert_same(scrambled(cfg))
+    assert_same(scrambled(cfg), (70, 100))
 
 
 @pytest.mark.parametrize(
@@ -59,49 +59,33 @@ def test_settings_are_followed(settings):
     cfg.merge_from_dict({f"model.{key}": value for key, value in settings.items()})
     if "data_preprocessor" in settings:
         cfg.model.data_preprocessor = ConfigDict(settings["data_preprocessor"])
-    assert_same(scrambled(cfg))
+    assert_same(scrambled(cfg), (70, 100), (50, 60))
 
 
 def test_nothing_found_is_no_error():
     model = scrambled(families.family(FAMILIES[0]))
     model.roi_head.test_cfg.score_thr = 1.0
-    assert len(traced(model, image(64, 64))) == 0
+    assert list(map(len, traced(model, (64, 64), (32, 64)))) == [0, 0]
 
 
-def test_a_head_that_regresses_in_its_own_way_is_refused():
-    class Own(Shared2FCBBoxHead):
-        def regress_by_class(self, *args, **kwargs):
-            return super().regress_by_class(*args, **kwargs) + 1
+def test_rows_beyond_an_images_detections_are_empty():
+    model = TraceableDetector(scrambled(families.family(MASKS[0]))).eval()
+    images = batch((70, 100), (64, 64), (20, 30))
+    cfg = model.model.roi_head.test_cfg
+    with torch.no_grad():
+        cfg.score_thr = model(*images)[2].median().item()
+        number, *rows = model(*images)
+    assert len(set(number.tolist())) > 1
+    for count, boxes, scores, labels, masks in zip(number, *rows, strict=True):
+        assert len(boxes) == len(scores) == len(labels) == len(masks) == cfg.max_per_img
+        assert (scores[:count] > cfg.score_thr).all()
+        assert (masks[:count] > 0).any(dim=2).any(dim=1).all()
+        for filling in (boxes, scores, labels + 1, masks):
+            assert not filling[count:].any()
 
-    model = scrambled(families.family(FAMILIES[0]))
-    model.roi_head.bbox_head.__class__ = Own
-    with pytest.raises(UsageError, match="Own has steps of its own"):
-        TraceableDetector(model)
 
-
-@pytest.mark.parametrize(
-    ("name", "settings", "complaint"),
-    [
-        ("retinanet/retinanet_r50_fpn_1x_coco", {}, "RetinaNet: ONNX files are made of FasterRCNN, CascadeRCNN"),
-        ("double_heads/dh-faster-rcnn_r50_fpn_1x_coco", {}, "DoubleHeadRoIHead has steps of its own"),
-        ("sabl/sabl-faster-rcnn_r50_fpn_1x_coco", {}, "SABLHead has steps of its own"),
-        ("groie/faste-rcnn_r50_fpn_groie_1x_coco", {}, "GenericRoIExtractor has steps of its own"),
-        (
-            FAMILIES[0],
-            {"test_cfg.rcnn.nms": dict(type="soft_nms", iou_threshold=0.5)},
-            "non-maximum suppression of .*soft_nms",
-        ),
-        (FAMILIES[0], {"test_cfg.rcnn.nms": None}, "non-maximum suppression of .*none"),
-        (FAMILIES[0], {"test_cfg.rpn.max_per_img": -1}, "max_per_img = -1 has steps of its own"),
-        (FAMILIES[0], {"rpn_head.bbox_coder.use_box_type": True}, "use_box_type has steps of its own"),
-        (FAMILIES[0], {"roi_head.bbox_roi_extractor.roi_layer.pool_mode": "max"}, "RoIAlign by max"),
-        (FAMILIES[0], {"rpn_head.bbox_coder.type": "LegacyDeltaXYWHBBoxCoder"}, "LegacyDeltaXYWHBBoxCoder has steps"),
-        (FAMILIES[0], {"test_cfg.rpn.nms.class_agnostic": True}, "non-maximum suppression of .*class_agnostic"),
-        (FAMILIES[0], {"roi_head.bbox_head.loss_cls": dict(type="SeesawLoss", num_classes=3)}, "with SeesawLoss"),
-    ],
-)
-def test_steps_that_it_does_not_know_are_refused(name, settings, complaint):
-    cfg = families.family(name)
-    cfg.merge_from_dict({f"model.{key}": value for key, value in settings.items()})
-    with pytest.raises(UsageError, match=complaint):
-        TraceableDetector(tiny.build(cfg.model))
+@pytest.mark.parametrize("agnostic", [True, False])
+def test_masks_by_class_and_for_all_classes(agnostic):
+    cfg = families.family(MASKS[0])
+    cfg.model.roi_head.mask_head.class_agnostic = agnostic
+    assert_same(scrambled(cfg), (70, 100))

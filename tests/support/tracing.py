@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
+from mmengine.structures import InstanceData
 
 from rgacli.evaluation.detections import Detections
+from rgacli.inference.masks import paste_masks
 from tests.support import tiny
 
 FAMILIES = [
@@ -13,6 +17,7 @@ FAMILIES = [
     "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco",
     "libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco",
 ]
+MASKS = ["mask_rcnn/mask-rcnn_r50_fpn_1x_coco", "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco"]
 
 
 def scrambled(cfg):
@@ -21,23 +26,46 @@ def scrambled(cfg):
     return tiny.scramble(tiny.build(cfg.model)).eval()
 
 
-def image(height, width, seed=0):
-    """(1, 3, H, W) float32 in [0, 255]."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (1, 3, height, width), generator=generator).float()
+def images(*sizes):
+    """Images (3, H, W) float32 in [0, 255] of these heights and widths, no two alike."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randint(0, 256, (3, *size), generator=generator).float() for size in sizes]
 
 
-def mmdets_own(model, pixels):
-    """What mmdet's inference finds."""
-    sample = tiny.batch((1,))["data_samples"][0]
-    shape = tuple(pixels.shape[-2:])
-    sample.set_metainfo(dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0)))
+def batch(*sizes):
+    """Those images as a graph takes them: (N, 3, H, W), with noise where they end; and their sizes (N, 2)."""
+    height, width = (max(sides) for sides in zip(*sizes, strict=True))
+    pixels = torch.rand(len(sizes), 3, height, width, generator=torch.Generator().manual_seed(1)) * 255
+    for row, image in zip(pixels, images(*sizes), strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = image
+    return pixels, torch.tensor(sizes)
+
+
+def mmdets_own(model, *sizes):
+    """What mmdet's inference finds on those images, in one batch."""
+    samples = copy.deepcopy(tiny.batch((1,) * len(sizes))["data_samples"])
+    for sample, size in zip(samples, sizes, strict=True):
+        sample.set_metainfo(dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)))
     with torch.no_grad():
-        (found,) = model.test_step(dict(inputs=[pixels[0]], data_samples=[sample]))
-    found = found.pred_instances
-    return detections(found.bboxes, found.scores, found.labels)
+        found = model.test_step(dict(inputs=images(*sizes), data_samples=samples))
+    return [detections(sample.pred_instances) for sample in found]
 
 
-def detections(boxes, scores, labels):
-    """Tensors as detections."""
-    return Detections(boxes.numpy(), scores.numpy(), labels.numpy(), classes=("a", "b", "c"))
+def of_graph(outputs, *sizes):
+    """What a graph's outputs for those images say."""
+    number, *rows = map(torch.as_tensor, outputs)
+    found = []
+    for image, (count, size) in enumerate(zip(number, sizes, strict=True)):
+        boxes, scores, labels, *masks = (values[image, :count] for values in rows)
+        instances = InstanceData(bboxes=boxes, scores=scores, labels=labels)
+        if masks:
+            instances.masks = torch.from_numpy(paste_masks(masks[0].numpy(), boxes.numpy(), size, 0.5))
+        found.append(detections(instances))
+    return found
+
+
+def detections(instances):
+    """mmdet's instances as detections."""
+    boxes, scores, labels = (instances[key].numpy() for key in ("bboxes", "scores", "labels"))
+    masks = instances.masks.numpy() if "masks" in instances else None
+    return Detections(boxes, scores, labels, ("a", "b", "c"), masks)

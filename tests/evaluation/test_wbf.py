@@ -3,7 +3,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rgacli.ensembles.wbf import fuse
+from rgacli.evaluation.wbf import fuse
 
 CLASSES, JITTERS = 2, 6
 LOW, SPAN = np.array([-200, -100] * 2), np.array([1000, 700] * 2)  # boxes reach out of their image

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+WBF_IOU = 0.55  # its paper's
+
 
 def fuse(
     boxes: Sequence[np.ndarray], scores: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, iou: float
