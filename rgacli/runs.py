@@ -6,7 +6,8 @@ runs/<name>/
     checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation; initial.pth: trained weights that it
                          started from
     detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
-    figures/<split>/     each figure beside the CSV it was drawn from
+    figures/             curves.png: how the training went; each figure beside the CSV it was drawn from
+    figures/<split>/     what was drawn of a split
     logs/                the text logs
     predictions/<time>/  what `rgacli.predict` found and drew
     export/              what `rgacli.export_…` wrote
@@ -36,6 +37,8 @@ CONFIG = "config.py"
 """The config's file, in a run and in an export."""
 EXPORTED = "model.pth"
 """The weights' file in an export."""
+BEST = "best.pth"
+"""The checkpoint of the best validation, among a run's."""
 _PARTS = (CONFIG, "metrics.jsonl", "checkpoints", "detections", "figures", "logs", "predictions", "export")
 _TRACKERS = ("tensorboard", "wandb", "mlflow", "clearml", "neptune", "dvclive", "aim")
 
@@ -74,7 +77,7 @@ class Run:
     @property
     def best(self) -> Path:
         """The checkpoint of the best validation, if one was kept: a file of its own, none of `all_checkpoints`."""
-        return self.checkpoints / "best.pth"
+        return self.checkpoints / BEST
 
     @property
     def initial(self) -> Path:
@@ -85,6 +88,11 @@ class Run:
     def starting_point(self) -> Path:
         """The same of a run that was not to be trained at all."""
         return self.checkpoints / "epoch_0.pth"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.path / "figures"
 
     def all_checkpoints(self) -> list[Path]:
         """Return the checkpoints of whole epochs, then those of iterations, each in their order."""

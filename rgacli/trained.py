@@ -35,6 +35,7 @@ def find_trained(
     checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     *,
+    which: str = "last",
     onnx: bool = False,
 ) -> Trained:
     """Return the detector that is named; the latest run's where nothing is.
@@ -42,10 +43,11 @@ def find_trained(
     What is made of a run goes into the run, what is made of FILE.pth to FILE.rgacli/.
 
     Args:
-        run: A run's name or folder, or a folder that an export wrote; its last checkpoint is taken.
+        run: A run's name or folder, or a folder that an export wrote.
         checkpoint: Weights in a run's place.
         config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies in
             its run or its export.
+        which: Of the run's checkpoints, as `Run.checkpoint` takes it.
         onnx: Whether the checkpoint may be an ONNX file.
 
     Raises:
@@ -55,9 +57,13 @@ def find_trained(
         if config:
             raise UsageError(f"{param('config')} says what a {param('checkpoint')} was trained by: give that as well.")
         found = runs.find_run(None if run is None else str(run))
-        return Trained(found.name, found.last_checkpoint(), found.path, load_config(str(found.config)))
+        return Trained(found.name, found.checkpoint(which), found.path, load_config(str(found.config)))
     if run:
         raise UsageError(f"give a {param('run')} or {param('checkpoint')}, not both.")
+    if which != "last":
+        raise UsageError(
+            f"{param('which', which)} is one of a run's checkpoints: leave it out with {param('checkpoint')}."
+        )
     path = Path(checkpoint)
     # Its own folder: checkpoints of many models may lie side by side.
     name, home = path.stem, path.with_suffix(".rgacli")

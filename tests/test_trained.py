@@ -28,6 +28,15 @@ def test_a_run_is_known_by_its_last_checkpoint_and_takes_what_is_made_of_it():
         assert found.cfg.model.type == "Mine"
 
 
+def test_another_of_a_runs_checkpoints_is_taken_where_it_is_named():
+    make("runs/mine/config.py", *(f"runs/mine/checkpoints/{stem}.pth" for stem in ("best", "epoch_1", "epoch_2")))
+    for which, stem in (("best", "best"), ("last", "epoch_2"), ("1", "epoch_1")):
+        found = find_trained("mine", which=which)
+        assert (found.home, found.checkpoint) == (Path("runs/mine"), Path(f"runs/mine/checkpoints/{stem}.pth"))
+    with pytest.raises(UsageError, match=r"which=3: run runs/mine has no such checkpoint, but last, best, 1, 2\."):
+        find_trained("mine", which="3")
+
+
 @pytest.mark.parametrize("place", ["runs/mine/checkpoints/epoch_1.pth", "runs/mine/model.pth"])
 def test_a_checkpoint_has_the_config_of_its_run_or_export_and_a_folder_of_its_own(place):
     make("runs/mine/config.py", place)
@@ -66,6 +75,7 @@ def test_an_onnx_file_has_no_config_and_only_some_take_it():
     [
         (dict(config="mine.py"), "config says what a checkpoint was trained by"),
         (dict(run="mine", checkpoint="x.pth"), "give a run or checkpoint, not both"),
+        (dict(which="best", checkpoint="x.pth"), "which=best is one of a run's checkpoints: leave it out with checkp"),
         (dict(checkpoint="gone.pth"), "checkpoint gone.pth does not exist"),
         (dict(run="gone"), "no run 'gone'"),
     ],

@@ -107,6 +107,7 @@ def ensemble(
     bins: str | None = None,
     max_dets: int | None = None,
     calibrate: Literal["train", "val", "test"] | None = None,
+    which: str = "last",
     checkpoint: str | Path | Sequence[str | Path] | None = None,
     config: str | Path | Sequence[str | Path] | None = None,
     data: Path | None = None,
@@ -141,6 +142,7 @@ def ensemble(
             The detectors' own limits, and that of a combination, are raised to it.
         calibrate: The split that dispatch is calibrated on; by default "val", or "train" where that is evaluated and
             is not large.
+        which: Of each run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place, one or more.
         config: Each checkpoint's, or one of all, where they do not lie in their run or export.
         data: Folder of another dataset than the one trained on.
@@ -163,10 +165,11 @@ def ensemble(
             raise UsageError(f"{param(name, value)}: it must be at least {least}.")
     require_max_dets(max_dets)
     if results:
-        detecting = runs or checkpoints or configs or data or calibrate or split != "test" or device != "auto"
+        detecting = runs or checkpoints or configs or data or calibrate
+        detecting = detecting or (which, split, device) != ("last", "test", "auto")
         if detecting or timed not in (0, _TIMED):
             *others, last = map(
-                param, ("runs", "checkpoint", "config", "data", "split", "calibrate", "timed", "device")
+                param, ("runs", "which", "checkpoint", "config", "data", "split", "calibrate", "timed", "device")
             )
             raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
     elif annotations:
@@ -180,7 +183,7 @@ def ensemble(
         if results:
             together: Ensemble = ResultsEnsemble(results, annotations)
         else:
-            together = _find(runs, checkpoints, configs, data, split, calibrate, max_dets)
+            together = _find(runs, which, checkpoints, configs, data, split, calibrate, max_dets)
         counted = max_dets_for(together.annotations, max_dets)
         shown_bins = own_bins or benchmark_of(together.annotations).bins
         methods = together.choose(methods)
@@ -232,6 +235,7 @@ def _running_on(device: Device) -> AbstractContextManager[None]:
 
 def _find(
     runs: Sequence[str | Path],
+    which: str,
     checkpoints: Sequence[str | Path],
     configs: Sequence[str | Path],
     data: Path | None,
@@ -250,7 +254,7 @@ def _find(
     from rgacli.trained import find_trained
 
     def on(split: str, named: tuple) -> SplitDetections:
-        return SplitDetections.of(find_trained(*named), split, data, max_dets=max_dets)
+        return SplitDetections.of(find_trained(*named, which=which), split, data, max_dets=max_dets)
 
     if checkpoints and runs:
         raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")

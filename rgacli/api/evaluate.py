@@ -90,6 +90,7 @@ def evaluate(
     run: str | Path | None = None,
     *,
     head: str = ENSEMBLE,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     data: Path | None = None,
@@ -115,6 +116,7 @@ def evaluate(
     Args:
         run: A run's name or folder; the latest without.
         head: "ensemble", "all", a head's ratio ("1:9") or its index ("0" is the first).
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
         data: Folder of another dataset than the one trained on.
@@ -155,7 +157,7 @@ def evaluate(
     views = _views(tta, tiling_of(tiles, tile_overlap))
     with on_device(device):
         with together():
-            trained = find_trained(run, checkpoint, config)
+            trained = find_trained(run, checkpoint, config, which=which)
             found = SplitDetections.of(trained, split, data, max_dets=max_dets, views=views)
             names = variant_names(found.cfg)
             shown = select_variants(head, names)

@@ -65,6 +65,7 @@ class OnnxExport:
 def export_fold(
     run: str | Path | None = None,
     *,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -77,6 +78,7 @@ def export_fold(
 
     Args:
         run: A run's name or folder; the latest without.
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run.
         out: Folder to write into; by default RUN/export/fold.
@@ -89,7 +91,7 @@ def export_fold(
             not fold.
         RunFailed: what was exported did not pass its check.
     """
-    source = SplitDetections.of(find_trained(run, checkpoint, config), "test")
+    source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     return _export_stock(source, ExportedHead.of(source.cfg, ENSEMBLE), out, check, progress)
 
 
@@ -97,6 +99,7 @@ def export_head(
     run: str | Path | None = None,
     *,
     head: str,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -106,7 +109,7 @@ def export_head(
     """Take one head alone, as a stock detector of the size of the baseline.
 
     Args:
-        run, checkpoint, config, check, progress: As for `export_fold`.
+        run, which, checkpoint, config, check, progress: As for `export_fold`.
         head: Its ratio ("1:9") or its index ("0" is the first).
         out: Folder to write into; by default RUN/export/HEAD.
 
@@ -114,7 +117,7 @@ def export_head(
         UsageError: the detector cannot be used, or has no such head or no parallel heads.
         RunFailed: as `export_fold`.
     """
-    source = SplitDetections.of(find_trained(run, checkpoint, config), "test")
+    source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     exported = ExportedHead.of(source.cfg, head)
     if exported.parallel and exported.index is None:
         raise UsageError(
@@ -127,6 +130,7 @@ def export_onnx(
     run: str | Path | None = None,
     *,
     head: str = ENSEMBLE,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -139,7 +143,7 @@ def export_onnx(
     (`rgacli.inference.onnx_format.DESCRIPTION`). Needs the packages onnx and onnxruntime.
 
     Args:
-        run, checkpoint, config, progress: As for `export_fold`.
+        run, which, checkpoint, config, progress: As for `export_fold`.
         check: As for `export_fold`; the images go through both one at a time, in batches of three, and in batches of
             mixed sizes.
         head: "ensemble": all heads, folded into one; or a head's ratio ("1:9") or its index ("0" is the first).
@@ -150,7 +154,7 @@ def export_onnx(
             or a package is missing.
         RunFailed: as `export_fold`.
     """
-    source = SplitDetections.of(find_trained(run, checkpoint, config), "test")
+    source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     exported = ExportedHead.of(source.cfg, head)
     path = Path(out or source.home / "export" / f"{exported.file_stem}.onnx")
     if path.suffix != ".onnx":

@@ -46,6 +46,7 @@ def gt_bins(
     annotations: Path | None = None,
     bins: str | None = None,
     max_dets: int | None = None,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     data: Path | None = None,
@@ -58,7 +59,7 @@ def gt_bins(
     """Measure AP per ground-truth-count bin, for every head and the ensemble, and draw it (paper, Fig. 2).
 
     Images are grouped by their number of non-crowd objects; those with none form no bin. Detections that `evaluate`
-    left are used where they are of the run's last checkpoint.
+    left are used where they are of the same checkpoint.
 
     Args:
         runs: A run's name or folder, or several to compare; the latest run without.
@@ -69,6 +70,7 @@ def gt_bins(
             "1-10,11-20,21-40,41+".
         max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
             (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
         data: Folder of another dataset than the one trained on.
@@ -87,8 +89,8 @@ def gt_bins(
     require_max_dets(max_dets)
     runs = [runs] if isinstance(runs, (str, Path)) else list(runs or ())
     if results:
-        if runs or checkpoint or config or data or split != "test" or device != "auto":
-            *others, last = map(param, ("runs", "checkpoint", "config", "data", "split", "device"))
+        if runs or which != "last" or checkpoint or config or data or split != "test" or device != "auto":
+            *others, last = map(param, ("runs", "which", "checkpoint", "config", "data", "split", "device"))
             raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
         truth, found = load_named_results(results, annotations)
         folder = Path("figures")
@@ -100,7 +102,9 @@ def gt_bins(
     elif checkpoint and runs:
         raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")
     else:
-        truth, found, folder = _detect(runs or [None], checkpoint, config, data, split, max_dets, device, progress)
+        truth, found, folder = _detect(
+            runs or [None], which, checkpoint, config, data, split, max_dets, device, progress
+        )
     counted = max_dets_for(truth, max_dets)
     chosen = own_bins or benchmark_of(truth).bins
     figure = Path(out or folder) / "gt_bins.png"
@@ -113,6 +117,7 @@ def gt_bins(
 
 def _detect(
     runs: Sequence[str | Path | None],
+    which: str,
     checkpoint: Path | None,
     config: str | None,
     data: Path | None,
@@ -133,7 +138,7 @@ def _detect(
     from rgacli.trained import find_trained
 
     with on_device(device):
-        trained = [find_trained(run, checkpoint, config) for run in runs]
+        trained = [find_trained(run, checkpoint, config, which=which) for run in runs]
         detectors = [SplitDetections.of(each, split, data, max_dets=max_dets) for each in trained]
         require_same_annotations(detectors)
         prefixes = [f"{name} " for name in distinct_names(detectors)] if len(detectors) > 1 else [""]

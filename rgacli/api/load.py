@@ -13,6 +13,7 @@ def load(
     run_or_checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     device: str = "auto",
+    which: str = "last",
     max_dets: int | None = None,
 ) -> ImageDetector:
     """Return a trained detector, to be called on images.
@@ -36,6 +37,7 @@ def load(
         config: What the checkpoint was trained by: a bundled name, mmdet::… or a file. Not needed for one that lies in
             its run or its export.
         device: As torch names it ("cpu", "cuda:1"); "auto" takes CUDA where there is one.
+        which: Of a run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         max_dets: Detections of an image that the detector can give: its limits are raised to it, not lowered. By
             default they are as it was trained.
 
@@ -47,7 +49,7 @@ def load(
     """
     path = None if run_or_checkpoint is None else Path(run_or_checkpoint)
     if path and (config or is_onnx(path) or path.is_file()):
-        trained = find_trained(checkpoint=path, config=config, onnx=True)
+        trained = find_trained(checkpoint=path, config=config, which=which, onnx=True)
     else:
-        trained = find_trained(run_or_checkpoint, config=config)
+        trained = find_trained(run_or_checkpoint, config=config, which=which)
     return load_detector(trained, device, max_dets)

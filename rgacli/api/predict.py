@@ -55,6 +55,7 @@ def predict(
     inputs: str | Path | Sequence[str | Path],
     *,
     run: str | Path | None = None,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     out: Path | None = None,
@@ -76,6 +77,7 @@ def predict(
     Args:
         inputs: Images, folders of images (at any depth), globs, and videos. What cannot be read is skipped.
         run: A run's name or folder, or a folder that an export wrote; the latest run without.
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place, or an ONNX file that an export wrote.
         config: The checkpoint's, where it does not lie in its run or export.
         out: Folder to write into; by default RUN/predictions/<time>.
@@ -101,7 +103,7 @@ def predict(
     named = [str(name) for name in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
     tiling = tiling_of(tiles, tile_overlap)
     with on_device(device):
-        trained = find_trained(run, checkpoint, config, onnx=True)
+        trained = find_trained(run, checkpoint, config, which=which, onnx=True)
         paths = find_media(named)
         detector = load_detector(trained, device, max_dets)
         if tiling:

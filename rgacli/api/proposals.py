@@ -42,6 +42,7 @@ def proposals(
     run: str | Path | None = None,
     *,
     bins: str | None = None,
+    which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
     data: Path | None = None,
@@ -58,6 +59,7 @@ def proposals(
         run: A run's name or folder; the latest without.
         bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
             "1-10,11-20,21-40,41+".
+        which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
         data: Folder of another dataset than the one trained on.
@@ -72,7 +74,7 @@ def proposals(
     """
     own_bins = None if bins is None else parse_bins(bins)
     with on_device(device):
-        found = SplitDetections.of(find_trained(run, checkpoint, config), split, data)
+        found = SplitDetections.of(find_trained(run, checkpoint, config, which=which), split, data)
         chosen = own_bins or benchmark_of(found.annotations).bins
         require_rpn(found.cfg)
         figure = Path(out or found.figures) / "proposals.png"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +15,13 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
+from rgacli.analysis import curves
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
 from rgacli.config.limits import set_limits
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
+from rgacli.config.run_record import Validation, read_log
 from rgacli.config.schedule import (
     set_accumulation,
     set_batch_size,
@@ -28,8 +32,10 @@ from rgacli.config.schedule import (
 )
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import embedded_dataset
+from rgacli.engine.averaging import set_ema
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
+from rgacli.engine.hooks import Interrupted
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.engine.starting_weights import write_starting_weights
@@ -37,6 +43,7 @@ from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
 from rgacli.errors import UsageError
+from rgacli.evaluation.best import read_best, set_best, set_patience
 from rgacli.evaluation.max_dets import default_max_dets, require_max_dets
 from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
@@ -57,11 +64,21 @@ class TrainResult:
         run: Its run directory.
         checkpoint: The last checkpoint.
         method: What was trained, in a line.
+        last: What validation found last; None where it never did.
+        best: What it found of the best checkpoint, `run.best`; None where none was kept.
+        best_by: The metric by which that is the best: "ensemble/AP".
+        curves: The figure of how it went (PNG), beside its CSV; None where it could not be drawn.
+        seconds: That this training took; of a resumed run, from there on.
     """
 
     run: runs.Run
     checkpoint: Path
     method: str
+    last: Validation | None = None
+    best: Validation | None = None
+    best_by: str | None = None
+    curves: Path | None = None
+    seconds: float = 0.0
 
 
 def train(
@@ -93,6 +110,10 @@ def train(
     accumulate: int | None = None,
     clip: float | None = None,
     seed: int | None = None,
+    best: str | None = None,
+    patience: int | None = None,
+    ema: bool = False,
+    ema_momentum: float | None = None,
     amp: bool = False,
     amp_dtype: Literal["fp16", "bf16"] | None = None,
     sync_bn: bool = False,
@@ -136,6 +157,12 @@ def train(
         accumulate: Iterations per optimizer step.
         clip: Norm at which gradients are clipped, after λ; 0 is no clipping.
         seed: For weights, data order, augmentation and sampling; by default the config's, else 0.
+        best: Metric of validation whose best checkpoint is kept as best.pth: "1:9/AP50", or "AP50" of the ensemble or
+            only head; "none" keeps none. By default the config's `save_best`, else AP, on CrowdHuman mMR.
+        patience: Validations without a better one after which training stops. λ has not come to 1 by then, as it
+            anneals over all epochs.
+        ema: Validate and save an exponential moving average (EMA) of the weights in their place.
+        ema_momentum: Share that the weights of a step have in it, 0.0002 by default; switches `ema` on.
         max_dets: Detections of an image that the detector can give: its limits are raised to it, in training those on
             proposals as well, and validation counts as many. By default as many as the dataset's densest image needs,
             see `evaluate`; up to 100, a config stays as it is.
@@ -207,6 +234,11 @@ def train(
                 needed = max_dets or default_max_dets(benchmark.max_detections, densest)
                 if raised := set_limits(cfg, needed, training=True):
                     tell(f"{raised} (the densest image has {densest} objects)")
+                set_best(cfg, best)
+                if patience is not None:
+                    set_patience(cfg, patience)
+                if ema or ema_momentum is not None:
+                    set_ema(cfg, ema_momentum)
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
                 cfg.trained_from = config or default_config(data)
@@ -317,10 +349,34 @@ def _hold(run: runs.Run, stack: ExitStack) -> None:
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
-    heads, method = names_by_slug(parallel_ratios(cfg)), describe_method(cfg)
+    heads, method, begun = names_by_slug(parallel_ratios(cfg)), describe_method(cfg), time.monotonic()
     tell(f"run {run.path}: {method}" + (f", from {resume_from}" if resume_from else ""))
-    train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
-    checkpoint = run.last_checkpoint()
+    try:
+        train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
+    except Interrupted:
+        _draw_curves(run, cfg)
+        raise
+    checkpoint, seconds = run.last_checkpoint(), time.monotonic() - begun
+    _, validations, _ = read_log(run)
+    best, best_by = read_best(run) or (None, None)
+    figure = _draw_curves(run, cfg)
     if is_main_process():
-        tell(f"done: {checkpoint}")
-    return TrainResult(run, checkpoint, method)
+        tell(f"done: {checkpoint}, in {timedelta(seconds=round(seconds))}")
+        if best:
+            tell(f"best: {run.best}, by {best_by} in validation")
+        if figure:
+            tell(f"curves: {figure}; data: {figure.with_suffix('.csv')}")
+    last = validations[-1] if validations else None
+    return TrainResult(run, checkpoint, method, last, best, best_by, figure, seconds)
+
+
+def _draw_curves(run: runs.Run, cfg: Config) -> Path | None:
+    """Draw how the training went, and return the figure; None where that fails, which is told: the run is whole."""
+    figure = run.figures / "curves.png"
+    try:
+        if is_main_process():
+            curves.draw(run, cfg, figure)
+    except Exception as error:
+        tell(f"the curves could not be drawn: {error}")
+        return None
+    return figure

@@ -21,6 +21,7 @@ from rgacli.cli.options import (
     MaxDetsOption,
     RunArgument,
     SplitOption,
+    WhichOption,
 )
 from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
@@ -57,6 +58,7 @@ def gt_bins(
     annotations: Annotated[Path | None, typer.Option(help="COCO annotations that --results were made for.")] = None,
     bins: BinsOption = None,
     max_dets: MaxDetsOption = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -69,7 +71,7 @@ def gt_bins(
     """Measure AP per ground-truth-count bin, for every head and the ensemble (the paper's Fig. 2).
 
     Images are grouped by their number of non-crowd objects; those with none form no bin. Several runs are compared
-    side by side. Detections that eval left are used where they are of the run's last checkpoint.
+    side by side. Detections that eval left are used where they are of the same checkpoint.
     """
     from rgacli.api import gt_bins as api
 
@@ -80,6 +82,7 @@ def gt_bins(
             annotations=annotations,
             bins=bins,
             max_dets=max_dets,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             data=data,
@@ -112,6 +115,7 @@ def _print_gt_bins(result: GtBinsResult, *, intervals: bool) -> None:
 def proposals(
     run: RunArgument = None,
     bins: BinsOption = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -130,6 +134,7 @@ def proposals(
         result = api.proposals(
             run,
             bins=bins,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             data=data,

@@ -19,6 +19,7 @@ from rgacli.cli.options import (
     MaxDetsOption,
     SplitName,
     SplitOption,
+    WhichOption,
 )
 from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
@@ -97,6 +98,7 @@ def ensemble(
     bins: BinsOption = None,
     max_dets: MaxDetsOption = None,
     calibrate: CalibrateOption = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointsOption = None,
     config: ConfigsOption = None,
     data: DataOption = None,
@@ -129,6 +131,7 @@ def ensemble(
             bins=bins,
             max_dets=max_dets,
             calibrate=calibrate,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             data=data,

@@ -19,6 +19,7 @@ from rgacli.cli.options import (
     RunArgument,
     TileOverlapOption,
     TilesOption,
+    WhichOption,
 )
 from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import live_progress
@@ -95,6 +96,7 @@ def eval(
     context: typer.Context,
     run: RunArgument = None,
     head: HeadOption = "ensemble",
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -141,6 +143,7 @@ def eval(
         result = evaluate(
             run,
             head=head,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             data=data,

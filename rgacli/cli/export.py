@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rgacli.cli.command import Command
-from rgacli.cli.options import CheckpointOption, ConfigOption, JsonOption, RunArgument
+from rgacli.cli.options import CheckpointOption, ConfigOption, JsonOption, RunArgument, WhichOption
 from rgacli.cli.output import print_json
 from rgacli.cli.progress import live_progress
 
@@ -38,6 +38,7 @@ FolderOption = Annotated[
 @app.command(cls=Command)
 def fold(
     run: RunArgument = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     out: FolderOption = None,
@@ -52,7 +53,9 @@ def fold(
     from rgacli.api.export import export_fold
 
     with live_progress() as progress:
-        result = export_fold(run, checkpoint=checkpoint, config=config, out=out, check=check, progress=progress)
+        result = export_fold(
+            run, which=which, checkpoint=checkpoint, config=config, out=out, check=check, progress=progress
+        )
     if json:
         print_json(asdict(result))
 
@@ -61,6 +64,7 @@ def fold(
 def head(
     head: Annotated[str, typer.Option(help="The head: its ratio (1:9) or its index (0 is the first).")],
     run: RunArgument = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     out: FolderOption = None,
@@ -72,7 +76,7 @@ def head(
 
     with live_progress() as progress:
         result = export_head(
-            run, head=head, checkpoint=checkpoint, config=config, out=out, check=check, progress=progress
+            run, head=head, which=which, checkpoint=checkpoint, config=config, out=out, check=check, progress=progress
         )
     if json:
         print_json(asdict(result))
@@ -81,6 +85,7 @@ def head(
 @app.command(cls=Command)
 def onnx(
     run: RunArgument = None,
+    which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     head: Annotated[
@@ -108,7 +113,7 @@ def onnx(
 
     with live_progress() as progress:
         result = export_onnx(
-            run, head=head, checkpoint=checkpoint, config=config, out=out, check=check, progress=progress
+            run, head=head, which=which, checkpoint=checkpoint, config=config, out=out, check=check, progress=progress
         )
     if json:
         print_json(asdict(result))

@@ -24,6 +24,13 @@ RunArgument = Annotated[
     str | None,
     typer.Argument(metavar="RUN", help="A run's name or directory. Default: the latest run.", show_default=False),
 ]
+WhichOption = Annotated[
+    str,
+    typer.Option(
+        metavar="best|last|EPOCH",
+        help="Which of the run's checkpoints: the best by validation, the last, or an epoch's.",
+    ),
+]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(

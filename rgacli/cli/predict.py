@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, TileOverlapOption, TilesOption
+from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, TileOverlapOption, TilesOption, WhichOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.errors import RunFailed
@@ -28,6 +28,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    which: WhichOption = "last",
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -86,6 +87,7 @@ def predict(
         result = predict(
             inputs,
             run=run,
+            which=which,
             checkpoint=checkpoint,
             config=config,
             out=out,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
 from rgacli import runs
 from rgacli.cli import launch
 from rgacli.cli import train_options as options
-from rgacli.cli.output import say
+from rgacli.cli.options import JsonOption
+from rgacli.cli.output import print_json, print_table, say
 from rgacli.cli.progress import live_progress
 from rgacli.config.catalogue import default_config
 from rgacli.errors import RunFailed, explain
+
+if TYPE_CHECKING:
+    from rgacli.api.train import TrainResult
 
 
 def train(
@@ -45,6 +51,10 @@ def train(
     accumulate: options.AccumulateOption = None,
     clip: options.ClipOption = None,
     seed: options.SeedOption = None,
+    best: options.BestOption = None,
+    patience: options.PatienceOption = None,
+    ema: options.EmaOption = False,
+    ema_momentum: options.EmaMomentumOption = None,
     amp: options.AmpOption = False,
     amp_dtype: options.AmpDtypeOption = None,
     sync_bn: options.SyncBnOption = False,
@@ -59,6 +69,7 @@ def train(
     resume: options.ResumeOption = False,
     track: options.TrackOption = None,
     settings: options.SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Train a two-stage detector with R-CNN Gradient Annealing and Parallel R-CNN Modules.
 
@@ -115,6 +126,10 @@ def train(
                 accumulate=accumulate,
                 clip=clip,
                 seed=seed,
+                best=best,
+                patience=patience,
+                ema=ema,
+                ema_momentum=ema_momentum,
                 amp=amp,
                 amp_dtype=amp_dtype,
                 sync_bn=sync_bn,
@@ -127,7 +142,36 @@ def train(
                 progress=progress,
             )
     handle = result.run.handle
-    say(f"next: rgacli eval {handle} --head all; rgacli analyze gt-bins {handle}")
+    if json:
+        print_json({**asdict(result), "run": handle})
+    else:
+        _print_validations(result)
+    which = " --which best" if _best_is_another(result) else ""
+    say(f"next: rgacli eval {handle} --head all{which}; rgacli analyze gt-bins {handle}{which}")
+
+
+def _print_validations(result: TrainResult) -> None:
+    """Print what validation found at the best checkpoint and at the last, head by head."""
+    last, best = result.last, result.best
+    if last is None:
+        return
+    apart = _best_is_another(result)
+    shown = {" (best)": best, " (last)": last} if apart else {"": last}
+    when = "epoch" if last.epoch else "iteration"
+    rows = [
+        {"head": head, when: f"{getattr(one, when)}{which}", **one.heads[head], **one.bins[head]}
+        for head in last.heads
+        for which, one in shown.items()
+    ]
+    head = next(iter(last.heads))
+    columns = ["head", when, *list(last.heads[head])[:3], *last.bins[head]]
+    title = f"{result.run.name} in validation, and AP on images of so many objects"
+    print_table(title, {column: column for column in columns}, rows, group="head" if apart else None)
+
+
+def _best_is_another(result: TrainResult) -> bool:
+    """Return whether the best checkpoint has other weights than the last."""
+    return result.best is not None and result.best.iteration != result.last.iteration
 
 
 @contextmanager

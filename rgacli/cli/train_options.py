@@ -190,6 +190,44 @@ SeedOption = Annotated[
         help="Random seed, for weights, data order, augmentation and sampling. Default: the config's, else 0.",
     ),
 ]
+
+_VALIDATION = "Validation"
+BestOption = Annotated[
+    str | None,
+    _option(
+        _VALIDATION,
+        metavar="HEAD/METRIC",
+        help="Keep the checkpoint that is best in validation as checkpoints/best.pth, which --which best takes: by "
+        "ensemble/AP, 1:9/AP50, …; 'none' keeps none. Default: AP (on CrowdHuman mMR) of the ensemble or only head.",
+    ),
+]
+PatienceOption = Annotated[
+    int | None,
+    _option(
+        _VALIDATION,
+        min=1,
+        metavar="N",
+        help="Stop after N validations without a better --best. λ anneals over all --epochs: a training that stops "
+        "early has not come to λ 1, which is part of RGA. Default: train to the end.",
+    ),
+]
+EmaOption = Annotated[
+    bool,
+    _option(
+        _VALIDATION,
+        "--ema",
+        help="Validate and save an exponential moving average of the weights in their place (as YOLOX and RTMDet do).",
+    ),
+]
+EmaMomentumOption = Annotated[
+    float | None,
+    _option(
+        _VALIDATION,
+        help="Share of a step's weights in that average, larger in the first thousands of steps. 0.0002 is what others "
+        "call a decay of 0.9998. Default with --ema: 0.0002.",
+    ),
+]
+
 _PRECISION = "Precision and scale"
 AmpOption = Annotated[bool, _option(_PRECISION, "--amp", help="Automatic mixed precision.")]
 AmpDtypeOption = Annotated[

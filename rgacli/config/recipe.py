@@ -95,6 +95,13 @@ def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
     return prm.ratios if prm else ()
 
 
+def positive_quotas(cfg: Config) -> dict[str, int]:
+    """Return head -> positives that it asks for in an image (of a cascade's first stage), of parallel heads."""
+    ratios = parallel_ratios(cfg)
+    drawn = _flat(cfg.model.train_cfg.rcnn)[0].sampler.num if ratios else 0
+    return {name: int(drawn * ratio.positive_fraction) for name, ratio in zip(head_names(ratios), ratios, strict=True)}
+
+
 def variant_names(cfg: Config) -> dict[str, str]:
     """Return variant, as files are named -> what it is called, of the config's heads; see `method.variant_names`."""
     return method.variant_names(parallel_ratios(cfg))

@@ -21,6 +21,7 @@ from rgacli.method import ENSEMBLE, unslug
 from rgacli.runs import Run
 
 _LOWER_IS_BETTER = ("mMR",)
+_OF_BIN = "AP_"
 State = Literal["running", "finished", "stopped", "interrupted"]
 
 
@@ -32,6 +33,7 @@ class Validation:
         epoch: After which it was measured; None in a training by iterations.
         iteration: The same.
         heads: Head ("1:9", "ensemble", …) -> metric -> value in [0, 1]; None where unknown.
+        bins: Head -> bin of the number of objects in an image ("1-3") -> AP on its images; None where there are none.
         metric: What detectors are ranked by: "AP", or "mMR" on CrowdHuman, where less is better.
         score: Its value, of the ensemble or of the only head.
     """
@@ -39,6 +41,7 @@ class Validation:
     epoch: int | None
     iteration: int
     heads: Mapping[str, Mapping[str, float | None]]
+    bins: Mapping[str, Mapping[str, float | None]]
     metric: str
     score: float | None
 
@@ -152,7 +155,7 @@ def read_log(run: Run) -> tuple[dict[str, Any], list[Validation], list[str]]:
             validations.append((_decoded(line), _decoded(step)))
     problems = [f"{path.name} is damaged at line {number}" for number in damaged[:1]]
     problems += [f"{path.name} is empty"] * (not lines)
-    return _decoded(step), [_validation(*pair) for pair in validations if pair[0]], problems
+    return _decoded(step), [validation_of(*pair) for pair in validations if pair[0]], problems
 
 
 def best(validations: Iterable[Validation]) -> Validation | None:
@@ -184,17 +187,24 @@ def _decoded(line: bytes) -> dict[str, Any]:
         return {}
 
 
-def _validation(values: Mapping[str, Any], step: Mapping[str, Any]) -> Validation:
+def validation_of(values: Mapping[str, Any], step: Mapping[str, Any]) -> Validation:
     """Return what a line of the log tells: {"coco/1to9/AP": 0.3, …}, after a training step."""
-    heads: dict[str, dict[str, float | None]] = {}
+    found: dict[str, dict[str, float | None]] = {}
     for key, value in values.items():
         names = key.split("/")
         if len(names) == 3:
-            heads.setdefault(unslug(names[1]), {})[names[2]] = value
-    heads = dict(sorted(heads.items(), key=lambda head: (head[0] == ENSEMBLE, head[0])))
+            found.setdefault(unslug(names[1]), {})[names[2]] = value
+    found = dict(sorted(found.items(), key=lambda head: (head[0] == ENSEMBLE, head[0])))
+    heads = {head: {key: own[key] for key in own if not key.startswith(_OF_BIN)} for head, own in found.items()}
+    bins = {head: {_bin(key): own[key] for key in own if key.startswith(_OF_BIN)} for head, own in found.items()}
     scores = heads.get(ENSEMBLE) or next(iter(heads.values()), {})
     metric = next((name for name in _LOWER_IS_BETTER if name in scores), "AP")
-    return Validation(step.get("epoch"), values.get("step", 0), heads, metric, scores.get(metric))
+    return Validation(step.get("epoch"), values.get("step", 0), heads, bins, metric, scores.get(metric))
+
+
+def _bin(metric: str) -> str:
+    """Return "8+" of "AP_8plus", as `GTBin.metric` has it."""
+    return metric.removeprefix(_OF_BIN).replace("plus", "+")
 
 
 def _state(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from rgacli.engine.distributed import bare
-from rgacli.errors import RunFailed
+from rgacli.engine.distributed import bare, of_rank_0
+from rgacli.errors import RunFailed, UsageError
 from rgacli.files import replacing
+from rgacli.modeling.checkpoints import read_checkpoint
+from rgacli.runs import BEST
 from rgacli.wording import param
 
 
@@ -28,6 +31,10 @@ class AtomicBackend(LocalBackend):
 
 
 register_backend("atomic", AtomicBackend, force=True)
+
+# Parts of a metric's name by which mmengine's hooks tell which of two values is better.
+GREATER_IS_BETTER = [*CheckpointHook._default_greater_keys, "AP", "JI"]
+LESS_IS_BETTER = [*CheckpointHook._default_less_keys, "mMR"]
 
 
 class _LateRemoval(AtomicBackend):
@@ -52,7 +59,14 @@ class RunCheckpointHook(CheckpointHook):
     mmengine removes the oldest checkpoint before it writes the newest: killed in between, a run that keeps one has
     none. Here it is written first. A checkpoint between two optimizer steps also holds the gradients accumulated so
     far (their mean over the processes), which a resumed run goes on from.
+
+    With `save_best`, the weights of the best validation are kept as best.pth. That file alone says which is the best so
+    far: a run that is killed, resumed or copied cannot disagree with it. Where `save_best` names several metrics, all
+    of that is mmengine's, by its own file names.
     """
+
+    _default_greater_keys = GREATER_IS_BETTER
+    _default_less_keys = LESS_IS_BETTER
 
     def __init__(self, out_dir: str, **kwargs: Any) -> None:
         super().__init__(out_dir=out_dir, backend_args=dict(backend="atomic"), **kwargs)
@@ -64,6 +78,7 @@ class RunCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self.out_dir = self._folder
         self.file_backend = _LateRemoval()
+        self._best_score = of_rank_0(self._saved_best())
         if is_main_process():
             for half_written in Path(self.out_dir).glob(".*.pth"):  # by a run that was killed
                 half_written.unlink()
@@ -78,6 +93,9 @@ class RunCheckpointHook(CheckpointHook):
                 )
         if self._gradients:
             checkpoint["gradients"] = self._gradients
+        if "best" in checkpoint["meta"]:  # nothing is resumed from it: weights are enough
+            for part in checkpoint.keys() - {"meta", "state_dict"}:
+                del checkpoint[part]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Put accumulated gradients back."""
@@ -93,9 +111,58 @@ class RunCheckpointHook(CheckpointHook):
         self._gradients = {}
         self.file_backend.settle()
 
+    def after_past_validation(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Save the weights that a run resumes from, if they are the best and it was killed before it saved them."""
+        if metrics["step"] == runner.iter:
+            self.after_val_epoch(runner, metrics)
+
+    def after_train(self, runner: Runner) -> None:
+        """Save the end of a training that stopped early, where no checkpoint is due; publish as CheckpointHook does."""
+        step = runner.epoch if self.by_epoch else runner.iter
+        stopped = runner.train_loop.stop_training and self.save_last
+        if stopped and not of_rank_0(Path(self.out_dir, self.filename_tmpl.format(step)).is_file()):
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+        super().after_train(runner)
+
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        super()._save_best_checkpoint(runner, metrics)
-        self.file_backend.settle()
+        if not self.save_best:
+            return
+        if len(self.save_best) > 1:
+            super()._save_best_checkpoint(runner, metrics)
+            self.file_backend.settle()
+            return
+        (metric,) = self.key_indicators
+        if metric not in metrics:
+            raise UsageError(f"save_best: validation gives no {metric}, but {', '.join(metrics)}.", shared=True)
+        score, (rule,) = metrics[metric], self.rules
+        best_score = self.init_value_map[rule] if self._best_score is None else self._best_score
+        if score is None or not self.is_better_than[metric](score, best_score):
+            return
+        self._best_score = float(score)
+        self.best_ckpt_path = str(Path(self.out_dir, BEST))
+        about = dict(metric=metric, score=self._best_score, metrics=_numbers(metrics))
+        runner.save_checkpoint(
+            self.out_dir,
+            BEST,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta=dict(epoch=runner.epoch, iter=runner.iter, best=about),
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+        )
+
+    def _saved_best(self) -> float | None:
+        """Return the score of best.pth; None where there is none, or the best of another metric."""
+        path = Path(self.out_dir, BEST)
+        if not (self.save_best and path.is_file()):
+            return None
+        about = read_checkpoint(path).get("meta", {}).get("best", {})
+        return about.get("score") if about.get("metric") in self.key_indicators else None
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return a validation's metrics as plain numbers; the log has None for NaN, and other things among them."""
+    return {name: math.nan if value is None else float(value) for name, value in metrics.items() if "/" in name}
 
 
 def announce(runner: Runner) -> None:

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import barrier, is_main_process, master_only
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from rgacli.engine.checkpoint_hook import announce
-from rgacli.engine.distributed import bare, first_report, highest
-from rgacli.engine.metrics_log import truncate_metrics
+from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
+from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
+from rgacli.engine.runner import is_validation_due
 from rgacli.errors import RunFailed
 from rgacli.files import write_text
 from rgacli.modeling.checkpoints import misfits, state_dict
@@ -167,15 +168,24 @@ class MisfitHook(Hook):
 
 
 class ResumedMetricsHook(Hook):
-    """Hook that drops what was logged after the checkpoint that a run resumes from: it is logged again."""
+    """Hook by which a resumed run goes on from its log, once the checkpoint is loaded and all else is ready.
+
+    What was logged after the checkpoint is dropped: it is logged again. A hook that has `after_past_validation(runner,
+    metrics)` is told of the validations before it, with the "step" of each. A validation that the run did not finish is
+    made up for.
+    """
+
+    priority = "LOWEST"
 
     def __init__(self, metrics: Path) -> None:
         self.metrics = metrics
 
-    @master_only
     def before_train(self, runner: Runner) -> None:
-        """Drop it, now that the checkpoint is loaded.
-
-        Not earlier: Runner.train initialises weights before it loads them.
-        """
-        truncate_metrics(self.metrics, runner.iter)
+        """Do all that."""
+        if is_main_process():
+            truncate_metrics(self.metrics, runner.iter)
+        past = of_rank_0([line for line in read_metrics(self.metrics) if is_validation(line)])
+        for metrics in past:
+            runner.call_hook("after_past_validation", metrics=metrics)
+        if is_validation_due(runner) and not (past and past[-1]["step"] == runner.iter):
+            runner.val_loop.run()

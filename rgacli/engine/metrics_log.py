@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,22 @@ def _json_number(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines that are there, less one that a killed run left half written."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def is_validation(line: Mapping[str, Any]) -> bool:
+    """Return whether a logged line is of a validation: "coco/1to9/AP" and its like."""
+    return any("/" in name for name in line)
+
+
 def truncate_metrics(path: Path, iteration: int) -> None:
     """Drop the lines logged after `iteration`: a run resumed there logs them again."""
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= iteration]
-    write_text(path, "".join(kept))
+    kept = [line for line in read_metrics(path) if line.get("step", 0) <= iteration]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))

@@ -92,6 +92,18 @@ def quiet_stdout() -> AbstractContextManager:
     return redirect_stdout(io.StringIO())
 
 
+def is_validation_due(runner: Runner) -> bool:
+    """Return whether a training validates where it stands, as mmengine's loops do after an epoch or iteration."""
+    loop = runner.train_loop
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    done, end = (runner.epoch, runner.max_epochs) if by_epoch else (runner.iter, runner.max_iters)
+    inside_epoch = by_epoch and runner.iter != done * len(loop.dataloader)
+    if runner.val_loop is None or inside_epoch or done < max(1, loop.val_begin):
+        return False
+    loop._decide_current_val_interval()
+    return done % loop.val_interval == 0 or done == end
+
+
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """mmengine's epoch loop, which on a resume goes on in the middle of an epoch where the checkpoint lies there."""

@@ -74,7 +74,7 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
     own_hooks = [MisfitHook(), finite, SamplingStatisticsHook(), *hooks, interrupt]
     if resume_from:
-        own_hooks.append(ResumedMetricsHook(metrics))
+        own_hooks.append(ResumedMetricsHook(metrics))  # last: it may validate, which all hooks are to see
     try:
         with quiet_stdout():
             runner = QuietRunner.from_cfg(cfg)

@@ -16,10 +16,11 @@ import hotcoco
 import numpy as np
 
 from rgacli.data.annotations import gt_counts
+from rgacli.evaluation.benchmark import Coco
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.evaluation.max_dets import max_dets_for
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+METRICS = Coco.metrics
 
 # hotcoco draws n of n images with replacement but counts an image drawn twice once, so a sample is a subsample of
 # about n (1 - 1/e) different images. A mean over m of n images, drawn without replacement, has the variance

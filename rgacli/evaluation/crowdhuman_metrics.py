@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
+from rgacli.evaluation.benchmark import CrowdHuman
 
 # isort: split
 from mmdet.evaluation.metrics.crowdhuman_metric import PERSON_CLASSES, CrowdHumanMetric, Image
 
-METRICS = ("mMR", "AP50", "JI")
+METRICS = CrowdHuman.metrics
 
 _JI_THRESHOLDS = tuple(0.1 * step for step in range(10))  # of the score
 

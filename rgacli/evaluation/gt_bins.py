@@ -40,6 +40,11 @@ class GTBin:
             return f"{self.low}+"
         return str(self.low) if self.high == self.low else f"{self.low}-{self.high}"
 
+    @property
+    def metric(self) -> str:
+        """What AP on its images is called among a run's metrics: trackers know "8plus", not "8+"."""
+        return f"AP_{self.label.replace('+', 'plus')}"
+
     def __contains__(self, count: int) -> bool:
         return self.low <= count and (self.high is None or count <= self.high)
 

@@ -28,6 +28,7 @@ class VariantsMetric(BaseMetric):
     Args:
         ann_file: COCO annotations of the split; here, only its images and categories are read.
         out_dir: Where to save `<variant>.json` in COCO's results format; not saved without.
+        by_bin: Whether AP on the images of each of the benchmark's bins is measured as well.
         max_dets: How many of an image's detections count; None for `max_dets_for`'s number.
         **kwargs: As for BaseMetric.
 
@@ -38,8 +39,16 @@ class VariantsMetric(BaseMetric):
     default_prefix = "variants"
     benchmark: type[Benchmark] | None = None
 
-    def __init__(self, ann_file: str, out_dir: str | None = None, max_dets: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        out_dir: str | None = None,
+        max_dets: int | None = None,
+        by_bin: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.by_bin = by_bin
         self.ann_file = Path(ann_file)
         self.out_dir = Path(out_dir) if out_dir else None
         self.max_dets = max_dets
@@ -67,7 +76,8 @@ class VariantsMetric(BaseMetric):
             if self.out_dir:
                 save_results(self.out_dir / f"{name}.json", detections)
             if self.benchmark:
-                measured = self._benchmark.measure(detections, masks="masks" in results[0][1][name])
+                masks = "masks" in results[0][1][name]
+                measured = self._benchmark.measure(detections, masks=masks, by_bin=self.by_bin)
                 metrics.update({f"{name}/{key}": value for key, value in measured.items()})
         return metrics
 
@@ -117,8 +127,13 @@ def evaluator(ann_file: str, max_dets: int | None = None) -> dict[str, Any]:
     return dict(type=_METRIC_OF[benchmark].__name__, ann_file=ann_file, **own)
 
 
+def validated_by(cfg: Config) -> type[Benchmark]:
+    """Return what a config's validation measures by, its evaluators being set."""
+    return METRICS.get(cfg.val_evaluator.type).benchmark
+
+
 def set_evaluators(cfg: Config, max_dets: int | None = None) -> type[Benchmark]:
-    """Make the config's validation and test measure each head and the ensemble, in place.
+    """Make the config's validation and test measure each head and the ensemble, in place; validation on bins, too.
 
     Args:
         cfg: A training config.
@@ -133,8 +148,8 @@ def set_evaluators(cfg: Config, max_dets: int | None = None) -> type[Benchmark]:
     files = {split: annotation_file(dataset_config(cfg[f"{split}_dataloader"])) for split in ("val", "test")}
     evaluators = {file: evaluator(file, max_dets) for file in dict.fromkeys(files.values())}  # the two are often one
     for split, file in files.items():
-        cfg[f"{split}_evaluator"] = evaluators[file]
+        cfg[f"{split}_evaluator"] = dict(evaluators[file], by_bin=True) if split == "val" else evaluators[file]
     if parallel_ratios(cfg):
         cfg.model.roi_head.keep_heads = True
     add_imports(cfg, "rgacli.evaluation.variants_metric")
-    return METRICS.get(cfg.val_evaluator.type).benchmark
+    return validated_by(cfg)

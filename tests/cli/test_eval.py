@@ -112,6 +112,18 @@ def test_detections_are_made_once_and_anew_when_damaged(folder, run):
     assert (again.exit_code, "using the detections" in again.stderr) == (0, False)
 
 
+def test_detections_are_made_anew_for_another_of_the_runs_checkpoints(folder, run):
+    (run / "checkpoints/best.pth").unlink()
+    shutil.copy(run / "checkpoints/epoch_1.pth", run / "checkpoints/best.pth")
+    shown = json.loads(invoke("eval", "--which", "best", "--json").stdout)
+    assert shown["checkpoint"] == f"runs/{RUN}/checkpoints/best.pth"
+    again = invoke("analyze", "gt-bins", "--which", "best", "--bootstrap", 0)
+    assert "using the detections in" in again.stderr
+    last = invoke("analyze", "gt-bins", "--bootstrap", 0)
+    assert last.exit_code == 0
+    assert "using the detections in" not in last.stderr
+
+
 def test_detections_are_made_anew_where_the_config_is_another(folder, run):
     shutil.copy(run / "checkpoints/epoch_3.pth", "mine.pth")
     text = (run / "config.py").read_text()

@@ -100,7 +100,7 @@ def test_a_pruned_run_resumes(run):
     (run / f"checkpoints/epoch_{EPOCHS}.pth").unlink()  # as if it had been stopped before
     before = logged(run)[0]
     assert invoke("runs", "prune", RUN, "--yes").exit_code == 0
-    assert [path.name for path in (run / "checkpoints").iterdir()] == [f"epoch_{EPOCHS - 1}.pth"]
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.pth", f"epoch_{EPOCHS - 1}.pth"}
     result = invoke("train", "--resume", "--name", RUN)
     assert result.exit_code == 0, result.stderr
     assert [step["iter"] for step in logged(run)[0]] == [step["iter"] for step in before]

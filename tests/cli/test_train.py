@@ -61,10 +61,11 @@ def fails_at(monkeypatch):
 
 def test_a_training_leaves_one_run_directory_and_nothing_else(trained):
     assert [path.name for path in trained.root.iterdir()] == ["runs"]
-    assert {path.name for path in trained.run.iterdir()} == {"checkpoints", "config.py", "logs", "metrics.jsonl"}
-    assert {path.name for path in (trained.run / "checkpoints").iterdir()} == {
-        f"epoch_{epoch + 1}.pth" for epoch in range(EPOCHS)
-    }
+    top = {"checkpoints", "config.py", "figures", "logs", "metrics.jsonl"}
+    assert {path.name for path in trained.run.iterdir()} == top
+    checkpoints = {"best.pth", *(f"epoch_{epoch + 1}.pth" for epoch in range(EPOCHS))}
+    assert {path.name for path in (trained.run / "checkpoints").iterdir()} == checkpoints
+    assert {path.name for path in (trained.run / "figures").iterdir()} == {"curves.png", "curves.csv"}
 
 
 def test_every_step_is_logged_once_with_lambda_falling_from_lambda0_to_one(trained):
@@ -100,8 +101,64 @@ def test_the_config_reloads_with_the_method_in_it(trained, dataset):
     assert cfg.randomness.seed == 0
 
 
+def test_stdout_has_the_table_of_what_validation_found_alone(trained):
+    title, *table = trained.output.stdout.splitlines()
+    assert title == f"{RUN} in validation, and AP on images of so many objects"
+    headings = [cell.strip() for cell in table[1].strip("┃").split("┃")]
+    assert headings == ["head", "epoch", "AP", "AP50", "AP75", "1-3", "4-7", "8+"]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in table if line.startswith("│")]
+    assert [row[:2] for row in rows] == [[name, str(EPOCHS)] for name in ("1:1", "1:9", "ensemble")]
+    (validation,) = logged(trained.run)[1]
+    for name, row in zip((*HEADS, "ensemble"), rows, strict=True):
+        keys = ("AP", "AP50", "AP75", "AP_1-3", "AP_4-7", "AP_8plus")
+        values = [validation[f"coco/{name}/{key}"] for key in keys]
+        assert row[2:] == ["-" if value is None else f"{value:.3f}" for value in values]
+
+
+def test_json_has_what_the_table_and_the_last_lines_tell(run):
+    """Of the last epoch again, in which no checkpoint is better."""
+    (run / "checkpoints/epoch_3.pth").unlink()
+    result = invoke("train", "--resume", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["run"], found["checkpoint"]) == (RUN, f"runs/{RUN}/checkpoints/epoch_3.pth")
+    assert (found["best_by"], found["curves"]) == ("ensemble/AP", f"runs/{RUN}/figures/curves.png")
+    assert found["best"] == found["last"]
+    assert (found["last"]["epoch"], found["last"]["iteration"]) == (EPOCHS, ITERATIONS)
+    (validation,) = logged(run)[1]
+    for name, variant in (("1:1", "1to1"), ("ensemble", "ensemble")):
+        assert found["last"]["heads"][name]["AP50"] == validation[f"coco/{variant}/AP50"]
+        assert found["last"]["bins"][name]["1-3"] == validation[f"coco/{variant}/AP_1-3"]
+    assert found["seconds"] > 0
+
+
+def test_curves_that_cannot_be_drawn_are_no_reason_to_fail(folder, dataset, without_training, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr(api.curves, "draw", fail)
+    result = train(dataset)
+    assert result.exit_code == 0, result.stderr
+    assert "the curves could not be drawn: no fonts" in result.stderr
+    assert "done: runs/new/checkpoints/epoch_1.pth" in result.stderr
+    assert result.stdout == ""  # nothing was validated
+
+
+def test_what_is_kept_and_averaged_and_when_to_stop_is_in_the_config(folder, dataset, without_training):
+    result = train(dataset, "--best", "1:9/AP50", "--patience", 2, "--ema-momentum", 0.001)
+    assert result.exit_code == 0, result.stderr
+    cfg = load_config("runs/new/config.py")
+    hooks = {hook.type: hook for hook in cfg.custom_hooks}
+    assert cfg.default_hooks.checkpoint.save_best == "coco/1to9/AP50"
+    assert (hooks["PatienceHook"].monitor, hooks["PatienceHook"].patience) == ("coco/1to9/AP50", 2)
+    assert hooks["StepEMAHook"].momentum == 0.001
+    train(dataset, "--best", "none", name="other")
+    cfg = load_config("runs/other/config.py")
+    assert "save_best" not in cfg.default_hooks.checkpoint
+    assert not {"PatienceHook", "StepEMAHook"} & {hook.type for hook in cfg.custom_hooks}
+
+
 def test_messages_are_plain_lines_on_stderr(trained):
-    assert trained.output.stdout == ""
     assert not {"\x1b", "\r"} & set(trained.output.stderr)
     lines = trained.output.stderr.splitlines()
     assert lines[0].startswith("learning rate 0.01 = 0.02 · 4/8 (linear scaling")
@@ -116,6 +173,9 @@ def test_messages_are_plain_lines_on_stderr(trained):
     ):
         assert any(shown in line for line in lines), shown
     assert any("validation AP" in line and "ensemble" in line for line in lines)
+    assert lines[-4].startswith(f"done: runs/{RUN}/checkpoints/epoch_{EPOCHS}.pth, in 0:")
+    assert lines[-3] == f"best: runs/{RUN}/checkpoints/best.pth, by ensemble/AP in validation"
+    assert lines[-2] == f"curves: runs/{RUN}/figures/curves.png; data: runs/{RUN}/figures/curves.csv"
     assert lines[-1] == f"next: rgacli eval {RUN} --head all; rgacli analyze gt-bins {RUN}"
 
 
@@ -316,7 +376,7 @@ def test_resuming_logs_no_step_and_no_validation_twice(folder, run):
     assert invoke("train", "--resume").exit_code == 0
     steps, validations = logged(run)
     assert [step["iter"] for step in steps] == list(range(1, ITERATIONS + 1))
-    assert [validation["step"] for validation in validations] == [ITERATIONS]
+    assert [validation["step"] for validation in validations] == [4, ITERATIONS]  # the one that is due now, too
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.config.run_record import read_record, size_of
+from rgacli.config.run_record import read_record, size_of, validation_of
+from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.runs import Run
 from tests.support.run_folders import CONFIG, write_checkpoint, write_run
 
@@ -30,6 +31,7 @@ def test_a_record_tells_what_was_trained_on_what_how_far_and_how_well():
     assert (record.best.epoch, record.best.score, record.best.metric) == (2, 0.3, "AP")
     assert record.best.heads == {"1:1": {"AP": 0.25}, "1:9": {"AP": 0.5}, "ensemble": {"AP": 0.3}}
     assert list(record.best.heads)[-1] == "ensemble"
+    assert record.best.bins == {"1:1": {}, "1:9": {}, "ensemble": {}}
     assert record.begun == datetime.fromtimestamp(1_000_000_000).astimezone()
     assert record.state == "interrupted"
     assert record.problems == ()
@@ -194,3 +196,11 @@ def test_what_is_gone_meanwhile_has_no_size(folder, monkeypatch):
     lstat = os.lstat
     monkeypatch.setattr(Path, "lstat", lambda self: lstat(self / "gone"))
     assert size_of(path) == 0
+
+
+def test_ap_on_bins_is_told_apart_and_by_their_labels():
+    bins = parse_bins("1-3,5,8+")
+    values = {f"coco/1to9/{gt_bin.metric}": 0.1 * gt_bin.low for gt_bin in bins}
+    found = validation_of({"coco/1to9/AP": 0.5, **values, "time": 0.1, "step": 8}, {"epoch": 2})
+    assert (found.epoch, found.iteration, found.heads) == (2, 8, {"1:9": {"AP": 0.5}})
+    assert found.bins == {"1:9": {"1-3": 0.1, "5": 0.5, "8+": 0.8}}

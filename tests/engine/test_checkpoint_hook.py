@@ -1,16 +1,42 @@
-from itertools import count
+import json
+import math
+import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.fileio import get_file_backend
 
-from rgacli.engine.checkpoint_hook import AtomicBackend
-from rgacli.errors import RunFailed
+from rgacli.engine.checkpoint_hook import AtomicBackend, RunCheckpointHook
+from rgacli.errors import RunFailed, UsageError
 from rgacli.evaluation.variants_metric import VariantsCocoMetric
+from rgacli.runs import Run
 from tests.support import tiny
-from tests.support.running import At, run
+from tests.support.running import At, assert_same, resumed, run
+
+# A run that is resumed in the same process finds its visualizer and logger there already.
+pytestmark = pytest.mark.filterwarnings("ignore:.*has been created, the method")
 
 KEEP_ONE = {"default_hooks.checkpoint.max_keep_ckpts": 1}
+EACH_EPOCH = {"train_cfg": dict(max_epochs=3, val_interval=1)}
+BEST = {"default_hooks.checkpoint.save_best": "coco/ensemble/AP", **EACH_EPOCH}
+
+
+def measure(monkeypatch, *scores):
+    """Has validations find these values of the ensemble's AP, one after the other."""
+    found = iter(scores)
+
+    def values(*_):
+        score = next(found)
+        return {"1to1/AP": score / 2, "ensemble/AP": score}
+
+    monkeypatch.setattr(VariantsCocoMetric, "compute_metrics", values)
+
+
+def content(folder, name="best.pth"):
+    return torch.load(folder / "checkpoints" / name, weights_only=True)
 
 
 def names(folder):
@@ -60,14 +86,14 @@ def test_the_only_checkpoint_stays_until_the_next_is_written(tiny_dataset, tmp_p
     assert names(tmp_path) == {"epoch_3.pth"}
 
 
-def test_so_does_the_best(tiny_dataset, tmp_path, writes, monkeypatch):
-    rising = count()
-    monkeypatch.setattr(VariantsCocoMetric, "compute_metrics", lambda *_: {"ensemble/AP": next(rising) / 10})
-    best = {"default_hooks.checkpoint": dict(save_best="coco/ensemble/AP", rule="greater", max_keep_ckpts=1)}
-    run(tiny.training_config(tiny_dataset, tmp_path, **best, train_cfg=dict(max_epochs=3, val_interval=1)), tmp_path)
+def test_so_do_the_best_of_several_metrics_which_are_mmengines(tiny_dataset, tmp_path, writes, monkeypatch):
+    measure(monkeypatch, 0.1, 0.2, 0.3)
+    metrics = ["coco/ensemble/AP", "coco/1to1/AP"]
+    best = {"default_hooks.checkpoint": dict(save_best=metrics, max_keep_ckpts=1), **EACH_EPOCH}
+    run(tiny.training_config(tiny_dataset, tmp_path, **best), tmp_path)
     assert "best_coco_ensemble_AP_epoch_1.pth" in writes["best_coco_ensemble_AP_epoch_2.pth"]
     assert "best_coco_ensemble_AP_epoch_2.pth" in writes["best_coco_ensemble_AP_epoch_3.pth"]
-    assert names(tmp_path) == {"epoch_3.pth", "best_coco_ensemble_AP_epoch_3.pth"}
+    assert names(tmp_path) == {"epoch_3.pth", *(f"best_coco_{head}_AP_epoch_3.pth" for head in ("ensemble", "1to1"))}
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tiny_dataset, tmp_path, monkeypatch):
@@ -93,3 +119,102 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, value
     with pytest.raises(RunFailed, match=r"not finite after iteration 8 \(roi_head.bbox_head.1.fc_cls.bias\)"):
         run(tiny.training_config(tiny_dataset, tmp_path, **KEEP_ONE), tmp_path, At(8, spoil))
     assert names(tmp_path) == {"epoch_1.pth"}
+
+
+# --- the best checkpoint
+
+
+@pytest.fixture(scope="module")
+def best_run(tiny_dataset, tmp_path_factory):
+    """Folder of a run that was best after its second epoch. Not to be written to."""
+    folder = tmp_path_factory.mktemp("best")
+    cfg = tiny.training_config(tiny_dataset, folder, **BEST)
+    (folder / "config.py").write_text(cfg.pretty_text)
+    with pytest.MonkeyPatch.context() as patch:
+        measure(patch, 0.2, 0.5, 0.3)
+        run(cfg, folder)
+    return folder
+
+
+def test_the_weights_of_the_best_validation_are_kept_with_what_they_are(best_run):
+    best = content(best_run)
+    assert best.keys() == {"meta", "state_dict"}
+    assert_same(best["state_dict"], content(best_run, "epoch_2.pth")["state_dict"])
+    assert (best["meta"]["epoch"], best["meta"]["iter"]) == (2, 8)
+    metrics = {"coco/1to1/AP": 0.25, "coco/ensemble/AP": 0.5}
+    assert best["meta"]["best"] == {"metric": "coco/ensemble/AP", "score": 0.5, "metrics": metrics}
+
+
+def test_the_best_is_neither_the_last_nor_one_of_the_others(best_run):
+    found = Run(best_run)
+    assert [path.name for path in found.all_checkpoints()] == ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
+    os.utime(found.best)
+    assert found.last_checkpoint().name == "epoch_3.pth"
+    assert found.best.is_file()
+
+
+def test_keeping_the_best_changes_nothing_of_the_training(best_run, finished_run):
+    assert_same(content(best_run, "epoch_3.pth")["state_dict"], content(finished_run, "epoch_3.pth")["state_dict"])
+    assert_same(content(best_run, "epoch_3.pth")["optimizer"], content(finished_run, "epoch_3.pth")["optimizer"])
+
+
+@pytest.mark.parametrize("dies", ["while it validates", "while it writes the best"])
+def test_a_killed_run_keeps_the_best_that_it_would_have_kept(best_run, tmp_path, monkeypatch, dies):
+    """It dies in the second epoch's validation, with that epoch's checkpoint already written."""
+    folder = shutil.copytree(best_run, tmp_path / "run")
+    for name in ("best.pth", "epoch_3.pth"):
+        (folder / "checkpoints" / name).unlink()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    until = {"while it validates": 8, "while it writes the best": 9}[dies]  # lines of training, and a validation each
+    kept = [line for line in lines if line["step"] <= 8][: until + 1]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+    measure(monkeypatch, *{8: (0.5, 0.3), 9: (0.3,)}[until])
+    assert resumed(folder, folder / "checkpoints/epoch_2.pth") == 4
+    assert content(folder)["meta"]["best"] == content(best_run)["meta"]["best"]
+    assert_same(content(folder)["state_dict"], content(best_run)["state_dict"])
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").open()]
+    assert steps == [line["step"] for line in lines]
+
+
+def test_a_resumed_run_does_not_lose_its_best_to_a_worse_one(best_run, tmp_path, monkeypatch):
+    folder = shutil.copytree(best_run, tmp_path / "run")
+    measure(monkeypatch, 0.4)
+    assert resumed(folder, folder / "checkpoints/epoch_2.pth") == 4
+    assert content(folder)["meta"]["best"]["score"] == 0.5
+
+
+@pytest.mark.parametrize("scores", [(math.nan, 0.1, 0.1), (0.1, 0.1, math.nan)])
+def test_the_first_of_equals_is_the_best_and_no_value_never_is(tmp_path, scores):
+    hook, saved = RunCheckpointHook(str(tmp_path), save_best="coco/ensemble/AP"), []
+    hook._best_score = None
+    runner = SimpleNamespace(epoch=0, iter=0, save_checkpoint=lambda *_, meta, **__: saved.append(meta["epoch"]))
+    for runner.epoch, score in enumerate(scores, start=1):
+        hook.after_val_epoch(runner, {"coco/ensemble/AP": score})
+    assert saved == [scores.index(0.1) + 1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "rule"),
+    [
+        ("coco/ensemble/AP", "greater"),
+        ("coco/1to9/AP_1-3", "greater"),
+        ("coco/detector/mask_AP50", "greater"),
+        ("crowdhuman/ensemble/mMR", "less"),
+        ("crowdhuman/1to1/JI", "greater"),
+    ],
+)
+def test_which_of_two_values_is_better_is_known_of_every_metric(metric, rule):
+    assert RunCheckpointHook("nowhere", save_best=metric).rules == [rule]
+
+
+def test_a_metric_that_validation_does_not_give_is_named_with_those_it_does():
+    hook = RunCheckpointHook("nowhere", save_best="coco/1to9/mAP")
+    with pytest.raises(UsageError, match="save_best: validation gives no coco/1to9/mAP, but coco/1to9/AP"):
+        hook.after_val_epoch(None, {"coco/1to9/AP": 0.1})
+
+
+def test_a_best_file_of_something_else_counts_for_nothing(tmp_path):
+    hook = RunCheckpointHook(str(tmp_path), save_best="coco/ensemble/AP")
+    for meta in ({}, {"best": {"metric": "coco/1to9/AP", "score": 0.9}}):
+        torch.save({"state_dict": {}, "meta": meta}, tmp_path / "best.pth")
+        assert hook._saved_best() is None

@@ -14,6 +14,7 @@ from mmdet.models.task_modules import RandomSampler
 from mmengine.config import Config
 from mmengine.dist import get_rank
 
+from rgacli.engine.averaging import set_ema
 from rgacli.engine.distributed import first_report, highest, join, leave, of_rank_0, set_sync_bn, together
 from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.launch import Job, launch
@@ -29,7 +30,7 @@ def draw_the_first(sampler, gallery, number):
     return gallery[:number]
 
 
-def train_in_parts(dataset, folder, batch_size, accumulation=1):
+def train_in_parts(dataset, folder, batch_size, accumulation=1, **settings):
     """3 optimizer steps over the same 4 images, however they are divided among processes and iterations.
 
     What has to be fixed for the steps to be the same: which candidates the samplers draw; batch statistics, which are
@@ -43,10 +44,28 @@ def train_in_parts(dataset, folder, batch_size, accumulation=1):
             "train_dataloader.batch_size": batch_size,
             "optim_wrapper.accumulative_counts": accumulation,
             "model.backbone.norm_eval": True,
+            **settings,
         },
     )
     cfg.param_scheduler = []
     run(cfg, folder)
+
+
+def train_until_no_better(dataset, folder, batch_size):
+    """The same, validated each time, averaged, its best kept, and stopped: nothing is found in so few steps."""
+    cfg = Config(dict(custom_hooks=[dict(type="PatienceHook", monitor="coco/ensemble/AP", patience=1)]))
+    set_ema(cfg, 0.3)
+    validated = {"train_cfg": dict(max_epochs=3, val_interval=1), "custom_hooks": cfg.custom_hooks}
+    best = {"default_hooks.checkpoint.save_best": "coco/ensemble/AP", "model.test_cfg.rcnn.score_thr": 1.0}
+    train_in_parts(dataset, folder, batch_size, **validated, **best)
+
+
+def validate_as_one_of_two(dataset, folder):
+    """The program of each process."""
+    join("pytorch")
+    RandomSampler.random_choice = draw_the_first
+    train_until_no_better(dataset, folder, 2)
+    leave()
 
 
 def as_one_of_two(dataset, folder):
@@ -81,16 +100,20 @@ def as_one_of_two(dataset, folder):
     (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
+def launch_two(program, dataset, folder):
+    code = (
+        f"import sys; from pathlib import Path; from tests.engine.test_distributed import {program.__name__}; "
+        f"{program.__name__}(*map(Path, sys.argv[1:]))"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    launch([sys.executable, "-c", code, str(dataset), str(folder)], Job(2), environment)
+
+
 @pytest.fixture(scope="module")
 def job(tiny_dataset, tmp_path_factory):
     """Folder of what two processes left, and what each found out."""
     folder = tmp_path_factory.mktemp("job")
-    code = (
-        "import sys; from pathlib import Path; from tests.engine.test_distributed import as_one_of_two; "
-        "as_one_of_two(*map(Path, sys.argv[1:]))"
-    )
-    environment = {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    launch([sys.executable, "-c", code, str(tiny_dataset), str(folder)], Job(2), environment)
+    launch_two(as_one_of_two, tiny_dataset, folder)
     return folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
@@ -133,6 +156,20 @@ def test_one_process_writes_for_all(job):
         "epoch_3.pth",
     ]
     assert not list(ROOT.glob(".dist_test"))
+
+
+@pytest.mark.slow
+def test_two_processes_average_keep_the_best_and_stop_as_one(tiny_dataset, tmp_path, monkeypatch):
+    launch_two(validate_as_one_of_two, tiny_dataset, tmp_path / "two")
+    monkeypatch.setattr(RandomSampler, "random_choice", draw_the_first)
+    train_until_no_better(tiny_dataset, tmp_path / "one", 4)
+    two, one = ({path.name: path for path in (tmp_path / jobs / "checkpoints").iterdir()} for jobs in ("two", "one"))
+    assert two.keys() == one.keys() == {"best.pth", "epoch_1.pth", "epoch_2.pth"}
+    for name in one:
+        found, expected = (torch.load(paths[name], weights_only=True) for paths in (two, one))
+        for key, value in expected["state_dict"].items():
+            torch.testing.assert_close(found["state_dict"][key], value, rtol=1e-4, atol=1e-6)
+    assert found["meta"]["epoch"] == expected["meta"]["epoch"]
 
 
 def test_ranks_agree(job):

@@ -12,6 +12,8 @@ from tests.data.crowdhuman_files import write_crowdhuman
 from tests.evaluation.coco_samples import noisy_detections, random_annotations, with_masks
 from tests.support.dense import crowded, perfect
 
+NAMES_OF_BINS = (("1-3", "1-3"), ("4-7", "4-7"), ("8plus", "8+"))
+
 
 @pytest.mark.parametrize(
     ("info", "benchmark"),
@@ -46,6 +48,16 @@ def test_cocos_metrics_are_of_boxes_and_where_both_sides_have_them_of_masks(tmp_
         **{f"mask_{metric}": masks[metric] for metric in ("AP", "AP50", "AP75")},
     }
     assert masks["AP"] != boxes["AP"]
+
+
+def test_bins_are_measured_where_they_are_asked_for(tmp_path):
+    annotations = random_annotations(0, images=15)
+    detections = noisy_detections(annotations, 0)
+    by_bin = coco_metrics.evaluate(annotations, detections).by_bin(Coco.bins)
+    coco = Coco(annotations, tmp_path / "annotations.json")
+    plain, found = coco.measure(detections), coco.measure(detections, by_bin=True)
+    assert found == {**plain, **{f"AP_{name}": by_bin[label]["AP"] for name, label in NAMES_OF_BINS}}
+    assert len({found[f"AP_{name}"] for name, _ in NAMES_OF_BINS}) == 3
 
 
 def test_so_many_detections_of_an_image_count_as_coco_is_told(tmp_path):

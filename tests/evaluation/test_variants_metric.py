@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -65,6 +66,14 @@ def test_heads_and_ensemble_are_saved_and_measured_apart(ann_file, tmp_path):
     assert json.loads((tmp_path / "out/1to9.json").read_text()) == [
         {"image_id": 5, "category_id": 7, "bbox": [0, 0, 4, 4], "score": 0.25}
     ]
+
+
+def test_validation_measures_bins_as_well(ann_file):
+    metric = VariantsCocoMetric(str(ann_file), by_bin=True)
+    found = evaluated(metric, pred_instances=instances())
+    assert set(found) == {f"coco/detector/{name}" for name in (*METRICS, "AP_1-3", "AP_4-7", "AP_8plus")}
+    assert found["coco/detector/AP_1-3"] == pytest.approx(1)  # the image has one object
+    assert math.isnan(found["coco/detector/AP_4-7"])
 
 
 @pytest.mark.parametrize("kind", [torch.as_tensor, lambda pixels: pixels.numpy()], ids=["tensor", "array"])
