@@ -165,7 +165,7 @@ def _print_validations(result: TrainResult) -> None:
     ]
     head = next(iter(last.heads))
     columns = ["head", when, *list(last.heads[head])[:3], *last.bins[head]]
-    title = f"{result.run.name} in validation, and AP on images of so many objects"
+    title = f"{result.run.name} in validation" + ", and AP on images of so many objects" * bool(last.bins[head])
     print_table(title, {column: column for column in columns}, rows, group="head" if apart else None)
 
 
