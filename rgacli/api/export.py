@@ -168,9 +168,9 @@ def export_onnx(
     with replacing(path) as temporary:
         write_onnx(model, temporary, classes=class_names(source.cfg), pipeline=pipeline, provenance=provenance)
         written = find_trained(checkpoint=temporary, onnx=True)
-        checked = check_parity(source, exported, written, check, progress, BATCHES)
+        checked = check_parity(source, exported, written, check, progress, list(BATCHES))
     tell(f"{source.name}: {exported}: {path}")
-    alone = checked.pop(*ALONE, None)
+    alone = checked.pop(ALONE, None)
     return OnnxExport(path, provenance, alone, checked)
 
 
@@ -186,4 +186,4 @@ def _export_stock(
     config, checkpoint = folder / CONFIG, folder / EXPORTED
     tell(f"{source.name}: {exported}; in stock mmdet:")
     tell(f'  init_detector("{config}", "{checkpoint}")')
-    return StockExport(config, checkpoint, provenance, checked.get(*ALONE))
+    return StockExport(config, checkpoint, provenance, checked.get(ALONE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -37,9 +37,9 @@ class Batching(NamedTuple):
     words: str = ""
 
 
-ALONE = {"1": Batching([(1, 1)])}
+ALONE = "1"
 BATCHES = {
-    **ALONE,
+    ALONE: Batching([(1, 1)]),
     "3": Batching([(1, 1)] * 3, " in batches of 3"),
     "mixed": Batching([(1, 1), (0.75, 1), (0.5, 0.6)], " in batches of mixed sizes"),
 }
@@ -51,7 +51,7 @@ def check_parity(
     exported: Trained,
     limit: int,
     progress: Progress | None = None,
-    batches: Mapping[str, Batching] = ALONE,
+    batches: Sequence[str] = (ALONE,),
 ) -> dict[str, Parity]:
     """Compare what an export detects with what its original does, on images of the split.
 
@@ -61,10 +61,10 @@ def check_parity(
         exported: The export.
         limit: Number of images, the split's first; fewer where it has fewer.
         progress: Told of each batch.
-        batches: Ways in which the images go through both detectors, by name: all images, in each of them.
+        batches: Names of BATCHES: all images go through both detectors in each of these ways.
 
     Returns:
-        How closely both agree in each of these ways; empty where no image is asked for or none is there.
+        How closely both agree in each of them; empty where no image is asked for or none is there.
 
     Raises:
         UsageError: `limit` is negative.
@@ -80,7 +80,8 @@ def check_parity(
         return {}
     export, original = load_detector(exported, "cpu"), load_detector(source.trained, "cpu")
     checked = {}
-    for name, batching in batches.items():
+    for name in batches:
+        batching = BATCHES[name]
         parity = checked[name] = _compare(export, original, head.name, paths, batching, progress)
         if not parity.within(**_TOLERANCE):
             raise RunFailed(

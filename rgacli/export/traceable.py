@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rgacli.export.known_parts import by_stage, has_known_masks, require_known_parts
-from rgacli.export.suppression import GONE, best, moved_apart, nms
+from rgacli.export.suppression import GONE, best, moved_apart, nms, put
 
 _FILLING = -1
 """The label of rows beyond an image's detections."""
@@ -130,10 +130,8 @@ class TraceableDetector(nn.Module):
             boxes = (_by_class if head is heads[-1] else _refined)(head, boxes, cls_score, bbox_pred, borders)
         scores = (sum(logits) / float(len(logits))).softmax(dim=1)[:, :-1]
         classes = heads[-1].num_classes
-        filled_boxes = proposals[:, :, None].repeat(1, 1, classes, 1)
-        filled_scores = torch.full_like(filled_boxes[..., 0], GONE)
-        filled_boxes[images, places], filled_scores[images, places] = boxes, scores
-        return filled_boxes, filled_scores
+        filled = proposals[:, :, None].repeat(1, 1, classes, 1)
+        return put(filled, images, places, boxes), put(torch.full_like(filled[..., 0], GONE), images, places, scores)
 
     def _suppress(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes (N, K, 4), scores and labels (N, K) that NMS by class keeps, as multiclass_nms does.
@@ -143,16 +141,14 @@ class TraceableDetector(nn.Module):
         """
         cfg = self.model.roi_head.test_cfg
         limit = cfg.max_per_img if cfg.max_per_img > 0 else None
-        places, classes = scores.shape[1:]
+        classes = scores.shape[2]
         apart = moved_apart(boxes, scores > cfg.score_thr, torch.arange(classes))
-        boxes, apart = (tensor.transpose(1, 2) for tensor in (boxes, apart))  # by class
-        by_class = scores.transpose(1, 2).reshape(-1, places)
-        kept = nms(apart.reshape(-1, places, 4), by_class, cfg.nms.iou_threshold, cfg.score_thr, limit)
-        scores, order = best(kept.reshape(scores.shape[0], -1), limit)
+        kept = nms(apart.flatten(1, 2), scores.flatten(1), cfg.nms.iou_threshold, cfg.score_thr, limit)
+        scores, order = best(kept, limit)
         if limit is None:
             most = (scores > GONE).sum(dim=1).max()
             scores, order = scores[:, :most], order[:, :most]
-        return _rows(boxes.flatten(1, 2), order), scores, order // places
+        return _rows(boxes.flatten(1, 2), order), scores, order % classes
 
     def _masks_of(self, features: Sequence[Tensor], boxes: Tensor, labels: Tensor, found: Tensor) -> Tensor:
         """Return masks' probabilities (N, K, h, w), 0 where nothing was found, as FCNMaskHead.predict_by_feat does."""
@@ -168,8 +164,7 @@ class TraceableDetector(nn.Module):
         masks = torch.stack(stages).mean(dim=0)
         sides = map(int, masks.shape[1:])  # for a trace to keep: they are the layers', whatever the images are
         filled = torch.zeros_like(found, dtype=masks.dtype)[..., None, None].repeat(1, 1, *sides)
-        filled[images, places] = masks
-        return filled
+        return put(filled, images, places, masks)
 
     def _crop(self, extractor: nn.Module, features: Sequence[Tensor], images: Tensor, boxes: Tensor) -> Tensor:
         """Return RoI features (R, C, h, w), each box's from its own level, as SingleRoIExtractor.forward does."""

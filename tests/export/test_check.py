@@ -110,7 +110,7 @@ def test_fewer_images_than_asked_for_are_all(source):
 
 def test_batches_are_of_three_and_of_mixed_sizes(source, told):
     exported, reports = Finds("detector"), []
-    found = check_parity(source, HEAD, exported, 8, lambda *report: reports.append(report), BATCHES)
+    found = check_parity(source, HEAD, exported, 8, lambda *report: reports.append(report), list(BATCHES))
     assert found == dict.fromkeys(("1", "3", "mixed"), Parity(images=4, detections=4))
     assert exported.seen == source.trained.seen
     threes, mixed = exported.seen[4:6], exported.seen[6:]
@@ -127,7 +127,7 @@ def test_batches_are_of_three_and_of_mixed_sizes(source, told):
 
 def test_images_too_few_for_a_batch_come_into_it_more_than_once(source):
     exported = Finds("detector")
-    found = check_parity(source, HEAD, exported, 2, batches=BATCHES)
+    found = check_parity(source, HEAD, exported, 2, batches=list(BATCHES))
     assert exported.seen[2] == whole(1, 3, 1)
     assert (found["1"].images, found["3"].images) == (2, 3)
 
@@ -135,7 +135,7 @@ def test_images_too_few_for_a_batch_come_into_it_more_than_once(source):
 def test_what_differs_in_batches_alone_fails(source):
     check_parity(source, HEAD, Finds("detector", wrong=3), 8)
     with pytest.raises(RunFailed, match=r"not detect what 1:9 does in batches of 3, and is not kept: 4 images"):
-        check_parity(source, HEAD, Finds("detector", wrong=3), 8, batches=BATCHES)
+        check_parity(source, HEAD, Finds("detector", wrong=3), 8, batches=list(BATCHES))
 
 
 @pytest.mark.parametrize("exported", [Finds("detector", x1=5.1), Finds("detector", number=0)])

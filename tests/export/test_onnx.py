@@ -14,6 +14,7 @@ from rgacli.errors import UsageError
 from rgacli.export.onnx import resizing, write_onnx
 from rgacli.export.parity import compare_detections
 from rgacli.export.stock import stock_detector
+from rgacli.export.suppression import _NonMaxSuppression
 from rgacli.method import parse_ratios
 from tests.support import families, tiny
 from tests.support.tracing import FAMILIES, MASKS, batch, mmdets_own, of_graph, scrambled
@@ -83,6 +84,15 @@ def test_images_without_objects_yield_none(tmp_path):
     for filling in (boxes, scores, labels + 1, masks):
         assert filling.shape[:2] == (2, 20)
         assert not filling.any()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_is_found_on_the_images_of_the_trace_does_not_matter(tmp_path, count):
+    model, suppress = scrambled(families.family(MASKS[0])), _NonMaxSuppression.forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_NonMaxSuppression, "forward", staticmethod(lambda *inputs: suppress(*inputs)[:count]))
+        write_onnx(model, tmp_path / "model.onnx", **ABOUT)
+    assert_same(model, tmp_path / "model.onnx", BATCHES[2:])
 
 
 def test_masks_are_the_ensembles(tmp_path):

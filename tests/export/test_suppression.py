@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmcv.ops import batched_nms
 
-from rgacli.export.suppression import GONE, best, moved_apart, nms
+from rgacli.export.suppression import GONE, best, moved_apart, nms, put
 from tests.support import tiny
 
 
@@ -13,7 +13,7 @@ def boxes_and_scores(*shape):
 
 
 @pytest.mark.parametrize(("threshold", "limit"), [(GONE, None), (0.5, None), (0.3, 4)])
-def test_groups_are_suppressed_each_for_itself_as_mmcv_does(threshold, limit):
+def test_images_are_suppressed_each_for_itself_as_mmcv_does(threshold, limit):
     boxes, scores = boxes_and_scores(3, 60)
     kept = nms(boxes, scores, 0.3, threshold, limit)
     assert kept.shape == scores.shape
@@ -26,7 +26,7 @@ def test_groups_are_suppressed_each_for_itself_as_mmcv_does(threshold, limit):
         assert torch.equal(left[expected], own_scores[expected])
 
 
-def test_a_group_without_candidates_keeps_none():
+def test_an_image_without_candidates_keeps_none():
     boxes, scores = boxes_and_scores(2, 5)
     scores[1] = GONE
     assert (nms(boxes, scores, 0.3, GONE, None)[1] == GONE).all()
@@ -54,3 +54,13 @@ def test_the_best_of_each_row_come_first_and_too_few_are_filled_up(limit):
     assert order[:, :2].tolist() == [[1, 0], [2, 1]]
     assert (scores[:, 2:] == GONE).all()
     assert not order[:, 2:].any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_rows_are_put_into_their_images(count):
+    images, rows = torch.tensor([1, 0, 1])[:count], torch.tensor([2, 0, 0])[:count]
+    values, others = torch.zeros(2, 3, 4), torch.arange(4.0 * count).reshape(count, 4) + 1
+    found = put(values, images, rows, others)
+    assert torch.equal(found[images, rows], others)
+    assert found.any(dim=2).sum() == count
+    assert not values.any()
