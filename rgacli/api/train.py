@@ -38,7 +38,7 @@ from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
 from rgacli.engine.hooks import Interrupted
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.engine.starting_weights import write_starting_weights
+from rgacli.engine.starting_weights import start_from, write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -50,8 +50,6 @@ from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import names_by_slug, parse_ratios
 from rgacli.modeling.freezing import set_frozen_stages
-from rgacli.modeling.source_weights import SourceWeights, read_source
-from rgacli.modeling.transfer import fit_config
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -211,9 +209,8 @@ def train(
                     rga=rga,
                     prm=prm,
                 )
-                source = _starting_from(cfg, weights) if weights is not None else None
+                source = start_from(cfg, weights) if weights is not None else None
                 if freeze_backbone is not None:
-                    _require_trained_backbone(cfg, source, freeze_backbone)
                     set_frozen_stages(cfg, freeze_backbone)
                 if epochs is not None:
                     set_epochs(cfg, epochs, least=0 if source else 1)
@@ -284,24 +281,6 @@ def _new_config(
     elif given:
         raise UsageError(f"{param(given[0])} is of a dataset: give its folder by {param('data')}.")
     return cfg
-
-
-def _starting_from(cfg: Config, weights: Path) -> SourceWeights:
-    """Return the weights of a trained detector, and make the config's one that they fit."""
-    source = read_source(weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
-    cfg.weights = str(source.path)  # a run tells where it started from
-    tell(f"weights {source.path}")
-    for line in fit_config(cfg, source):
-        tell(line)
-    return source
-
-
-def _require_trained_backbone(cfg: Config, source: SourceWeights | None, stages: int) -> None:
-    if not (source or cfg.model.backbone.get("init_cfg") or cfg.get("load_from")):
-        raise UsageError(
-            f"{param('freeze_backbone', stages)}: this backbone starts from nothing, and would stay so: name trained "
-            f"{param('weights')}."
-        )
 
 
 def _set_seed(cfg: Config, seed: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Writing the checkpoint that a training starts from, made of a trained detector's weights."""
+"""What a training starts from: a checkpoint of a trained detector's weights, of which the run keeps its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,24 @@ from mmengine.config import Config
 from rgacli.config.dataset import class_names, dataset_config
 from rgacli.config.recipe import parallel_ratios
 from rgacli.files import replacing
+from rgacli.messages import tell
 from rgacli.modeling.build import build_detector
-from rgacli.modeling.source_weights import SourceWeights
-from rgacli.modeling.transfer import transfer
+from rgacli.modeling.source_weights import SourceWeights, read_source
+from rgacli.modeling.transfer import fit_config, transfer
+
+
+def start_from(cfg: Config, weights: Path | str) -> SourceWeights:
+    """Return the weights of a trained detector, and make a config's detector one that they fit, in place.
+
+    Raises:
+        UsageError: as `read_source`.
+    """
+    source = read_source(weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
+    cfg.weights = str(source.path)  # a run tells where it started from
+    tell(f"weights {source.path}")
+    for line in fit_config(cfg, source):
+        tell(line)
+    return source
 
 
 def write_starting_weights(cfg: Config, source: SourceWeights, path: Path) -> list[str]:
@@ -21,7 +36,7 @@ def write_starting_weights(cfg: Config, source: SourceWeights, path: Path) -> li
     They are all in the file, those too that no trained ones were found for (initialised by the config's seed).
 
     Args:
-        cfg: The config, as `fit_config` left it.
+        cfg: The config, as `start_from` left it.
         source: The trained detector.
         path: The file.
 

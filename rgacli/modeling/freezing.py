@@ -16,7 +16,7 @@ def set_frozen_stages(cfg: Config, stages: int) -> None:
     """Have a backbone's stem and its first `stages` stages keep their weights and statistics, in place.
 
     Raises:
-        UsageError: it has not so many stages, or none that can be frozen.
+        UsageError: it has not so many stages, or none that can be frozen, or it starts from no trained weights.
     """
     init_default_scope(cfg.get("default_scope", "mmdet"))
     backbone = cfg.model.backbone
@@ -27,6 +27,11 @@ def set_frozen_stages(cfg: Config, stages: int) -> None:
     if not 0 <= stages <= number:
         raise UsageError(
             f"{param('freeze_backbone', stages)}: {backbone.type} has {number} stages (0: the stem alone is frozen)."
+        )
+    if not (backbone.get("init_cfg") or cfg.get("load_from") or cfg.get("weights")):
+        raise UsageError(
+            f"{param('freeze_backbone', stages)}: this backbone starts from nothing, and would stay so: name trained "
+            f"{param('weights')}."
         )
     backbone.frozen_stages = stages
 
