@@ -5,7 +5,8 @@ runs/<name>/
     metrics.jsonl        one JSON object per logged step
     checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation; initial.pth: trained weights that it
                          started from
-    detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from
+    detections/<split>/  <variant>.json in COCO's results format, and source.json: what they were made from;
+                         <split>-tta/ and the like: images looked at in another way
     figures/             curves.png: how the training went; each figure beside the CSV it was drawn from
     figures/<split>/     what was drawn of a split
     logs/                the text logs

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from rgacli.method import ENSEMBLE, WHOLE
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,24 @@ def detections_by_variant(sample: Mapping[str, Any]) -> dict[str, dict[str, np.n
     if "masks" in predicted:
         found[ENSEMBLE if ENSEMBLE in found else next(iter(found))]["masks"] = _array(predicted["masks"])
     return found
+
+
+def by_size(images: Sequence[dict[str, Any]], detect: Callable[[Sequence[dict[str, Any]]], list[Found]]) -> list[Found]:
+    """Return what is found on images, of which those of one input size are detected on together.
+
+    Args:
+        images: As a detector takes them, `inputs` (3, H, W) among what they hold.
+        detect: Returns what is found on each of some images.
+    """
+
+    def size(index: int) -> tuple[int, ...]:
+        return tuple(images[index]["inputs"].shape)
+
+    found: dict[int, Found] = {}
+    for _, group in groupby(sorted(range(len(images)), key=size), key=size):
+        indices = list(group)
+        found |= zip(indices, detect([images[index] for index in indices]), strict=True)
+    return [found[index] for index in range(len(images))]
 
 
 def _array(value: Tensor | np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Compose
 from mmdet.registry import TRANSFORMS
@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 from torch import nn
 
-from rgacli.evaluation.detections import detections_by_variant
+from rgacli.evaluation.detections import by_size, detections_by_variant
 from rgacli.evaluation.tiles import Tiles, Tiling, cut
 from rgacli.evaluation.views import require_no_masks, with_variants
 
@@ -91,20 +91,18 @@ class TiledModel(nn.Module):
         return [self._detect(tiles) for tiles in data["tiles"]]
 
     def _detect(self, tiles: Tiles) -> DetDataSample:
-        def size(index: int) -> tuple[int, ...]:
-            return tuple(tiles.prepared[index]["inputs"].shape)
-
-        found: dict[int, dict] = {}
-        for _, group in groupby(sorted(range(len(tiles.boxes)), key=size), key=size):  # none is padded for another
-            indices = list(group)
-            for start in range(0, len(indices), _AT_ONCE):
-                chunk = indices[start : start + _AT_ONCE]
-                batch = {key: [tiles.prepared[index][key] for index in chunk] for key in ("inputs", "data_samples")}
-                for index, sample in zip(chunk, self.module.test_step(batch), strict=True):
-                    found[index] = detections_by_variant(sample.to_dict())
+        found = by_size(tiles.prepared, self._detect_alike)
         merged = {
-            variant: self._tiling.merge([found[index][variant] for index in range(len(found))], tiles.boxes)
+            variant: InstanceData(**self._tiling.merge([own[variant] for own in found], tiles.boxes))
             for variant in found[0]
         }
-        sample = tiles.prepared[-1]["data_samples"]
-        return with_variants(sample, {variant: InstanceData(**arrays) for variant, arrays in merged.items()})
+        return with_variants(tiles.prepared[-1]["data_samples"], merged)
+
+    def _detect_alike(self, tiles: Sequence[dict[str, Any]]) -> list[dict[str, dict[str, np.ndarray]]]:
+        """Return variant -> detections of tiles of one input size."""
+        found = []
+        for start in range(0, len(tiles), _AT_ONCE):
+            chunk = tiles[start : start + _AT_ONCE]
+            batch = {key: [tile[key] for tile in chunk] for key in ("inputs", "data_samples")}
+            found += [detections_by_variant(sample.to_dict()) for sample in self.module.test_step(batch)]
+        return found

@@ -1,7 +1,8 @@
 """Large images tile by tile, so that small objects are not scaled away: where tiles lie, and what is found as one.
 
-Where tiles lie is sahi's. Measured on 24 images of 960x768 px with 40 to 200 objects (see `merge`), in AP: NMS of all
-boxes 0.157, of those not cut 0.177, weighted boxes fusion of those not cut 0.181; the images whole 0.004.
+Where tiles lie is sahi's. Measured on 24 drawn images of 960x768 px with 40 to 200 objects, by a detector that takes
+160x128 px: AP 0.004 whole; in tiles of 128 px 0.157 by NMS of all boxes, 0.177 of those that are not cut, and 0.181 by
+weighted boxes fusion of these, which is what is done here.
 """
 
 from __future__ import annotations

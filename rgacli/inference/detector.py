@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,7 +18,7 @@ from mmengine.registry import init_default_scope
 
 from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.errors import DataError, UsageError
-from rgacli.evaluation.detections import Detections, Prediction, detections_by_variant
+from rgacli.evaluation.detections import Detections, Prediction, by_size, detections_by_variant
 from rgacli.modeling.build import build_detector
 from rgacli.wording import param
 
@@ -157,19 +156,6 @@ class Detector(ImageDetector):
                 masks=arrays.get("masks"),
             )
         return prediction
-
-
-def by_size(images: Sequence[Prepared], detect: Callable[[Sequence[Prepared]], list[Prediction]]) -> list[Prediction]:
-    """Return what is found on images, of which those of one input size are detected on together."""
-
-    def size(index: int) -> tuple[int, ...]:
-        return tuple(images[index]["inputs"].shape)
-
-    found: dict[int, Prediction] = {}
-    for _, group in groupby(sorted(range(len(images)), key=size), key=size):
-        indices = list(group)
-        found |= zip(indices, detect([images[index] for index in indices]), strict=True)
-    return [found[index] for index in range(len(images))]
 
 
 def require_batch(batch_size: int) -> None:

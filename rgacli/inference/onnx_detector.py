@@ -11,8 +11,8 @@ import numpy as np
 from mmengine.registry import init_default_scope
 
 from rgacli.errors import UsageError
-from rgacli.evaluation.detections import Detections, Prediction
-from rgacli.inference.detector import ImageDetector, Prepared, by_size
+from rgacli.evaluation.detections import Detections, Prediction, by_size
+from rgacli.inference.detector import ImageDetector, Prepared
 from rgacli.inference.masks import paste_masks
 from rgacli.inference.onnx_format import (
     CLASSES,

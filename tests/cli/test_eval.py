@@ -292,7 +292,7 @@ def test_pictures_do_not_overwrite_the_images(folder, run, dataset):
 def test_detections_by_augmentation_are_kept_apart(folder, finding):
     result = invoke("eval", "--tta", "--head", "all")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("base on test, tta\n")
+    assert result.stdout.startswith("base on test, tta: ")
     assert [path.name for path in (finding / "detections").iterdir()] == ["test-tta"]
     again = invoke("eval", "--tta", "--submit", "results.json")
     assert "using the detections in runs/base/detections/test-tta" in again.stderr
