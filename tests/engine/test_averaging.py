@@ -59,6 +59,7 @@ def test_a_detector_that_is_loaded_has_the_average(whole):
     assert_same(dict(model.state_dict()), dict(content["state_dict"]))
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_validated_and_training_goes_on_with_the_weights(tiny_dataset, tmp_path, whole):
     seen = {}
 
