@@ -345,7 +345,10 @@ def test_results_files_are_combined_without_torch_unless_a_method_needs_it(resul
         (dict(checkpoint="a.pth", config=["a.py", "b.py"]), "config: 2 for 1 checkpoint; give one each, or one of all"),
         (dict(results=["a=a.json"]), "results needs annotations=FILE"),
         (dict(annotations="a.json"), "annotations goes with results=NAME=FILE"),
-        (dict(results=["a=a.json"], runs="base"), "results stand alone: leave out runs, checkpoint, config, data,"),
+        (
+            dict(results=["a=a.json"], runs="base"),
+            "results stand alone: leave out runs, which, checkpoint, config",
+        ),
         (dict(results=["a=a.json"], split="val"), "results stand alone"),
         (dict(results=["a=a.json"], device="cpu"), "results stand alone"),
         (dict(results=["a=a.json"], timed=3), "results stand alone"),

@@ -184,7 +184,7 @@ def test_results_of_any_detector_are_binned_under_their_names(results, undrawn):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (dict(runs="base"), "results stand alone: leave out runs, checkpoint, config, data, split and device"),
+        (dict(runs="base"), "results stand alone: leave out runs, which, checkpoint, config, data, split and device"),
         (dict(split="val"), "results stand alone"),
         (dict(device="cpu"), "results stand alone"),
         (dict(annotations=None), "results needs annotations=FILE"),

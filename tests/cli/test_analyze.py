@@ -91,7 +91,10 @@ def test_results_of_any_detector_are_binned_without_torch(results):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["RUN"], "--results stand alone: leave out RUN, --checkpoint, --config, --data, --split and --device."),
+        (
+            ["RUN"],
+            "leave out RUN, --which, --checkpoint, --config, --data, --split and --device.",
+        ),
         (["--results", "good.json"], "--results good.json is not of the form NAME=FILE."),
         (["--results", "here 1:1=0.json"], "--results: the name here 1:1 stands twice."),
     ],

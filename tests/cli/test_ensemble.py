@@ -190,8 +190,8 @@ def test_an_unknown_method_is_answered_by_those_there_are(folder):
         ),
         (
             ["--results", "a=a.json", RUN],
-            "--results stand alone: leave out RUN, --checkpoint, --config, --data, --split, --calibrate, --timed and "
-            "--device.",
+            "--results stand alone: leave out RUN, --which, --checkpoint, --config, --data, --split, --calibrate, "
+            "--timed and --device.",
         ),
         (["--out", "file/figures"], "file is in the way (it is no folder)"),
     ],

@@ -132,7 +132,7 @@ def test_messages_go_to_stderr_as_they_are(capsys):
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error(monkeypatch):
-    def write_to_a_closed_pipe(*arguments):
+    def write_to_a_closed_pipe(*arguments, **options):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     monkeypatch.setattr("rgacli.api.evaluate.find_trained", write_to_a_closed_pipe)
