@@ -90,7 +90,7 @@ def train(
     draws: Literal["independent", "nested"] | None = None,
     rga: bool | None = None,
     prm: bool | None = None,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     freeze_backbone: int | None = None,
     data: Path | None = None,
     train_ann: Path | None = None,
@@ -138,9 +138,9 @@ def train(
         draws: "independent" (the paper's), or "nested": the heads sample an image in one random order, so that together
             they look at fewer RoIs.
         rga, prm: Whether to train with RGA, with PRM; by default both where the detector allows it.
-        weights: Checkpoint of a trained detector to start from: mmdet's own, an export's, a run's or torchvision's. Its
-            one head becomes every parallel one, its heads those of their ratios, and the layers of classes that it was
-            not trained for start anew. What a bundled config says of a pretrained backbone no longer counts.
+        weights: Checkpoint of a trained detector to start from, or its address: mmdet's own, an export's, a run's or
+            torchvision's. Its one head becomes every parallel one, its heads those of their ratios, and the layers of
+            classes that it was not trained for start anew. A config's pretrained backbone no longer counts.
         freeze_backbone: Stages of the backbone that keep their weights, besides its stem.
         data: Dataset folder in a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file with its images; the
             embedded one where neither it nor `config` is given.

@@ -98,10 +98,10 @@ PrmOption = Annotated[
 
 _START = "Start"
 WeightsOption = Annotated[
-    Path | None,
+    str | None,
     _option(
         _START,
-        metavar="FILE",
+        metavar="FILE|URL",
         help="Start from a trained detector: a checkpoint of mmdet's zoo, of `export head` or `export fold`, of a run, "
         "or torchvision's fasterrcnn_resnet50_fpn. Its one head becomes every parallel one, heads go by their ratios, "
         "and layers of classes that it was not trained for start anew. Default: the config's pretrained backbone.",

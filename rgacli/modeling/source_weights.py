@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rgacli.config.literals import parse_literals
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError
 from rgacli.method import SamplingRatio, parse_ratios
 from rgacli.modeling.checkpoints import read_checkpoint, state_dict
 from rgacli.modeling.torchvision_weights import from_torchvision, is_torchvision, torchvision_classes
@@ -59,6 +59,7 @@ def read_source(path: Path | str, *, cascade: bool) -> SourceWeights:
 
     Raises:
         UsageError: as `read_checkpoint`, or these are no weights of a detector.
+        RunFailed: they cannot be fetched.
     """
     path = _fetched(str(path)) if "://" in str(path) else Path(path)
     if path.is_dir():
@@ -134,9 +135,17 @@ def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _fetched(address: str) -> Path:
-    """Return the file that lies at an address, fetched once."""
+    """Return the file that lies at an address, fetched once.
+
+    Raises:
+        RunFailed: it cannot be fetched.
+    """
     path = Path(torch.hub.get_dir()) / "checkpoints" / address.rpartition("/")[2]
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(path), progress=False)
+        try:
+            torch.hub.download_url_to_file(address, str(path), progress=False)
+        except OSError as error:  # urllib's among them
+            reason = getattr(error, "reason", error)
+            raise RunFailed(f"weights {address} cannot be fetched ({reason}): give a file of them.") from error
     return path

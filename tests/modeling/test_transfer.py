@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rgacli.config.recipe import parallel_ratios, set_method
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError
 from rgacli.method import parse_ratios
 from rgacli.modeling.source_weights import BBOX_HEAD, read_source
 from rgacli.modeling.transfer import fit_config, transfer
@@ -266,6 +266,17 @@ def test_weights_of_a_backbone_alone_are_refused(tmp_path):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
     with pytest.raises(UsageError, match="not of a detector"):
         read_source(tmp_path / "resnet.pth", cascade=False)
+
+
+def test_weights_are_fetched_from_an_address_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    _, path = saved(tmp_path, tiny.stock_config())
+    first = read_source(path.as_uri(), cascade=False)
+    assert first.path == tmp_path / "cache/hub/checkpoints/trained.pth"
+    path.unlink()
+    assert read_source(path.as_uri(), cascade=False).rest.keys() == first.rest.keys()
+    with pytest.raises(RunFailed, match=r"other\.pth cannot be fetched"):
+        read_source(path.with_name("other.pth").as_uri(), cascade=False)
 
 
 def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
