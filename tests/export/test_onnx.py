@@ -86,7 +86,7 @@ def test_images_without_objects_yield_none(tmp_path):
         assert not filling.any()
 
 
-@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("count", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_what_is_found_on_the_images_of_the_trace_does_not_matter(tmp_path, count):
     model, suppress = scrambled(families.family(MASKS[0])), _NonMaxSuppression.forward
     with pytest.MonkeyPatch.context() as patch:
@@ -107,6 +107,7 @@ def test_masks_are_the_ensembles(tmp_path):
     assert dimensions(written.graph.output[-1]) == ("masks", ["batch", 20, 28, 28])
 
 
+@pytest.mark.slow
 def test_masks_of_an_unknown_head_stay_behind_and_are_told_of(tmp_path, caplog):
     class Own(FCNMaskHead):
         pass
@@ -149,6 +150,7 @@ def test_the_file_says_how_to_use_it_and_where_it_comes_from(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_without_a_limit_there_are_as_many_rows_as_the_fullest_image_has_detections(tmp_path):
     model = scrambled(families.family(FAMILIES[0]))
     model.roi_head.test_cfg.max_per_img = -1
