@@ -87,7 +87,5 @@ class _NonMaxSuppression(torch.autograd.Function):
 
         limits = (constant(limit, torch.int64), *(constant(t, torch.float32) for t in (iou_threshold, score_threshold)))
         kept = g.op("NonMaxSuppression", boxes, scores, *limits)
-        kept.setType(
-            boxes.type().with_dtype(torch.int64).with_sizes([None, 3])
-        )  # not as many as there were in the trace
+        kept.setType(boxes.type().with_dtype(torch.int64).with_sizes([None, 3]))  # any number, not the trace's
         return kept

@@ -26,7 +26,7 @@ TESTED = ((2, 6), (2, 14))
 """The first and the last torch (major, minor) whose exporter the tests of exports were run with."""
 
 _OPSET = 18
-_EXAMPLE, _OTHERS = (2, 150, 201), ((1, 64, 96), (3, 259, 190))
+_EXAMPLE, _OTHERS = (2, 97, 150), ((1, 64, 96), (3, 170, 100))
 """Numbers, heights and widths of the images that a model is traced at, and then tried at."""
 
 

@@ -50,8 +50,15 @@ def test_onnxruntime_detects_what_mmdet_does_in_batches_of_any_sizes(tmp_path, n
     assert_same(model, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("ratios", ["1:1,1:9", "1:9,1:1,1:3"])
-@pytest.mark.parametrize("name", [FAMILIES[0], FAMILIES[2]])
+@pytest.mark.parametrize(
+    ("name", "ratios"),
+    [
+        (FAMILIES[0], "1:1,1:9"),
+        (FAMILIES[2], "1:9,1:1,1:3"),
+        pytest.param(FAMILIES[0], "1:9,1:1,1:3", marks=pytest.mark.slow),
+        pytest.param(FAMILIES[2], "1:1,1:9", marks=pytest.mark.slow),
+    ],
+)
 def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     cfg = families.family(name)
     set_method(cfg, ratios=parse_ratios(ratios))
@@ -62,7 +69,13 @@ def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     assert_same(model, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("name", ["faster-rcnn_r50_fpn_rga-prm_1x_coco", "cascade-rcnn_r50_fpn_rga-prm_1x_coco"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faster-rcnn_r50_fpn_rga-prm_1x_coco",
+        pytest.param("cascade-rcnn_r50_fpn_rga-prm_1x_coco", marks=pytest.mark.slow),
+    ],
+)
 def test_the_papers_detectors_fold_and_leave_with_roi_features_as_mmdet_1_takes_them(tmp_path, name):
     cfg = families.shrunken(load_config(name))
     assert not cfg.model.roi_head.bbox_roi_extractor.roi_layer.aligned
@@ -86,7 +99,7 @@ def test_images_without_objects_yield_none(tmp_path):
         assert not filling.any()
 
 
-@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("count", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_what_is_found_on_the_images_of_the_trace_does_not_matter(tmp_path, count):
     model, suppress = scrambled(families.family(MASKS[0])), _NonMaxSuppression.forward
     with pytest.MonkeyPatch.context() as patch:
@@ -107,6 +120,7 @@ def test_masks_are_the_ensembles(tmp_path):
     assert dimensions(written.graph.output[-1]) == ("masks", ["batch", 20, 28, 28])
 
 
+@pytest.mark.slow
 def test_masks_of_an_unknown_head_stay_behind_and_are_told_of(tmp_path, caplog):
     class Own(FCNMaskHead):
         pass
@@ -149,6 +163,7 @@ def test_the_file_says_how_to_use_it_and_where_it_comes_from(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_without_a_limit_there_are_as_many_rows_as_the_fullest_image_has_detections(tmp_path):
     model = scrambled(families.family(FAMILIES[0]))
     model.roi_head.test_cfg.max_per_img = -1
