@@ -50,8 +50,15 @@ def test_onnxruntime_detects_what_mmdet_does_in_batches_of_any_sizes(tmp_path, n
     assert_same(model, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("ratios", ["1:1,1:9", "1:9,1:1,1:3"])
-@pytest.mark.parametrize("name", [FAMILIES[0], FAMILIES[2]])
+@pytest.mark.parametrize(
+    ("name", "ratios"),
+    [
+        (FAMILIES[0], "1:1,1:9"),
+        (FAMILIES[2], "1:9,1:1,1:3"),
+        pytest.param(FAMILIES[0], "1:9,1:1,1:3", marks=pytest.mark.slow),
+        pytest.param(FAMILIES[2], "1:1,1:9", marks=pytest.mark.slow),
+    ],
+)
 def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     cfg = families.family(name)
     set_method(cfg, ratios=parse_ratios(ratios))
@@ -62,7 +69,13 @@ def test_folded_heads_detect_as_the_ensemble(tmp_path, name, ratios):
     assert_same(model, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("name", ["faster-rcnn_r50_fpn_rga-prm_1x_coco", "cascade-rcnn_r50_fpn_rga-prm_1x_coco"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faster-rcnn_r50_fpn_rga-prm_1x_coco",
+        pytest.param("cascade-rcnn_r50_fpn_rga-prm_1x_coco", marks=pytest.mark.slow),
+    ],
+)
 def test_the_papers_detectors_fold_and_leave_with_roi_features_as_mmdet_1_takes_them(tmp_path, name):
     cfg = families.shrunken(load_config(name))
     assert not cfg.model.roi_head.bbox_roi_extractor.roi_layer.aligned
