@@ -1,4 +1,6 @@
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,7 +11,7 @@ from torch import nn
 
 from rgacli.errors import UsageError
 from rgacli.export.traceable import TraceableDetector
-from rgacli.export.tracing import require_any_size, trace, warn_of_untested_torch
+from rgacli.export.tracing import TESTED, require_any_size, trace, warn_of_untested_torch
 from tests.support import families
 from tests.support.tracing import FAMILIES, scrambled
 
@@ -73,3 +75,10 @@ def test_a_torch_that_was_not_tested_is_warned_of(version, warned, monkeypatch, 
     warn_of_untested_torch()
     message = f"warning: exports to ONNX were tested with torch 2.6 to 2.14, and this is {version}"
     assert caplog.messages == [message] * warned
+
+
+def test_the_package_asks_for_a_torch_that_was_tested():
+    (first, minor), (last, most) = TESTED
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    (extra,) = re.findall(r"^onnx = .*$", text, re.MULTILINE)
+    assert f'"torch>={first}.{minor},<{last}.{most + 1}"' in extra
