@@ -80,7 +80,7 @@ TilesOption = Annotated[
         min=32,
         metavar="PX",
         help="Cut images that are larger into tiles of this side, detect on each and on the whole, and merge: for "
-        "small objects in large images. Needs sahi (pip install 'rgacli[tiles]').",
+        "small objects in large images. Needs sahi (pip install sahi).",
         show_default=False,
     ),
 ]

@@ -142,7 +142,7 @@ def classes_of(dataset: Any) -> tuple[str, ...] | None:
 
 def class_names(dataset: Any) -> tuple[str, ...]:
     """Return the classes of a dataset config, by label: those that it names, or those that mmdet gives its type."""
-    return tuple(classes_of(dataset) or DATASETS.get(dataset.type).METAINFO["classes"])
+    return tuple(DATASETS.build({**dataset, "lazy_init": True, "pipeline": []}).metainfo["classes"])
 
 
 def annotation_file(dataset: Any) -> str:

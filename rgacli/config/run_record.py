@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rgacli.config.literals import method_of, read_literals
-from rgacli.data.layout import SPLITS
+from rgacli.data.splits import SPLITS
 from rgacli.method import ENSEMBLE, unslug
 from rgacli.runs import Run
 
@@ -225,12 +225,13 @@ def _out_of_patience(config: Mapping[str, Any], validations: Sequence[Validation
     """Return whether early stopping ended the training: so many validations lie after the best."""
     hooks = [hook for hook in config.get("custom_hooks") or () if isinstance(hook, dict)]
     hook = next((hook for hook in hooks if hook.get("type") == "PatienceHook"), None)
-    if hook is None or not validations:
-        return False
-    _, head, metric = hook["monitor"].split("/")
+    monitor, patience = (hook or {}).get("monitor"), (hook or {}).get("patience")
+    if not validations or not isinstance(monitor, str) or monitor.count("/") != 2 or not isinstance(patience, int):
+        return False  # a config that was damaged or changed by hand is no reason to end a list of runs
+    _, head, metric = monitor.split("/")
     found = [one.heads.get(unslug(head), {}).get(metric) for one in validations]
     worth = [-math.inf if value is None else _worth(value, metric) for value in found]
-    return len(worth) - 1 - worth.index(max(worth)) >= hook["patience"]
+    return len(worth) - 1 - worth.index(max(worth)) >= patience
 
 
 def _config_in(name: str) -> str | None:

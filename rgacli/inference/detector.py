@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmdet.registry import DATASETS, TRANSFORMS
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from rgacli.config import dataset
 from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.detections import Detections, Prediction, by_size, detections_by_variant
@@ -167,7 +168,7 @@ def require_batch(batch_size: int) -> None:
 def class_names(cfg: Config) -> tuple[str, ...]:
     """Return the classes, by label: those of the test dataset, or those that mmdet gives that dataset's type."""
     init_default_scope(cfg.get("default_scope", "mmdet"))
-    return tuple(DATASETS.build({**inference_dataset(cfg), "lazy_init": True}).metainfo["classes"])
+    return dataset.class_names(inference_dataset(cfg))
 
 
 def inference_dataset(cfg: Config) -> Any:
