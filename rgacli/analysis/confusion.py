@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ BACKGROUND = "background"
 
 _MOST_DRAWN = 80  # classes
 _MOST_NUMBERED = 12
-_PAGE = 15  # inches wide, where panels allow
 
 
 def plot(evaluations: Mapping[str, Evaluation], score: float, path: Path | str) -> None:
@@ -37,11 +35,8 @@ def plot(evaluations: Mapping[str, Evaluation], score: float, path: Path | str) 
     drawn = _most_confused(sum(matrices.values()))
     names = [*classes, BACKGROUND]
     side = max(3.4, 1.4 + (0.32 if len(drawn) <= _MOST_NUMBERED + 1 else 0.16) * len(drawn))
-    columns = max(1, min(len(matrices), int(_PAGE / side)))
-    figure, axes = figures.canvas(math.ceil(len(matrices) / columns), columns, panel=(side, side))
-    for axis in axes.flat[len(matrices) :]:
-        axis.set_visible(False)
-    for axis, (head, matrix) in zip(axes.flat, matrices.items(), strict=False):
+    figure, axes = figures.panels(len(matrices), panel=(side, side))
+    for axis, (head, matrix) in zip(axes, matrices.items(), strict=True):
         _draw(axis, _shares(matrix)[np.ix_(drawn, drawn)], matrix[np.ix_(drawn, drawn)], [names[i] for i in drawn])
         axis.set_title(figures.abbreviated(head), fontsize="medium", parse_math=False)
     figure.supxlabel(f"found, with a score of at least {score:g}", fontsize="medium")

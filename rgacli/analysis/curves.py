@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
-from rgacli.analysis import figures
+from rgacli.analysis import figures, style
 from rgacli.config.recipe import positive_quotas, variant_names
 from rgacli.engine.metrics_log import read_metrics
 from rgacli.errors import UsageError
@@ -123,14 +122,11 @@ def plot(points: Sequence[Point], quotas: Mapping[str, int], path: Path) -> None
     panels = [panel for panel in _ORDER if panel in curves] + [panel for panel in curves if panel not in _ORDER]
     names = dict.fromkeys(point.curve for point in points if point.curve not in (_TOTAL, LAMBDA, ENSEMBLE))
     heads_first = sorted(names, key=lambda name: name not in quotas)
-    colors = dict(zip(heads_first, cycle(figures.PALETTE[:-1]), strict=False))
+    colors = dict(zip(heads_first, cycle(style.current().palette), strict=False))
 
-    columns = min(3, len(panels))
-    figure, axes = figures.canvas(math.ceil(len(panels) / columns), columns, panel=(3.8, 2.6))
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
+    figure, axes = figures.panels(len(panels), panel=(3.6, 2.6))
     end = max(point.iteration for point in points)
-    for axis, panel in zip(axes.flat, panels, strict=False):
+    for axis, panel in zip(axes, panels, strict=True):
         axis.set_xlim(0, 1.02 * end)
         _draw(axis, panel, curves[panel], colors, quotas if panel == POSITIVES else {})
     figure.supxlabel("iteration", fontsize="medium")
@@ -148,7 +144,7 @@ def _draw(
     highest = max([*quotas.values(), *(point.value for curve in curves.values() for point in curve)])
     in_order = [*colors, *(name for name in curves if name not in colors)]
     for name, curve in ((name, curves[name]) for name in in_order if name in curves):
-        color = colors.get(name, figures.PALETTE[-1])
+        color = colors.get(name, style.current().ink)
         x, y = [point.iteration for point in curve], [point.value for point in curve]
         axis.plot(x, y, color=color, linewidth=1, marker="o" if few else "", markersize=3, label=name)
         if name in quotas:
@@ -156,5 +152,4 @@ def _draw(
     axis.set_title(panel + (" (dashed: asked for)" if quotas else ""), fontsize="medium")
     axis.set_ylim(0, 102 if panel in (ON_POSITIVES, ON_NEGATIVES) else 1.05 * highest or 1)
     if len(curves) > 1:
-        for text in axis.legend(fontsize="small", frameon=False).get_texts():
-            text.set_parse_math(False)
+        figures.plain_legend(axis)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rgacli.analysis import figures
+from rgacli.analysis import figures, style
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin
@@ -92,18 +92,18 @@ def plot(rows: Sequence[Row], reference: str, images: Mapping[str, int], path: P
     height = 1.0 + 0.3 * len(rows)
     figure, [axes] = figures.canvas(1, 1 + len(panels), panel=(2.6, height), sharey=True)
     gained, *others = axes
-    gained.axvline(0, color="0.4", linewidth=1, linestyle="--")
+    gained.axvline(0, color=style.current().muted, linewidth=1, linestyle="--")
     for place, row in enumerate(rows):
         if row.difference is not None:
-            gained.hlines(place, 100 * row.difference_low, 100 * row.difference_high, color=figures.PALETTE[0])
-            gained.plot(100 * row.difference, place, "o", color=figures.PALETTE[0])
+            gained.hlines(place, 100 * row.difference_low, 100 * row.difference_high, color=style.color(0))
+            gained.plot(100 * row.difference, place, "o", color=style.color(0))
     names = [figures.abbreviated(row.name) for row in rows]
     gained.set_yticks(range(len(rows)), names, parse_math=False)  # a name may hold a "$"
     gained.invert_yaxis()
     gained.set_xlabel(f"AP less that of {figures.abbreviated(reference)} (points)\n95 % interval", parse_math=False)
     for axis, (title, values) in zip(others, panels.items(), strict=True):
-        axis.plot([100 * value for value in values.values()], range(len(rows)), "o", color=figures.PALETTE[1])
-        axis.axvline(100 * values[reference], color="0.4", linewidth=1, linestyle="--")
+        axis.plot([100 * value for value in values.values()], range(len(rows)), "o", color=style.color(1))
+        axis.axvline(100 * values[reference], color=style.current().muted, linewidth=1, linestyle="--")
         axis.set_title(title, fontsize="medium")
         axis.set_xlabel("AP (%)")
     figures.save(figure, path, [flat(row) for row in rows])

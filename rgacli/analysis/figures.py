@@ -1,42 +1,65 @@
-"""What every figure shares: a canvas that needs no display, one palette, and saving beside the numbers drawn."""
+"""What every figure shares: a canvas that needs no display, and saving beside the numbers drawn."""
 
 from __future__ import annotations
 
 import csv
 import errno
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rgacli.analysis import style
 from rgacli.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart under the common colour blindnesses; its yellow is too light for lines.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DPI = 200
 
 
 def canvas(rows: int, columns: int, *, panel: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
-    """Return an empty figure of panels, and its axes (rows, columns).
+    """Return an empty figure of panels in the current style, and its axes (rows, columns).
 
     Args:
         rows, columns: Of panels.
-        panel: Width and height of one panel, in inches.
+        panel: Width and height of one panel, in inches at text of 10 points.
         options: Passed on to matplotlib's `Figure.subplots`, such as sharex.
     """
     # Without pyplot there is no window system to find and no global figure to close.
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(columns * panel[0], rows * panel[1]), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color="0.9", linewidth=0.8)
-        axis.set_axisbelow(True)
-    return figure, axes
+    chosen = style.current()
+    width, height = (chosen.scale * side for side in panel)
+    with rc_context(chosen.settings):
+        figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def panels(count: int, *, panel: tuple[float, float], **options: Any) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of so many panels, in as many rows as the current style's width asks for.
+
+    Args:
+        count: Of panels, at least 1.
+        panel, options: As for `canvas`.
+    """
+    chosen = style.current()
+    columns = max(1, min(count, int(chosen.width / (chosen.scale * panel[0]))))
+    figure, axes = canvas(math.ceil(count / columns), columns, panel=panel, **options)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def plain_legend(owner: Axes | Figure, **options: Any) -> None:
+    """Add a legend of the labels as they are: a user's name may hold a "$", which starts a formula."""
+    legend = owner.legend(**options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def abbreviated(name: str) -> str:
@@ -59,18 +82,34 @@ def require_place(path: Path) -> None:
         pass
 
 
-def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Save a figure as PNG, and the numbers that it was drawn from beside it, with suffix .csv; both atomically.
+def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Save a figure as PNG and in the style's vector format, and beside it the numbers that it was drawn from, as CSV.
 
     Args:
         figure: What to save.
-        path: The PNG.
+        path: The PNG; the others have its name.
         rows: At least one; all with the keys of the first, which head the columns.
+
+    Returns:
+        The vector file.
     """
     path = Path(path)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=200)
+    chosen = style.current()
+    vector = path.with_suffix(f".{chosen.vector}")
+    with replacing(path) as raster, replacing(vector) as drawing:
+        write(figure, raster, "png")
+        write(figure, drawing, chosen.vector)
     with replacing(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    return vector
+
+
+def write(figure: Figure, target: Any, kind: str) -> None:
+    """Write a figure that was drawn in the current style to a path or a binary file, as "png", "svg" or "pdf"."""
+    from matplotlib import rc_context
+
+    dateless = {} if kind == "png" else {"metadata": {"Date" if kind == "svg" else "CreationDate": None}}
+    with rc_context(style.current().settings):
+        figure.savefig(target, format=kind, dpi=_DPI, **dateless)

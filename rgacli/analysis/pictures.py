@@ -16,12 +16,12 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 from mmdet.evaluation import bbox_overlaps
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from rgacli.analysis.figures import PALETTE
+from rgacli.analysis.style import PALETTE
 from rgacli.evaluation.detections import Detections, Prediction
 
 SAME_OBJECT_IOU = 0.5
 
-_COLORS = [ImageColor.getrgb(color) for color in PALETTE]
+_COLORS = [ImageColor.getrgb(color) for color in (*PALETTE, "#000000")]
 _SMALL = 640  # px: a smaller image is enlarged by a whole factor, for its labels to be read
 _COLUMNS = 3
 _MASK_OPACITY = 0.4

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rgacli.analysis import figures
+from rgacli.analysis import figures, style
 from rgacli.evaluation.coco_metrics import Evaluation
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 MEAN = "mean over classes"
 
-_COLUMNS = 3
 _IOU = {0.5: 0, 0.75: 5}  # -> index among COCO's thresholds
-_COLORS = figures.PALETTE[:-1]  # black is the mean's
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,8 @@ def plot(curves: Sequence[Curve], path: Path | str) -> None:
         path: The PNG; the points drawn are saved as CSV beside it.
     """
     heads = list(dict.fromkeys(curve.head for curve in curves))
-    columns = min(_COLUMNS, len(heads))
-    figure, axes = figures.canvas(math.ceil(len(heads) / columns), columns, panel=(3.6, 3.6))
-    for axis in axes.flat[len(heads) :]:
-        axis.set_visible(False)
-    for axis, head in zip(axes.flat, heads, strict=False):
+    figure, axes = figures.panels(len(heads), panel=(3.6, 3.6))
+    for axis, head in zip(axes, heads, strict=True):
         _draw(axis, [curve for curve in curves if curve.head == head])
         axis.set_title(figures.abbreviated(head), fontsize="medium", parse_math=False)
     figure.supxlabel("recall", fontsize="medium")
@@ -77,17 +72,16 @@ def plot(curves: Sequence[Curve], path: Path | str) -> None:
 
 def _draw(axis: Axes, curves: Sequence[Curve]) -> None:
     classes = [curve for curve in curves if curve.name != MEAN]
-    told_apart = 1 < len(classes) <= len(_COLORS)
+    told_apart = 1 < len(classes) <= len(style.current().palette)
     for index, curve in enumerate(classes):
         if told_apart:
-            axis.plot(*_points(curve), color=_COLORS[index], linewidth=1.2, label=_label(curve))
+            axis.plot(*_points(curve), color=style.color(index), linewidth=1.2, label=_label(curve))
         else:
-            axis.plot(*_points(curve), color="0.75", linewidth=0.6)
+            axis.plot(*_points(curve), color=style.current().muted, alpha=0.5, linewidth=0.6)
     for curve, line in zip((curve for curve in curves if curve.name == MEAN), ("-", "--"), strict=True):
-        axis.plot(*_points(curve), line, color="black", linewidth=1.8, label=_label(curve))
+        axis.plot(*_points(curve), line, color=style.current().ink, linewidth=1.8, label=_label(curve))
     axis.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
-    for text in axis.legend(fontsize="x-small", frameon=False, loc="best").get_texts():
-        text.set_parse_math(False)  # class names may hold a "$"
+    figures.plain_legend(axis, fontsize="x-small", loc="best")
 
 
 def _label(curve: Curve) -> str:

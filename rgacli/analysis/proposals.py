@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypedDict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -17,14 +16,18 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor, nn
 
-from rgacli.analysis import figures
+from rgacli.analysis import figures, style
+from rgacli.analysis.finding import Finding, Table
 from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import UsageError
 from rgacli.evaluation.detect import split_dataloader
-from rgacli.evaluation.gt_bins import GTBin
+from rgacli.evaluation.gt_bins import GTBin, bins_text
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.modeling.build import build_detector
 from rgacli.progress import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 POSITIVE_IOU = 0.5
 
@@ -56,6 +59,92 @@ class Row:
     median: float
     upper_quartile: float
     share: float
+
+
+@dataclass(frozen=True)
+class Proposals(Finding):
+    """Positive proposals by the number of objects in the image.
+
+    Attributes:
+        records: Of each image.
+        bins: Bins that do not overlap.
+        about: Run, split and bins.
+        rows: One per bin.
+    """
+
+    name: ClassVar[str] = "proposals"
+    title: ClassVar[str] = "positive proposals per image"
+    paper: ClassVar[str] = "the more objects an image has, the more positive proposals a trained RPN yields (Fig. 1b)"
+    records: Sequence[Record]
+    bins: Sequence[GTBin]
+    about: Mapping[str, Any]
+    rows: Sequence[Row]
+
+    def conclusion(self) -> str:
+        """Say how many positives the bins have."""
+        means = [f"{row.mean:.1f} in images with {row.bin} objects" for row in self.rows if row.images]
+        return f"positive proposals per image: {', '.join(means)}"
+
+    def tables(self) -> list[Table]:
+        """Return the rows as a table."""
+        rows = list(map(asdict, self.rows))
+        headings = {key: key for key in rows[0]} | {"lower_quartile": "25 %", "upper_quartile": "75 %"}
+        return [Table(f"{self.title}: {self.about['run']} on {self.about['split']}", headings, rows)]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the records of the images in bins."""
+        found = [{"bin": gt_bin.label, **record} for gt_bin, members in self._groups for record in members]
+        if not found:
+            raise UsageError("nothing to draw: no image falls into any bin.")
+        return found
+
+    def draw(self) -> Figure:
+        """Draw Fig. 1b: per bin the distribution of the number of positive proposals, as a box over its images.
+
+        Boxes hold the middle half of the images, whiskers the middle 90 %; dots are single images. Bins without images
+        are left out.
+        """
+        groups = self._groups
+        counts = [[record["positives"] for record in members] for _, members in groups]
+        # Boxes rather than overlaid histograms: they stay legible from three images to thousands, and for many bins.
+        figure, [[axis]] = figures.canvas(1, 1, panel=(max(4.0, 1.2 * len(groups)), 3.2))
+        spread = np.random.default_rng(0)
+        for position, values in enumerate(counts):
+            axis.plot(
+                position + spread.uniform(-0.28, 0.28, len(values)),
+                values,
+                ".",
+                color=style.color(0),
+                alpha=min(0.8, max(0.1, 50 / len(values))),
+                markeredgewidth=0,
+                clip_on=False,  # whole dots at 0
+            )
+        axis.boxplot(
+            counts,
+            positions=range(len(groups)),
+            widths=0.6,
+            whis=(5, 95),
+            showfliers=False,
+            boxprops={"color": style.current().ink},
+            whiskerprops={"color": style.current().ink},
+            capprops={"color": style.current().ink},
+            medianprops={"color": style.color(1), "linewidth": 2},
+        )
+        axis.set_xticks(
+            range(len(groups)),
+            [
+                f"{gt_bin.label}\n({len(members)} {'images' if len(members) > 1 else 'image'})"
+                for gt_bin, members in groups
+            ],
+        )
+        axis.set_xlabel("ground-truth objects in the image")
+        axis.set_ylabel("positive proposals per image")
+        axis.set_ylim(bottom=0)
+        return figure
+
+    @property
+    def _groups(self) -> list[tuple[GTBin, list[Record]]]:
+        return [(gt_bin, members) for gt_bin, members in _grouped(self.records, self.bins) if members]
 
 
 def collect(detector: SplitDetections, *, progress: Progress | None = None) -> list[Record]:
@@ -122,58 +211,10 @@ def count_positive_proposals(
             }
 
 
-def table(records: Sequence[Record], bins: Sequence[GTBin]) -> list[Row]:
-    """Return a row per bin."""
-    return [_summary(gt_bin.label, members) for gt_bin, members in _grouped(records, bins)]
-
-
-def plot(records: Sequence[Record], bins: Sequence[GTBin], path: Path | str) -> None:
-    """Draw Fig. 1b: per bin the distribution of the number of positive proposals, as a box over its images.
-
-    Boxes hold the middle half of the images, whiskers the middle 90 %; dots are single images. Bins without images
-    are left out.
-
-    Args:
-        records: As `collect` returns them.
-        bins: Bins that do not overlap.
-        path: The PNG; the records drawn are saved as CSV beside it.
-
-    Raises:
-        UsageError: no image falls into any bin.
-    """
-    groups = [(gt_bin, members) for gt_bin, members in _grouped(records, bins) if members]
-    if not groups:
-        raise UsageError("nothing to draw: no image falls into any bin.")
-    counts = [[record["positives"] for record in members] for _, members in groups]
-    # Boxes rather than overlaid histograms: they stay legible from three images to thousands, and for many bins.
-    figure, [[axis]] = figures.canvas(1, 1, panel=(max(4.0, 1.2 * len(groups)), 3.2))
-    spread = np.random.default_rng(0)
-    for position, values in enumerate(counts):
-        axis.plot(
-            position + spread.uniform(-0.28, 0.28, len(values)),
-            values,
-            ".",
-            color=figures.PALETTE[0],
-            alpha=min(0.8, max(0.1, 50 / len(values))),
-            markeredgewidth=0,
-            clip_on=False,  # whole dots at 0
-        )
-    axis.boxplot(
-        counts,
-        positions=range(len(groups)),
-        widths=0.6,
-        whis=(5, 95),
-        showfliers=False,
-        medianprops={"color": figures.PALETTE[1], "linewidth": 2},
-    )
-    axis.set_xticks(
-        range(len(groups)),
-        [f"{gt_bin.label}\n({len(members)} {'images' if len(members) > 1 else 'image'})" for gt_bin, members in groups],
-    )
-    axis.set_xlabel("ground-truth objects in the image")
-    axis.set_ylabel("positive proposals per image")
-    axis.set_ylim(bottom=0)
-    figures.save(figure, path, [{"bin": gt_bin.label, **record} for gt_bin, members in groups for record in members])
+def found_in(records: Sequence[Record], bins: Sequence[GTBin], **about: Any) -> Proposals:
+    """Return what the records say of each bin; `about` is what they were counted on."""
+    rows = [_summary(gt_bin.label, members) for gt_bin, members in _grouped(records, bins)]
+    return Proposals(records, bins, {**about, "bins": bins_text(bins)}, rows)
 
 
 def _grouped(records: Sequence[Record], bins: Sequence[GTBin]) -> list[tuple[GTBin, list[Record]]]:

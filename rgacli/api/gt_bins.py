@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.figures import require_place
-from rgacli.analysis.gt_bins import Row, collect, plot
+from rgacli.analysis.finding import Analysis, place, publish
+from rgacli.analysis.gt_bins import GtBins, collect
+from rgacli.analysis.style import StyleName, require_style
+from rgacli.api.subjects import detections_of
 from rgacli.errors import UsageError
 from rgacli.evaluation.benchmark import benchmark_of
-from rgacli.evaluation.gt_bins import bins_text, parse_bins
-from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
-from rgacli.evaluation.results import load_named_results
-from rgacli.messages import tell
+from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.progress import Progress
 from rgacli.wording import param
 
 if TYPE_CHECKING:
     from rgacli.engine.device import Device
-
-
-@dataclass(frozen=True)
-class GtBinsResult:
-    """AP by the number of objects in the image.
-
-    Attributes:
-        bins: As `gt_bins` takes them.
-        max_dets: How many detections of an image count, and why.
-        figure: The figure (PNG); the rows drawn are beside it, as CSV.
-        rows: Per head or detector one for all images, then one per bin.
-    """
-
-    bins: str
-    max_dets: MaxDets
-    figure: Path
-    rows: Sequence[Row]
 
 
 def gt_bins(
@@ -53,9 +34,10 @@ def gt_bins(
     split: Literal["train", "val", "test"] = "test",
     bootstrap: int = 200,
     out: Path | None = None,
+    style: StyleName = "screen",
     device: Device = "auto",
     progress: Progress | None = None,
-) -> GtBinsResult:
+) -> Analysis:
     """Measure AP per ground-truth-count bin, for every head and the ensemble, and draw it (paper, Fig. 2).
 
     Images are grouped by their number of non-crowd objects; those with none form no bin. Detections that `evaluate`
@@ -77,8 +59,12 @@ def gt_bins(
         split: Of the dataset; one without "test" is evaluated on "val" in its place.
         bootstrap: Bootstrap samples behind the 95 % intervals of AP; 0: none.
         out: Folder of the figure; by default RUN/figures/SPLIT, of several runs figures/SPLIT, of `results` figures/.
+        style: What the figure is to be looked at on: "screen", "paper", "slide", "dark".
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch, and of each head that is compared.
+
+    Returns:
+        Rows are `rgacli.analysis.gt_bins.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used.
@@ -86,67 +72,21 @@ def gt_bins(
     own_bins = None if bins is None else parse_bins(bins)
     if bootstrap < 0:
         raise UsageError(f"{param('bootstrap', bootstrap)}: it must be at least 0.")
-    require_max_dets(max_dets)
-    runs = [runs] if isinstance(runs, (str, Path)) else list(runs or ())
-    if results:
-        if runs or which != "last" or checkpoint or config or data or split != "test" or device != "auto":
-            *others, last = map(param, ("runs", "which", "checkpoint", "config", "data", "split", "device"))
-            raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
-        truth, found = load_named_results(results, annotations)
-        folder = Path("figures")
-    elif annotations:
-        raise UsageError(
-            f"{param('annotations')} goes with {param('results', 'NAME=FILE')}; a run's dataset is named by "
-            f"{param('data')}."
-        )
-    elif checkpoint and runs:
-        raise UsageError(f"give {param('runs')} or {param('checkpoint')}, not both.")
-    else:
-        truth, found, folder = _detect(
-            runs or [None], which, checkpoint, config, data, split, max_dets, device, progress
-        )
-    counted = max_dets_for(truth, max_dets)
-    chosen = own_bins or benchmark_of(truth).bins
-    figure = Path(out or folder) / "gt_bins.png"
-    require_place(figure)
-    rows = collect(truth, found, chosen, bootstrap=bootstrap, max_dets=counted.value, progress=progress)
-    plot(rows, figure)
-    tell(f"figure: {figure}; data: {figure.with_suffix('.csv')}")
-    return GtBinsResult(bins_text(chosen), counted, figure, rows)
-
-
-def _detect(
-    runs: Sequence[str | Path | None],
-    which: str,
-    checkpoint: Path | None,
-    config: str | None,
-    data: Path | None,
-    split: str,
-    max_dets: int | None,
-    device: Device,
-    progress: Progress | None,
-) -> tuple[dict, dict[str, list[dict]], Path]:
-    """Return the ground truth, name -> detections of each run's variants, and the figure's folder.
-
-    Raises:
-        UsageError: a run stands twice, or the runs are evaluated on different annotations.
-    """
-    # Here, since results are to be read without torch.
-    from rgacli.config.recipe import variant_names
-    from rgacli.engine.device import on_device
-    from rgacli.evaluation.split_detections import SplitDetections, distinct_names, require_same_annotations
-    from rgacli.trained import find_trained
-
-    with on_device(device):
-        trained = [find_trained(run, checkpoint, config, which=which) for run in runs]
-        detectors = [SplitDetections.of(each, split, data, max_dets=max_dets) for each in trained]
-        require_same_annotations(detectors)
-        prefixes = [f"{name} " for name in distinct_names(detectors)] if len(detectors) > 1 else [""]
-        found = {}
-        for detector, prefix in zip(detectors, prefixes, strict=True):
-            names = variant_names(detector.cfg)
-            variants = detector.load(progress=progress)
-            found |= {prefix + names[variant]: detections for variant, detections in variants.items()}
-    first = detectors[0]
-    folder = first.figures if len(detectors) == 1 else Path("figures") / first.folder.name
-    return first.annotations, found, folder
+    require_style(style)
+    found = detections_of(
+        runs,
+        results=results,
+        annotations=annotations,
+        which=which,
+        checkpoint=checkpoint,
+        config=config,
+        data=data,
+        split=split,
+        max_dets=max_dets,
+        device=device,
+        progress=progress,
+    )
+    path = place(GtBins, out or found.folder)
+    chosen = own_bins or benchmark_of(found.truth).bins
+    finding = collect(found.truth, found.results, chosen, bootstrap=bootstrap, max_dets=max_dets, progress=progress)
+    return publish(finding, path, style)

@@ -20,7 +20,7 @@ def test_png_and_csv_stand_side_by_side(tmp_path):
         read = list(csv.DictReader(file))
     assert read[0] == {"name": 'a "quoted", name', "AP": repr(0.1 + 0.2)}
     assert math.isnan(float(read[1]["AP"]))
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["figure.csv", "figure.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["figure.csv", "figure.png", "figure.svg"]
 
 
 def test_a_place_is_required_and_nothing_made(tmp_path):

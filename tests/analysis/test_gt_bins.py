@@ -5,10 +5,12 @@ from dataclasses import astuple, fields, replace
 import pytest
 from PIL import Image
 
-from rgacli.analysis.gt_bins import Row, collect, plot
+from rgacli.analysis.finding import publish
+from rgacli.analysis.gt_bins import GtBins, Row, collect
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate, interval
-from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign, parse_bins
+from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign, bins_text, parse_bins
+from rgacli.evaluation.max_dets import max_dets_for
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 
 ANNOTATIONS = random_annotations(0)
@@ -21,7 +23,11 @@ RESULTS = {
 
 @pytest.fixture(scope="module")
 def rows():
-    return collect(ANNOTATIONS, RESULTS, DEFAULT_BINS, bootstrap=20, seed=5)
+    return collect(ANNOTATIONS, RESULTS, DEFAULT_BINS, bootstrap=20, seed=5).rows
+
+
+def plot(rows, path):
+    publish(GtBins(bins_text(DEFAULT_BINS), max_dets_for(ANNOTATIONS), rows), path)
 
 
 def test_a_row_per_name_and_bin(rows):
@@ -50,12 +56,12 @@ def test_rows_hold_what_the_evaluation_says(rows):
 
 @pytest.mark.parametrize("bootstrap", [0, 1])
 def test_without_bootstrap_there_are_no_intervals(bootstrap):
-    rows = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, DEFAULT_BINS, bootstrap=bootstrap)
+    rows = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, DEFAULT_BINS, bootstrap=bootstrap).rows
     assert all(math.isnan(row.AP_low) and math.isnan(row.AP_high) and row.AP > 0 for row in rows)
 
 
 def test_an_empty_bin_has_a_row_but_no_metrics():
-    empty = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, parse_bins("500+"), bootstrap=2)[1]
+    empty = collect(ANNOTATIONS, {"mine": RESULTS["1:1"]}, parse_bins("500+"), bootstrap=2).rows[1]
     assert (empty.bin, empty.images, empty.objects) == ("500+", 0, 0)
     assert all(map(math.isnan, astuple(empty)[4:]))
 

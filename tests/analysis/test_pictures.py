@@ -3,7 +3,7 @@ import pytest
 from PIL import ImageColor
 
 from rgacli.analysis import pictures
-from rgacli.analysis.figures import PALETTE
+from rgacli.analysis.style import PALETTE
 from rgacli.evaluation.detections import Detections
 
 COLORS = [ImageColor.getrgb(color)[::-1] for color in PALETTE]  # BGR

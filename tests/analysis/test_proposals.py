@@ -8,7 +8,8 @@ import torch
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from rgacli.analysis.proposals import count_positive_proposals, plot, table
+from rgacli.analysis.finding import publish
+from rgacli.analysis.proposals import count_positive_proposals, found_in
 from rgacli.errors import UsageError
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, parse_bins
 
@@ -58,7 +59,7 @@ def test_proposals_that_overlap_any_object_by_half_are_counted():
 
 
 def test_table_summarises_each_bin():
-    few, some, many = map(astuple, table(RECORDS, DEFAULT_BINS))
+    few, some, many = map(astuple, found_in(RECORDS, DEFAULT_BINS).rows)
     assert few == pytest.approx(("1-3", 4, 30, 17.5, 25, 37.5, (0.01 + 0.02 + 0.1 + 0.03) / 4))
     assert some[:2] == ("4-7", 0)
     assert all(map(math.isnan, some[2:]))
@@ -66,7 +67,7 @@ def test_table_summarises_each_bin():
 
 
 def test_figure_decodes_and_its_csv_holds_the_records_of_the_bins(tmp_path):
-    plot(RECORDS, DEFAULT_BINS, tmp_path / "proposals.png")
+    publish(found_in(RECORDS, DEFAULT_BINS), tmp_path / "proposals.png")
     with Image.open(tmp_path / "proposals.png") as image:
         image.load()
         assert image.format == "PNG"
@@ -77,11 +78,11 @@ def test_figure_decodes_and_its_csv_holds_the_records_of_the_bins(tmp_path):
 
 
 def test_figure_of_one_image_per_bin(tmp_path):
-    plot(RECORDS[1:3], parse_bins("1,2"), tmp_path / "proposals.png")
+    publish(found_in(RECORDS[1:3], parse_bins("1,2")), tmp_path / "proposals.png")
     assert (tmp_path / "proposals.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize("records", [[], [record(1, 0, 0)]])
 def test_nothing_to_draw(tmp_path, records):
     with pytest.raises(UsageError, match="no image falls into any bin"):
-        plot(records, DEFAULT_BINS, tmp_path / "proposals.png")
+        publish(found_in(records, DEFAULT_BINS), tmp_path / "proposals.png")

@@ -85,12 +85,12 @@ def test_boxes_reach_beyond_the_image_where_bodies_do(run):
 
 def test_gt_bins_are_those_fit_for_crowds(run, home):
     result = gt_bins("crowd", bootstrap=0)
-    assert result.bins == ",".join(CROWD_BINS)
+    assert result.about["bins"] == ",".join(CROWD_BINS)
     assert [(row.name, row.bin) for row in result.rows] == [(h, label) for h in HEADS for label in ["all", *CROWD_BINS]]
     content = json.loads((home / "CrowdHuman/annotations/val.json").read_text())
     persons = sum(not entry["iscrowd"] for entry in content["annotations"])
     assert {row.objects for row in result.rows if row.bin == "all"} == {persons}
-    assert gt_bins("crowd", bins="1+", bootstrap=0).bins == "1+"
+    assert gt_bins("crowd", bins="1+", bootstrap=0).about["bins"] == "1+"
 
 
 def test_proposals_are_binned_for_crowds_too(run):

@@ -45,7 +45,7 @@ def test_a_training_makes_room_and_all_that_measures_counts_alike(dense):
     assert result.max_dets == MaxDets(200, "COCO", 100, 120, "densest")
     assert validation["coco/ensemble/AP"] == result.heads["ensemble"]["AP"] == pytest.approx(1)
     bins = gt_bins("dense", split="val", bins="1-100,101+", bootstrap=0)
-    assert bins.max_dets == result.max_dets
+    assert bins.finding.max_dets == result.max_dets
     assert [row.AP for row in bins.rows] == pytest.approx([1] * 9)
     assert proposals("dense", split="val", bins="101+").rows[0].images == 1
 

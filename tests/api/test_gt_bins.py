@@ -43,7 +43,8 @@ def run(home, tiny_dataset, monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Spares the figure, which takes as long as all else."""
-    monkeypatch.setattr("rgacli.api.gt_bins.plot", lambda rows, path: None)
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    monkeypatch.setattr("rgacli.analysis.gt_bins.GtBins.draw", lambda finding: None)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def names(result):
 
 def test_bins_count_their_images_and_objects(run, undrawn, counts):
     result = gt_bins("base", bootstrap=0)
-    assert result.bins == "1-3,4-7,8+"
+    assert result.about["bins"] == "1-3,4-7,8+"
     assert [(row.name, row.bin) for row in result.rows] == [(head, label) for head in HEADS for label in BINS]
     for row in result.rows:
         inside = [count for count in counts.values() if count in BINS[row.bin]]
@@ -91,7 +92,7 @@ def test_the_figure_lies_in_the_run_beside_the_rows_that_were_drawn(run, caplog)
     assert result.figure == Path("runs/base/figures/test/gt_bins.png")
     assert [message for name, _, message in caplog.record_tuples if name == "rgacli"] == [
         "base: using the detections in runs/base/detections/test",
-        "figure: runs/base/figures/test/gt_bins.png; data: runs/base/figures/test/gt_bins.csv",
+        "figure: runs/base/figures/test/gt_bins.png, gt_bins.svg; data: runs/base/figures/test/gt_bins.csv",
     ]
     assert result.figure.read_bytes().startswith(b"\x89PNG")
     rows = [vars(row) for row in result.rows if not math.isnan(row.AP)]
@@ -103,7 +104,7 @@ def test_the_figure_lies_in_the_run_beside_the_rows_that_were_drawn(run, caplog)
 def test_bins_may_be_ones_own_with_gaps_and_intervals_left_out(run, undrawn, counts):
     few, many = sorted(counts.values())
     result = gt_bins("base", bins=f"{many},{few}", bootstrap=0, out="mine")
-    assert result.bins == f"{few},{many}"
+    assert result.about["bins"] == f"{few},{many}"
     assert [row.bin for row in result.rows[:3]] == ["all", str(few), str(many)]
     assert all(math.isnan(row.AP_low) for row in result.rows)
     assert result.figure == Path("mine/gt_bins.png")

@@ -50,7 +50,7 @@ def box_iou(a, b):
 
 def test_positive_proposals_are_those_that_a_brute_force_count_finds(run, tiny_dataset, compared):
     result = proposals("base")
-    assert (result.run, result.split, result.bins) == ("base", "test", "1-3,4-7,8+")
+    assert result.about == {"run": "base", "split": "test", "bins": "1-3,4-7,8+"}
     assert result.figure == Path("runs/base/figures/test/proposals.png")
     records = {int(record["image_id"]): record for record in records_of(result)}
     truth = defaultdict(list)
@@ -84,7 +84,8 @@ def test_proposals_are_summed_up_per_bin(run, compared):
 
 
 def test_whole_number_boxes_and_objects_of_unlisted_images_are_no_obstacle(run, tiny_dataset, monkeypatch):
-    monkeypatch.setattr("rgacli.api.proposals.plot", lambda records, bins, path: None)
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    monkeypatch.setattr("rgacli.analysis.proposals.Proposals.draw", lambda finding: None)
     shutil.copytree(tiny_dataset, "other")
     path = Path("other/annotations/test.json")
     content = json.loads(path.read_text())

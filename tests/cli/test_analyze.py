@@ -46,7 +46,9 @@ def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns
     result = invoke("analyze", "gt-bins", *results, "--out", "mine")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
+    *_, found, paper = lines
+    assert (found.split(":")[0], paper.split(":")[0]) == ("found", "the paper")
+    assert max(map(len, lines[:-2])) <= 80
     assert [line for line in lines if line.startswith("AP per ")] == [
         f"AP per ground-truth-count bin: {run}; 100 detections an image" for run in ("here", "there")
     ]
@@ -54,7 +56,7 @@ def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns
     assert [row[0] for row in rows if row[0]] == HEADS * 2
     assert [row[1] for row in rows] == ["all", "1-3", "4-7", "8+"] * len(HEADS) * 2
     assert all("–" in row[5] for row in rows)
-    assert "figure: mine/gt_bins.png; data: mine/gt_bins.csv" in result.stderr
+    assert "figure: mine/gt_bins.png, gt_bins.svg; data: mine/gt_bins.csv" in result.stderr
 
 
 def test_gt_bins_without_bootstrap_have_no_column_of_intervals(results):
@@ -68,12 +70,17 @@ def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run):
     shown = json.loads(result.stdout)
     expected = gt_bins("small", bins="1-3,8+", bootstrap=0)
     rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in expected.rows]
-    counted = asdict(expected.max_dets)
+    stem = "runs/small/figures/test/gt_bins"
     assert shown == {
+        "name": "gt_bins",
         "bins": "1-3,8+",
-        "max_dets": counted,
-        "figure": "runs/small/figures/test/gt_bins.png",
+        "max_dets": asdict(expected.finding.max_dets),
         "rows": rows,
+        "conclusion": expected.conclusion,
+        "paper": expected.paper,
+        "figure": f"{stem}.png",
+        "vector": f"{stem}.svg",
+        "data": f"{stem}.csv",
     }
     assert any(row["AP"] is None for row in rows)  # NaN, which JSON has no word for
 
@@ -118,7 +125,7 @@ def test_proposals_json_and_table_are_what_the_function_returns(small_run):
     rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in expected.rows]
     assert shown["rows"] == rows
     result = invoke("analyze", "proposals")
-    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert max(map(len, result.stdout.splitlines()[:-2])) <= 80
     assert result.stdout.startswith("positive proposals per image: small on test\n")
     assert [row[0] for row in table_rows(result.stdout)] == ["1-3", "4-7", "8+"]
 
