@@ -54,6 +54,7 @@ class Evaluation:
         found: Detections that `truth` loaded.
         iou_type: "bbox" or "segm".
         max_detections: How many count in an image.
+        images: Ids of the images to look at; None is all of `counts`.
     """
 
     def __init__(
@@ -64,14 +65,15 @@ class Evaluation:
         *,
         iou_type: str,
         max_detections: int,
+        images: Iterable[int] | None = None,
     ) -> None:
-        self.gt_counts = counts
-        self._number = _numbered(counts)
-        self._truth = truth
+        self.gt_counts = counts if images is None else {image: counts[image] for image in images}
+        self._all_counts, self._number = counts, _numbered(counts)
+        self._truth, self._found = truth, found
         self._iou_type = iou_type
         self._max_detections = max_detections
         self._matched = hotcoco.COCOeval(truth, found, iou_type)
-        self._matched.params = self._params(counts, sizes=4)
+        self._matched.params = self._params(self.gt_counts, sizes=4)
         self._matched.evaluate()
 
     @cached_property
@@ -102,6 +104,26 @@ class Evaluation:
         """
         counted = dict(iou_thr=0.5, max_det=self._max_detections, min_score=score)
         return self._matched.confusion_matrix(**counted)["matrix"].astype(np.int64)
+
+    def restricted(self, images: Iterable[int]) -> Evaluation:
+        """Return the evaluation on these image ids alone, for what hotcoco tells of all that was matched."""
+        kind = {"iou_type": self._iou_type, "max_detections": self._max_detections}
+        return Evaluation(self._truth, self._all_counts, self._found, **kind, images=images)
+
+    def tide(self) -> dict[str, Any]:
+        """Return TIDE's errors at IoU 0.5 and background at 0.1, as hotcoco has them: delta_ap, counts and ap_base."""
+        return self._matched.tide_errors()
+
+    def calibration(self, intervals: int) -> dict[str, Any]:
+        """Return how often detections of a score are right at IoU 0.5, as hotcoco has it: ece, and bins of scores."""
+        return self._matched.calibration(intervals)
+
+    def diagnosis(self, score: float = 0.0) -> dict[str, Any]:
+        """Return what matched what at IoU 0.5, and from this score on suspected labels, as hotcoco has it.
+
+        Ids are its own: detections and objects are numbered from 1, images and categories by rank.
+        """
+        return self._matched.image_diagnostics(score_thr=score)
 
     def on(self, subsets: Mapping[str, Sequence[int]]) -> dict[str, dict[str, float]]:
         """Return name -> metrics over these image ids alone; classes that have no object there do not count."""
@@ -140,7 +162,7 @@ class Evaluation:
     def _without_detections(self) -> Evaluation:
         nothing = self._truth.load_res(np.empty((0, 7)))
         kind = {"iou_type": self._iou_type, "max_detections": self._max_detections}
-        return Evaluation(self._truth, self.gt_counts, nothing, **kind)
+        return Evaluation(self._truth, self._all_counts, nothing, **kind, images=self.gt_counts)
 
 
 def evaluate(

@@ -37,6 +37,16 @@ def test_random_sets_and_all_their_bins_agree_with_pycocotools(seed):
         assert_same(metrics, pycocotools_metrics(annotations, detections, groups[label]))
 
 
+def test_restricted_to_images_it_is_what_slices_say():
+    annotations = random_annotations(3)
+    evaluation = evaluate(annotations, noisy_detections(annotations, 3))
+    for label, images in assign(evaluation.gt_counts, DEFAULT_BINS).items():
+        restricted = evaluation.restricted(images)
+        assert restricted.gt_counts == {image: evaluation.gt_counts[image] for image in images}
+        assert_same(restricted.overall, evaluation.by_bin(DEFAULT_BINS)[label])
+        assert interval(restricted, samples=5) == pytest.approx(interval(evaluation, images, samples=5))
+
+
 @pytest.mark.parametrize("name", REAL_SETS)
 def test_real_sets_and_all_their_bins_agree_with_pycocotools(name):
     annotations = shared_annotations(name)
