@@ -66,7 +66,10 @@ class Style:
     @property
     def settings(self) -> dict[str, Any]:
         """Return matplotlib's settings."""
+        from matplotlib import cycler
+
         return {
+            "axes.prop_cycle": cycler(color=self.palette),
             "font.size": 10 * self.scale,
             "font.family": "sans-serif",
             "axes.titlesize": "medium",

@@ -1,0 +1,34 @@
+import re
+from xml.etree import ElementTree
+
+from rgacli.analysis import style
+from rgacli.reporting.drawings import color_scheme, inline_svg
+from tests.analysis.test_finding import Heights, Row
+
+
+def test_a_figure_is_one_svg_element_whose_colours_are_the_pages():
+    svg = inline_svg(Heights((Row("1:1", 0.5), Row("a & <b>", 0.7))))
+    root = ElementTree.fromstring(svg)
+    assert root.tag.endswith("svg")
+    assert "width" not in root.attrib
+    assert "viewBox" in root.attrib
+    assert "var(--c0)" in svg
+    assert "var(--ink)" in svg
+    assert not [color for color in re.findall("#[0-9a-fA-F]{6}", svg) if color.upper() in map(str.upper, style.PALETTE)]
+    assert "a & <b>" in "".join(root.itertext())
+
+
+def test_its_ids_are_its_own_and_what_they_are_asked_for_by():
+    svg = inline_svg(Heights((Row("1:1", 0.5),)))
+    ids = re.findall(r' id="([^"]*)"', svg)
+    asked = re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', svg)
+    assert ids
+    assert all(name.startswith("heights-") for name in ids)
+    assert asked
+    assert {name for pair in asked for name in pair if name} <= set(ids)
+
+
+def test_both_schemes_declare_the_same_colours():
+    names = [re.findall("--[a-z0-9]+", color_scheme(dark=dark)) for dark in (False, True)]
+    assert names[0] == names[1]
+    assert color_scheme(dark=False) != color_scheme(dark=True)
