@@ -89,8 +89,8 @@ class Choice:
         fewest, most: The ratios that they ask for; the same where they ask for the same.
     """
 
-    sparse: float
-    crowded: float
+    sparse: int
+    crowded: int
     fewest: SamplingRatio
     most: SamplingRatio
 
@@ -108,5 +108,5 @@ def choose(objects: np.ndarray, ratios: Sequence[SamplingRatio], sampling: Sampl
         ratios: To choose from.
         sampling: How they are sampled.
     """
-    sparse, crowded = np.quantile(objects, [SPARSE, CROWDED]).tolist()
+    sparse, crowded = np.quantile(objects, [SPARSE, CROWDED], method="lower").tolist()
     return Choice(sparse, crowded, sampling.fitting(ratios, sparse), sampling.fitting(ratios, crowded))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, math.inf)}
+"""COCO's sizes of objects, by area in px² of the image as it is."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Reference:
     images: int
     mean: float
     counts: Mapping[int, int] | None = None
+
+    @property
+    def objects(self) -> list[int]:
+        """Number of objects of each image; empty where only the mean is known."""
+        return [number for number, images in (self.counts or {}).items() for _ in range(images)]
 
 
 # Counted in the first 128 images of train2017 and of val2017, by their file names: no distribution of all of COCO is
