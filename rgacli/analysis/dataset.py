@@ -101,8 +101,8 @@ class DatasetFinding(Finding):
             f"{self.objects.mean():.1f} objects per image (COCO {COCO.mean:.1f}, CrowdHuman {CROWDHUMAN.mean:.1f}). Of "
             f"images with any, the sparsest tenth has up to {choice.sparse}, late in training about {sparse:.0f} "
             f"positives, the most crowded {choice.crowded} and more, about {crowded:.0f}. {self._ratios(crowded)}. "
-            f"Early in training a head at {most.ratio} finds {most.early:.0f} positives an image, late "
-            f"{most.late:.0f}, which is what RGA is for, at the paper's λ0 = {LAMBDA0:g}. This is a rule of thumb that "
+            f"Early in training a head at {most.ratio} finds {most.early:.1f} positives an image, late "
+            f"{most.late:.1f}, which is what RGA is for, at the paper's λ0 = {LAMBDA0:g}. This is a rule of thumb that "
             f"has not been validated{self._beside}"
         )
 

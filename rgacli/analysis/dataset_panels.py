@@ -108,7 +108,7 @@ def _draw_sizes(axis: Axes, found: DatasetFinding) -> None:
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_xlabel("box's share of the image's area (%)")
     axis.set_ylabel("objects (%)")
-    figures.plain_legend(axis, loc="upper center", ncols=3, handlelength=1, columnspacing=1.2)
+    figures.plain_legend(axis, loc="upper center", ncols=3, handlelength=0.8, handletextpad=0.4, columnspacing=0.9)
 
 
 def _draw_classes(axis: Axes, found: DatasetFinding) -> None:
@@ -121,6 +121,7 @@ def _draw_classes(axis: Axes, found: DatasetFinding) -> None:
     axis.set_yticks(range(len(rows)), names, fontsize="small", parse_math=False)  # names may hold a "$"
     axis.set_ylim(max(len(rows), 4) - 0.4, -0.6)
     axis.set_xlim(0, 1.18 * max(numbers))
+    axis.locator_params(axis="x", integer=True)
     axis.grid(axis="y", visible=False)
     axis.grid(axis="x", visible=True)
     axis.set_xlabel("objects")
@@ -130,7 +131,7 @@ def _draw_expected(axis: Axes, found: DatasetFinding) -> None:
     rows = found.rows
     places = np.arange(len(rows))
     early, late, quotas = ([getattr(row, name) for row in rows] for name in ("early", "late", "quota"))
-    axis.bar(places - 0.2, early, width=0.38, color=style.color(5), label="early in training")
+    axis.bar(places - 0.2, early, width=0.38, color=style.color(0), alpha=0.4, label="early in training")
     axis.bar(places + 0.2, late, width=0.38, color=style.color(0), label="late")
     axis.hlines(quotas, places - 0.42, places + 0.42, color=style.current().ink, linewidth=1.5, label="quota")
     for place, row in enumerate(rows):

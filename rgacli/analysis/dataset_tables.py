@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rgacli.analysis.finding import Table
+from rgacli.analysis.ratio_choice import CROWDED, SPARSE
 from rgacli.data.check import gt_count_histogram
 from rgacli.data.references import COCO, CROWDHUMAN
 
@@ -64,12 +65,12 @@ def _classes(found: DatasetFinding) -> Table:
         for name, number in ranked[:_SHOWN]
     ]
     numbers = [number for _, number in ranked]
-    note = f", the {_SHOWN} most frequent of {len(ranked)}" if len(ranked) > _SHOWN else ""
+    note = f", {_SHOWN} of {len(ranked)}" if len(ranked) > _SHOWN else ""
     if absent := numbers.count(0):
-        note += f"; {absent} have none"
+        note += f"; {absent} {'has' if absent == 1 else 'have'} none"
     present = [number for number in numbers if number]
     if len(present) > 1:
-        note += f"; the most frequent has {present[0] / present[-1]:.3g} times as many as the rarest"
+        note += f"; the largest is {present[0] / present[-1]:.3g} times the smallest"
     return Table(f"objects by class{note}", {"class": "class", "objects": "objects", "share": "%"}, rows)
 
 
@@ -88,17 +89,15 @@ def _ratios(found: DatasetFinding) -> Table:
     ]
     headings = {"ratio": "ratio", "quota": "quota", "early": "early", "late": "late"}
     headings |= {"of_quota": "late, % of quota", "filled": "images that fill it, %", "chosen": "try"}
-    return Table(
-        f"positives to expect per image, of {found.sampling.rois} RoIs and {found.sampling.proposals} proposals, "
-        f"{found.sampling.positives_per_object:.1f} per object late",
-        headings,
-        rows,
-    )
+    sampling = found.sampling
+    about = f"{sampling.rois} RoIs; late in training {sampling.positives_per_object:.1f} per object"
+    return Table(f"expected positives per image, of {about}", headings, rows)
 
 
 def spread(objects: np.ndarray) -> dict[str, float | int]:
     """Return the mean, quantiles and maximum of a number of objects (N,)."""
-    tenth, median, ninth = np.quantile(objects, [0.1, 0.5, 0.9], method="lower").tolist()
+    methods = {SPARSE: "lower", 0.5: "lower", CROWDED: "higher"}
+    tenth, median, ninth = (int(np.quantile(objects, share, method=method)) for share, method in methods.items())
     return {"mean": float(objects.mean()), "tenth": tenth, "median": median, "ninth": ninth, "most": int(objects.max())}
 
 
