@@ -3,7 +3,8 @@
 A head samples softly: at most as many positives as its quota, and never more than the image yields. So a quota beyond
 what an image yields changes nothing there, and one below it holds positives back. The rule gives the head of most
 positives the smallest quota that takes all positives of crowded images, and the head of fewest positives that of sparse
-images. With the paper's settings it finds the paper's own choice, 1:1 and 1:9, on a sample of COCO.
+images. Crowded and sparse are the outer tenths because with these, and the paper's settings, the rule finds the paper's
+own choice on a sample of COCO, 1:1 and 1:9; no AP of ours was looked at.
 """
 
 from __future__ import annotations

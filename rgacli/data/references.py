@@ -32,8 +32,8 @@ class Reference:
         return [number for number, images in (self.counts or {}).items() for _ in range(images)]
 
 
-# Counted in the first 128 images of train2017 and of val2017, by their file names: no distribution of all of COCO is
-# published as numbers. Its mean agrees with that of train2014, 604,907 objects in 82,783 images: 7.31
+# Counted in the first 128 images of train2017 and of val2017, by their file names: no published numbers of the whole
+# distribution were found. Its mean agrees with that of train2014, 604,907 objects in 82,783 images: 7.31
 # (https://github.com/Lextal/SotA-CV/blob/HEAD/content/datasets/coco_detection.md; 82,783 is confirmed by
 # https://www.tensorflow.org/datasets/catalog/coco), as does its median of 4.
 _COCO_COUNTS = {
@@ -42,6 +42,6 @@ _COCO_COUNTS = {
 }
 COCO = Reference("COCO, 256 images", 256, 1827 / 256, _COCO_COUNTS)
 
-# Shao et al., CrowdHuman (arXiv 1805.00123): 22.6 persons per image in train and val, 15,000 images in train. Its
-# distribution is published as a picture alone.
+# Shao et al., CrowdHuman (arXiv 1805.00123): 22.6 persons per image, 15,000 images in train. No published
+# numbers of the distribution were found.
 CROWDHUMAN = Reference("CrowdHuman train", 15_000, 22.6)
