@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rgacli.api.data import convert_dataset as convert_dataset
     from rgacli.api.data import prepare_crowdhuman as prepare_crowdhuman
     from rgacli.api.data import synth_dataset as synth_dataset
+    from rgacli.api.dataset import analyze_dataset as analyze_dataset
     from rgacli.api.doctor import doctor as doctor
     from rgacli.api.ensemble import ensemble as ensemble
     from rgacli.api.evaluate import evaluate as evaluate
@@ -38,6 +39,7 @@ _FUNCTIONS = {
     "train": "train",
     "evaluate": "evaluate",
     "ensemble": "ensemble",
+    "analyze_dataset": "dataset",
     "gt_bins": "gt_bins",
     "proposals": "proposals",
     "predict": "predict",

@@ -12,6 +12,7 @@ import rgacli
 from tests.support.processes import python_code
 
 FUNCTIONS = [
+    "analyze_dataset",
     "check_dataset",
     "configs",
     "convert_dataset",

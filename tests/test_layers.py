@@ -39,6 +39,7 @@ LIGHT = (
     "cli.app",
     "config.catalogue",
     "api.runs",
+    "api.dataset",
 )
 HEAVY = ("torch", "mmengine", "mmdet")
 

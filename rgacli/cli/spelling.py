@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "eval",
     "ensemble": "ensemble",
+    "analyze_dataset": "analyze dataset",
     "gt_bins": "analyze gt-bins",
     "proposals": "analyze proposals",
     "predict": "predict",

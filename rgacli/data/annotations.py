@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
@@ -104,16 +105,29 @@ def _only(content: Annotations, classes: Collection[str]) -> Annotations:
     return {**content, "categories": categories, "annotations": annotations}
 
 
+def gt_boxes(content: Annotations) -> Iterator[dict[str, Any]]:
+    """Yield the ground-truth boxes: annotations that are no crowds, of images that are listed."""
+    images = {image["id"] for image in content["images"]}
+    for annotation in content["annotations"]:
+        if annotation["image_id"] in images and not annotation.get("iscrowd"):
+            yield annotation
+
+
 def gt_counts(content: Annotations) -> dict[int, int]:
     """Return image id -> number of its ground-truth boxes without crowds, 0 included.
 
     Annotations of images that are not listed count nowhere.
     """
     counts = {image["id"]: 0 for image in content["images"]}
-    for annotation in content["annotations"]:
-        if annotation["image_id"] in counts and not annotation.get("iscrowd"):
-            counts[annotation["image_id"]] += 1
+    for box in gt_boxes(content):
+        counts[box["image_id"]] += 1
     return counts
+
+
+def category_counts(content: Annotations) -> dict[int, int]:
+    """Return category id -> number of its ground-truth boxes, 0 included, in the order of the file."""
+    found = Counter(box["category_id"] for box in gt_boxes(content))
+    return {category["id"]: found[category["id"]] for category in content["categories"]}
 
 
 def is_crowdhuman(content: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from rgacli.data.annotations import (
     Annotations,
+    category_counts,
     category_difference,
     category_names,
     gt_counts,
@@ -133,11 +134,7 @@ def check_split(split: Split, *, limit: int | None = None, progress: Progress | 
 
     counts = gt_counts(content)
     problems += _dense_images(content, counts, limit)
-    per_category = Counter(
-        annotation["category_id"]
-        for annotation in content["annotations"]
-        if annotation["image_id"] in counts and not annotation.get("iscrowd")
-    )
+    per_category = category_counts(content)
     return SplitReport(
         annotation_file=split.annotations,
         image_folder=split.images,

@@ -149,8 +149,8 @@ def recognise(
         if UNDIVIDED in source.images and not split_by:
             raise DataError(
                 f"{root} ({layout}) is not divided into splits: give {param('split_by', '80:10:10')} to "
-                f"{function('train')} or {function('check_dataset')}, or write it divided by "
-                f"{function('convert_dataset')}"
+                f"{function('train')}, {function('check_dataset')} or {function('analyze_dataset')}, or write it "
+                f"divided by {function('convert_dataset')}"
             )
         found = converted_splits(root, source, layout, split_by, progress=progress)
     missing = [name for name in splits or () if name not in found]

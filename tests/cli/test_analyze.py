@@ -39,6 +39,24 @@ def results(folder):
     return options
 
 
+# dataset
+
+
+def test_a_dataset_is_shown_in_eighty_columns_or_as_json(folder, dataset, monkeypatch):
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    result = invoke("analyze", "dataset", dataset, "--split", "val", "--rois", 64)
+    assert result.exit_code == 0, result.stderr
+    *lines, found, paper = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [row[0] for row in table_rows(result.stdout)[-5:]] == ["1:1", "1:3", "1:5", "1:7", "1:9"]
+    assert (found.split(":")[0], paper.split(":")[0]) == ("found", "the paper")
+    assert "figure: figures/drawn/val/dataset.png, dataset.svg" in result.stderr
+    shown = json.loads(invoke("analyze", "dataset", dataset, "--split", "val", "--rois", 64, "--json").stdout)
+    assert (shown["name"], shown["split"], shown["images"], shown["sampling"]["rois"]) == ("dataset", "val", 4, 64)
+    assert [row["ratio"] for row in shown["rows"]] == ["1:1", "1:3", "1:5", "1:7", "1:9"]
+    assert found == f"found: {shown['conclusion']}."
+
+
 # gt-bins
 
 

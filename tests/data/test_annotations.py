@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.data.annotations import (
+    category_counts,
     category_difference,
     category_names,
+    gt_boxes,
     gt_counts,
     has_masks,
     load_annotations,
@@ -135,3 +137,12 @@ def test_masks_are_there_if_every_object_has_one():
     assert not has_masks(content())
     assert not has_masks({"annotations": [polygon, {"segmentation": []}]})
     assert has_masks({"annotations": [polygon, {"segmentation": {"size": [9, 9], "counts": [81]}, "iscrowd": 1}]})
+
+
+def test_boxes_are_counted_without_crowds_and_those_of_unknown_images():
+    value = content(images=3)
+    value["annotations"][0]["iscrowd"] = 1
+    value["annotations"][1]["image_id"] = 99
+    assert [box["image_id"] for box in gt_boxes(value)] == [3]
+    assert gt_counts(value) == {1: 0, 2: 0, 3: 1}
+    assert category_counts(value) == {1: 1, 2: 0}

@@ -2,11 +2,13 @@
 
 import typer
 
+from rgacli.cli.analyze.dataset import dataset
 from rgacli.cli.analyze.gt_bins import gt_bins
 from rgacli.cli.analyze.proposals import proposals
 from rgacli.cli.command import Command
 
 app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
 
+app.command("dataset", cls=Command)(dataset)
 app.command("gt-bins", cls=Command)(gt_bins)
 app.command("proposals", cls=Command)(proposals)
