@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rgacli.analysis.compared import Training, by_training
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.gt_bins import GtBins, collect
 from rgacli.analysis.style import StyleName, require_style
@@ -17,6 +18,8 @@ from rgacli.progress import Progress
 from rgacli.wording import param
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
+
     from rgacli.engine.device import Device
 
 
@@ -26,6 +29,7 @@ def gt_bins(
     results: Sequence[str] | Mapping[str, Path] | None = None,
     annotations: Path | None = None,
     bins: str | None = None,
+    baseline: str | None = None,
     max_dets: int | None = None,
     which: str = "last",
     checkpoint: Path | None = None,
@@ -41,7 +45,8 @@ def gt_bins(
     """Measure AP per ground-truth-count bin, for every head and the ensemble, and draw it (paper, Fig. 2).
 
     Images are grouped by their number of non-crowd objects; those with none form no bin. Detections that `evaluate`
-    left are used where they are of the same checkpoint.
+    left are used where they are of the same checkpoint. AP is drawn over the ratio in training: the heads of a run are
+    a line, and so are runs of a single head that differ in their ratio alone.
 
     Args:
         runs: A run's name or folder, or several to compare; the latest run without.
@@ -50,6 +55,9 @@ def gt_bins(
         annotations: The COCO annotations that `results` were made for.
         bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
             "1-10,11-20,21-40,41+".
+        baseline: Detections that all others are compared with on the same images: a head's name ("1:3", of several runs
+            "RUN 1:3"), a detector's of `results`, or a run's, which means its ensemble or only head. By default the
+            ensemble of the first run or, where it has none, what is named first.
         max_dets: Detections of an image that count, those of the highest scores; by default the benchmark's own number
             (COCO's 100, CrowdHuman's 500) or, where an image has more objects, the next hundred above the densest.
         which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
@@ -57,7 +65,7 @@ def gt_bins(
         config: The checkpoint's, where it does not lie in its run or export.
         data: Folder of another dataset than the one trained on.
         split: Of the dataset; one without "test" is evaluated on "val" in its place.
-        bootstrap: Bootstrap samples behind the 95 % intervals of AP; 0: none.
+        bootstrap: Bootstrap samples behind the 95 % intervals of AP and of differences; 0: none.
         out: Folder of the figure; by default RUN/figures/SPLIT, of several runs figures/SPLIT, of `results` figures/.
         style: What the figure is to be looked at on: "screen", "paper", "slide", "dark".
         device: "auto" takes CUDA where there is one; "mps" is untested.
@@ -67,7 +75,7 @@ def gt_bins(
         Rows are `rgacli.analysis.gt_bins.Row`.
 
     Raises:
-        UsageError, DataError: the runs, the results or the bins cannot be used.
+        UsageError, DataError: the runs, the results, the bins or the baseline cannot be used.
     """
     own_bins = None if bins is None else parse_bins(bins)
     if bootstrap < 0:
@@ -87,6 +95,30 @@ def gt_bins(
         progress=progress,
     )
     path = place(GtBins, out or found.folder)
-    chosen = own_bins or benchmark_of(found.truth).bins
-    finding = collect(found.truth, found.results, chosen, bootstrap=bootstrap, max_dets=max_dets, progress=progress)
+    finding = collect(
+        found.truth,
+        found.results,
+        own_bins or benchmark_of(found.truth).bins,
+        compared=by_training({name: _training(one.cfg) for name, one in found.detectors.items()}) or None,
+        baseline=baseline,
+        bootstrap=bootstrap,
+        max_dets=max_dets,
+        progress=progress,
+    )
     return publish(finding, path, style)
+
+
+def _training(cfg: Config) -> Training:
+    """Return what a run's config says of its training, as far as runs are told apart by it."""
+    from rgacli.config.recipe import annealing_config, parallel_modules, single_ratio, variant_names  # load mmengine
+
+    ratio, prm, annealing = single_ratio(cfg), parallel_modules(cfg), annealing_config(cfg)
+    backbone, schedule = cfg.model.get("backbone") or {}, cfg.train_cfg
+    epochs, iterations = schedule.get("max_epochs"), schedule.get("max_iters")
+    settings = {
+        "detector": f"{cfg.model.type}, {backbone.get('type')} {backbone.get('depth', '')}".rstrip(),
+        "annealing": f"λ0 {annealing['lambda0']:g} ({annealing['anneal']})" if annealing else "no RGA",
+        "sampling": f"{prm.sampling if prm else 'soft'} sampling",
+        "length": f"{epochs} epochs" if epochs else f"{iterations} iterations",
+    }
+    return Training(tuple(variant_names(cfg).values()), str(ratio) if ratio else None, settings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgacli.errors import UsageError
 from rgacli.evaluation.max_dets import require_max_dets
-from rgacli.evaluation.results import load_named_results
+from rgacli.evaluation.results import LazyResults, load_named_results, load_results
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -29,13 +30,14 @@ class Detected:
 
     Attributes:
         truth: The ground truth, a COCO dict.
-        results: Name -> detections; of several runs' heads, "RUN HEAD".
+        results: Name -> detections; of several runs' heads, "RUN HEAD". They are read whenever they are asked for: one
+            at a time, detections of any number of detectors fit in memory.
         folder: Where figures go.
         detectors: Name -> detector, where they are of runs, for what else is to be asked of them.
     """
 
     truth: dict[str, Any]
-    results: dict[str, list[dict]]
+    results: LazyResults
     folder: Path
     detectors: Mapping[str, SplitDetections]
 
@@ -148,13 +150,15 @@ def detections_of(
     place = dict(which=which, checkpoint=checkpoint, config=config, data=data, split=split, max_dets=max_dets)
     with on_device(device):
         detectors = detectors_on_split(runs, **place)
-        found = {}
+        readers = {}
         for name, detector in detectors.items():
-            prefix, names = f"{name} " if len(detectors) > 1 else "", variant_names(detector.cfg)
-            variants = detector.load(progress=progress)
-            found |= {prefix + names[variant]: detections for variant, detections in variants.items()}
+            detector.load(progress=progress)  # makes what is not there
+            for variant, head in variant_names(detector.cfg).items():
+                file = detector.folder / f"{variant}.json"
+                full = f"{name} {head}" if len(detectors) > 1 else head
+                readers[full] = partial(load_results, file, detector.annotations)
     first = next(iter(detectors.values()))
-    return Detected(first.annotations, found, figures_folder(detectors), detectors)
+    return Detected(first.annotations, LazyResults(readers), figures_folder(detectors), detectors)
 
 
 def logs_of(runs: Names) -> list[LoggedRun]:

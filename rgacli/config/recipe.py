@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -93,6 +94,19 @@ def parallel_ratios(cfg: Config) -> tuple[SamplingRatio, ...]:
     """Return the ratios of the config's parallel heads; none where its heads are mmdet's own."""
     prm = parallel_modules(cfg)
     return prm.ratios if prm else ()
+
+
+def single_ratio(cfg: Config) -> SamplingRatio | None:
+    """Return the ratio that the config's only R-CNN module is trained at, mmdet's own `pos_fraction` included.
+
+    None where there are several modules, or what it samples is no such share.
+    """
+    if ratios := parallel_ratios(cfg):
+        return ratios[0] if len(ratios) == 1 else None
+    stages = _flat((cfg.model.get("train_cfg") or {}).get("rcnn") or [{}])
+    fraction = (stages[0].get("sampler") or {}).get("pos_fraction", 0) if bbox_head_configs(cfg) else 0
+    share = Fraction(fraction).limit_denominator(1000)
+    return SamplingRatio(share.numerator, share.denominator - share.numerator) if 0 < share < 1 else None
 
 
 def positive_quotas(cfg: Config) -> dict[str, int]:

@@ -31,7 +31,8 @@ class ResultsEnsemble(Ensemble):
     methods = OF_RESULTS
 
     def __init__(self, results: Sequence[str] | Mapping[str, Path], annotations: Path | None) -> None:
-        self.annotations, self._members = load_named_results(results, annotations, probabilities=True)
+        self.annotations, members = load_named_results(results, annotations, probabilities=True)
+        self._members = dict(members)
         self.ann_file = str(annotations)
         if len(self._members) < 2:
             raise UsageError(f"{param('results')} names a single file: nothing to combine, give at least two.")

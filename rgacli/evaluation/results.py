@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from numbers import Real
 from pathlib import Path
@@ -157,10 +158,30 @@ def _sample(known: Iterable[int]) -> str:
     return "those have no such entry at all" if not first else f"those know {', '.join(map(str, first))}, …"
 
 
+class LazyResults(Mapping[str, list[dict[str, Any]]]):
+    """Name -> detections, read whenever they are asked for: in memory are those that somebody holds, and no more.
+
+    Args:
+        readers: Name -> what reads its detections.
+    """
+
+    def __init__(self, readers: Mapping[str, Callable[[], list[dict[str, Any]]]]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> list[dict[str, Any]]:
+        return self._readers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
 def load_named_results(
     results: Sequence[str] | Mapping[str, Path], annotations: Path | None, *, probabilities: bool = False
-) -> tuple[dict, dict[str, list[dict]]]:
-    """Return the ground truth, and name -> detections, of results files.
+) -> tuple[dict, LazyResults]:
+    """Return the ground truth, and name -> detections, of results files, which are read when they are asked for.
 
     Args:
         results: NAME=FILE each, or name -> file.
@@ -168,7 +189,8 @@ def load_named_results(
         probabilities: As for `load_results`.
 
     Raises:
-        UsageError, DataError: a parameter or a file is malformed.
+        UsageError, DataError: a parameter or the annotations are malformed, or there is no such file; of detections
+            that are malformed, when they are read.
     """
     if annotations is None:
         raise UsageError(
@@ -176,7 +198,13 @@ def load_named_results(
         )
     files = results if isinstance(results, Mapping) else _named_files(results)
     truth = load_annotations(Path(annotations))
-    return truth, {name: load_results(Path(file), truth, probabilities=probabilities) for name, file in files.items()}
+    for file in files.values():
+        if not Path(file).exists():
+            raise DataError(f"{file}: no such results file.")
+    readers = {
+        name: partial(load_results, Path(file), truth, probabilities=probabilities) for name, file in files.items()
+    }
+    return truth, LazyResults(readers)
 
 
 def _named_files(results: Sequence[str]) -> dict[str, str]:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from rgacli.api.evaluate import evaluate
-from rgacli.api.gt_bins import gt_bins
+from rgacli.api.gt_bins import _training, gt_bins
+from rgacli.config.files import load_config
+from rgacli.config.recipe import set_method
 from rgacli.errors import UsageError
 from rgacli.evaluation import detect
 from rgacli.evaluation.results import save_results
+from rgacli.method import parse_ratios
 from tests.conftest import ON_THE_CPU
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 from tests.support.near_misses import find_nearly
@@ -147,6 +150,35 @@ def test_runs_on_one_dataset_by_two_paths_are_compared_and_on_two_datasets_are_n
     assert len(names(gt_bins(["base", "on-link"], bootstrap=0))) == 2 * len(HEADS)
     with pytest.raises(UsageError, match=r"the runs' test splits differ \(.*copy.*\): name one dataset by data"):
         gt_bins(["base", "on-copy"])
+
+
+def test_a_run_is_compared_with_another_ones_ensemble(run, home, undrawn):
+    shutil.copytree(run, home / "runs/fourth")
+    result = gt_bins(["base", "fourth"], baseline="fourth", bootstrap=0)
+    assert result.about["baseline"] == "fourth ensemble"
+    ap = {row.name: row.AP for row in result.rows if row.bin == "all"}
+    for row in result.rows:
+        if row.bin == "all" and row.name != "fourth ensemble":
+            assert row.difference == pytest.approx(row.AP - ap["fourth ensemble"])
+    assert {row.line for row in result.rows} == {"base (PRM)", "fourth (PRM)"}
+
+
+def test_an_unknown_baseline_is_refused(run, undrawn):
+    with pytest.raises(UsageError, match=r"baseline=1:3: .* there are 1:1, 1:9, ensemble\."):
+        gt_bins("base", baseline="1:3", bootstrap=0)
+
+
+def test_training_is_what_the_config_says():
+    def training(*arguments):
+        cfg = load_config("faster-rcnn_r18-lite_fpn_rga-prm")
+        set_method(cfg, **dict(arguments))
+        return _training(cfg)
+
+    prm, one = training(), training(("ratios", parse_ratios("1:9")), ("lambda0", 3))
+    assert (prm.heads, prm.ratio) == (("1:1", "1:9", "ensemble"), None)
+    assert (one.heads, one.ratio) == (("1:9",), "1:9")
+    assert {key for key in one.settings if one.settings[key] != prm.settings[key]} == {"annealing"}
+    assert one.settings["annealing"] == "λ0 3 (linear)"
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(run, home, undrawn):

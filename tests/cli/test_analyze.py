@@ -66,14 +66,16 @@ def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns
     lines = result.stdout.splitlines()
     *_, found, paper = lines
     assert (found.split(":")[0], paper.split(":")[0]) == ("found", "the paper")
-    assert max(map(len, lines[:-2])) <= 80
     assert [line for line in lines if line.startswith("AP per ")] == [
-        f"AP per ground-truth-count bin: {run}; 100 detections an image" for run in ("here", "there")
+        f"AP per ground-truth-count bin: {run}; baseline here ensemble; 100 detections an image"
+        for run in ("here", "there")
     ]
+    assert max(len(line) for line in lines[:-2] if not line.startswith("AP per ")) <= 80
     rows = table_rows(result.stdout)
     assert [row[0] for row in rows if row[0]] == HEADS * 2
     assert [row[1] for row in rows] == ["all", "1-3", "4-7", "8+"] * len(HEADS) * 2
-    assert all("–" in row[5] for row in rows)
+    assert all("–" in row[4] for row in rows)
+    assert [row[7] for row in rows if "±" not in row[7]] == ["-"] * 4  # the baseline's own
     assert "figure: mine/gt_bins.png, gt_bins.svg; data: mine/gt_bins.csv" in result.stderr
 
 
@@ -93,6 +95,7 @@ def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run):
         "name": "gt_bins",
         "bins": "1-3,8+",
         "max_dets": asdict(expected.finding.max_dets),
+        "baseline": "ensemble",
         "rows": rows,
         "conclusion": expected.conclusion,
         "paper": expected.paper,
@@ -122,6 +125,10 @@ def test_results_of_any_detector_are_binned_without_torch(results):
         ),
         (["--results", "good.json"], "--results good.json is not of the form NAME=FILE."),
         (["--results", "here 1:1=0.json"], "--results: the name here 1:1 stands twice."),
+        (
+            ["--baseline", "1:1"],
+            "--baseline 1:1: there are no such detections; there are here 1:1, there 1:1,",
+        ),
     ],
 )
 def test_contradicting_options_are_spelled_as_options(results, options, words):

@@ -4,9 +4,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
 from rgacli.config.files import load_config
-from rgacli.config.recipe import add_imports, describe_method, parallel_ratios, require_rpn, set_method
+from rgacli.config.recipe import add_imports, describe_method, parallel_ratios, require_rpn, set_method, single_ratio
 from rgacli.errors import UsageError
-from rgacli.method import PRM, parse_ratios
+from rgacli.method import PRM, SamplingRatio, parse_ratios
 from tests.support import tiny
 
 R50 = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
@@ -146,6 +146,21 @@ def test_a_rewritten_config_builds_with_what_was_asked_for():
     head = MODELS.build(ConfigDict(cfg.model.roi_head, train_cfg=train_cfg.rcnn, test_cfg=test_cfg.rcnn))
     assert head.prm == PRM(parse_ratios("1:1,1:3"), head_loss="mean", draws="nested")
     assert {type(sampler).__name__ for sampler in head.bbox_samplers} == {"NestedRandomSampler"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "ratio"),
+    [
+        (R50, dict(rga=False, prm=False), "1:3"),
+        (CASCADE, dict(rga=False, prm=False), "1:3"),
+        (R50, dict(ratios=parse_ratios("2:5")), "2:5"),
+        (R50, {}, None),
+        (RETINANET, dict(rga=False, prm=False), None),
+    ],
+)
+def test_the_ratio_of_a_single_head(name, arguments, ratio):
+    found = single_ratio(applied(name, **arguments))
+    assert found == (SamplingRatio.parse(ratio) if ratio else None)
 
 
 def test_a_rewritten_cascade_builds_with_the_configs_own_heads_at_every_stage():

@@ -157,11 +157,26 @@ def test_results_without_annotations_are_refused():
         load_named_results(["x=good.json"], None)
 
 
+def test_named_results_are_read_when_they_are_asked_for_and_missing_ones_are_missed_at_once(annotations_file, tmp_path):
+    (tmp_path / "cut.json").write_text("[{")
+    save_results(tmp_path / "whole.json", [GOOD])
+    files = {"cut": tmp_path / "cut.json", "whole": tmp_path / "whole.json"}
+    _, found = load_named_results(files, annotations_file)
+    assert list(found) == ["cut", "whole"]
+    assert found["whole"] == [GOOD]
+    assert found["whole"] is not found["whole"]
+    with pytest.raises(DataError, match="not JSON"):
+        found["cut"]
+    with pytest.raises(DataError, match=r"gone\.json: no such results file"):
+        load_named_results({**files, "gone": tmp_path / "gone.json"}, annotations_file)
+
+
 def test_named_results_may_be_asked_to_be_probabilities(annotations_file, tmp_path):
     save_results(tmp_path / "x.json", [{**GOOD, "score": 7}])
     assert len(load_named_results({"x": tmp_path / "x.json"}, annotations_file)[1]["x"]) == 1
+    _, probabilities = load_named_results({"x": tmp_path / "x.json"}, annotations_file, probabilities=True)
     with pytest.raises(DataError, match=r"a score outside \[0, 1\]"):
-        load_named_results({"x": tmp_path / "x.json"}, annotations_file, probabilities=True)
+        probabilities["x"]
 
 
 def test_masks_are_decoded_from_every_form_they_have():

@@ -28,6 +28,16 @@ def gt_bins(
     results: ResultsOption = None,
     annotations: AnnotationsOption = None,
     bins: BinsOption = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help='What all others are compared with on the same images: a head ("1:3", of several runs "RUN 1:3"), a '
+            "name of --results, or a RUN, which means its ensemble or only head. Default: the first run's ensemble or, "
+            "where it has none, what is named first.",
+            show_default=False,
+        ),
+    ] = None,
     max_dets: MaxDetsOption = None,
     which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
@@ -42,8 +52,9 @@ def gt_bins(
 ) -> None:
     """Measure AP per ground-truth-count bin, for every head and the ensemble (the paper's Fig. 2).
 
-    Images are grouped by their number of non-crowd objects; those with none form no bin. Several runs are compared
-    side by side. Detections that eval left are used where they are of the same checkpoint.
+    Images are grouped by their number of non-crowd objects; those with none form no bin. AP is drawn over the ratio in
+    training: the heads of a run are a line, and so are runs of a single head that differ in their ratio alone.
+    Detections that eval left are used where they are of the same checkpoint.
     """
     from rgacli.api import gt_bins as api
 
@@ -53,6 +64,7 @@ def gt_bins(
             results=results,
             annotations=annotations,
             bins=bins,
+            baseline=baseline,
             max_dets=max_dets,
             which=which,
             checkpoint=checkpoint,

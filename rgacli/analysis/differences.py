@@ -1,0 +1,30 @@
+"""Differences of AP and their 95 % intervals, in words."""
+
+from __future__ import annotations
+
+import math
+
+
+def is_within(low: float, high: float) -> bool:
+    """Return whether a difference may as well be none: its interval holds 0, or is unknown."""
+    return not (low > 0 or high < 0)
+
+
+def in_words(value: float, low: float, high: float) -> str:
+    """Return "+0.021 (95 %: +0.004 to +0.038)", saying so where it is within its interval or has none."""
+    if math.isnan(low):
+        return f"{signed(value)} (no interval)"
+    within = ", within its interval" if is_within(low, high) else ""
+    return f"{signed(value)}{within} (95 %: {signed(low)} to {signed(high)})"
+
+
+def short(value: float, low: float, high: float) -> str | None:
+    """Return "+0.021 ±0.017", for a cell of a table; None of an unknown difference."""
+    if math.isnan(value):
+        return None
+    return signed(value) if math.isnan(low) else f"{signed(value)} ±{(high - low) / 2:.3f}"
+
+
+def signed(value: float) -> str:
+    """Return "+0.021" or "−0.021"."""
+    return f"{value:+.3f}".replace("-", "−")

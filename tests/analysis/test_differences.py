@@ -1,0 +1,27 @@
+import math
+
+import pytest
+
+from rgacli.analysis.differences import in_words, is_within, short
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("difference", "words", "cell", "within"),
+    [
+        ((0.021, 0.004, 0.038), "+0.021 (95 %: +0.004 to +0.038)", "+0.021 ±0.017", False),
+        ((-0.021, -0.038, -0.004), "−0.021 (95 %: −0.038 to −0.004)", "−0.021 ±0.017", False),
+        ((0.003, -0.01, 0.016), "+0.003, within its interval (95 %: −0.010 to +0.016)", "+0.003 ±0.013", True),
+        ((0.0, 0.0, 0.0), "+0.000, within its interval (95 %: +0.000 to +0.000)", "+0.000 ±0.000", True),
+        ((0.021, NAN, NAN), "+0.021 (no interval)", "+0.021", True),
+    ],
+)
+def test_a_difference_in_words(difference, words, cell, within):
+    assert in_words(*difference) == words
+    assert short(*difference) == cell
+    assert is_within(*difference[1:]) == within
+
+
+def test_an_unknown_difference_has_no_cell():
+    assert short(NAN, NAN, NAN) is None
