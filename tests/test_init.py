@@ -12,6 +12,7 @@ import rgacli
 from tests.support.processes import python_code
 
 FUNCTIONS = [
+    "accuracy",
     "check_dataset",
     "configs",
     "convert_dataset",
@@ -24,6 +25,7 @@ FUNCTIONS = [
     "gt_bins",
     "list_runs",
     "load",
+    "positives",
     "predict",
     "prepare_crowdhuman",
     "proposals",

@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rgacli.analysis.style import Look
+
+FEW = 20
+"""Fewer values are shown as they are."""
 _SHARE = 0.1
 """Of a run's logged values, those that one smoothed value is made of."""
 
 
 def window_for(count: int) -> int:
-    """Return the window that suits so many values of a run: a tenth of them, an odd number of at least 5."""
+    """Return the window that suits so many values of a run: a tenth of them, odd and at least 5."""
     return max(5, 2 * int(_SHARE * count / 2) + 1)
 
 
-def smoothed(values: Sequence[float], window: int) -> np.ndarray:
-    """Return a moving mean, centred, with weights that fall off linearly on both sides.
+def smoothed(values: Sequence[float], window: int | None = None) -> np.ndarray:
+    """Return values smoothed by lines that are fitted around each, with weights that fall off linearly on both sides.
 
-    Toward the ends the window shrinks and stays centred. So nothing lags, a straight line stays as it is up to its
-    ends, no value lies outside those around it, and the first and last are as they were logged.
+    Away from the ends that is a centred moving mean; up to them nothing lags, and a straight line stays as it is. No
+    value lies outside those in its window.
 
     Args:
-        values: (N,); NaN, for what was not logged, is left out of the means.
-        window: Number of values in a mean, odd; of an even one the next lower.
+        values: (N,); NaN, for what was not logged, is left out.
+        window: Number of values that a line is fitted to, odd; of an even one the next lower. By default
+            `window_for`'s.
 
     Returns:
         (N,), NaN where there is nothing in the window.
     """
     values = np.asarray(values, dtype=float)
-    means = np.full(len(values), np.nan)
-    for center, reach in _centred(len(values), window):
-        near = values[center - reach : center + reach + 1]
-        weights = np.where(np.isnan(near), 0.0, reach + 1 - np.abs(np.arange(-reach, reach + 1)))
-        if total := weights.sum():
-            means[center] = weights @ np.nan_to_num(near) / total
-    return means
+    reach = ((window or window_for(len(values))) - 1) // 2
+    found = np.full(len(values), np.nan)
+    for place in range(len(values)):
+        near = slice(max(0, place - reach), place + reach + 1)
+        known = np.flatnonzero(~np.isnan(values[near])) + near.start
+        if known.size:
+            found[place] = _fitted(known - place, values[known], reach)
+    return found
 
 
-def band(values: Sequence[float], window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what lies around the curve of `smoothed`: the lowest and the highest value of half its window.
+def _fitted(offsets: np.ndarray, values: np.ndarray, reach: int) -> float:
+    """Return the height at 0 of the line that fits values (N,) at offsets (N,) of no more than `reach`."""
+    weights = reach + 1.0 - np.abs(offsets)
+    center = weights @ offsets / weights.sum()
+    mean, spread = weights @ values / weights.sum(), weights @ (offsets - center) ** 2
+    slope = weights @ ((offsets - center) * values) / spread if spread else 0.0
+    return float(np.clip(mean - slope * center, values.min(), values.max()))
 
-    All values lie within.
+
+def band(values: Sequence[float], window: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return what values vary in: the lowest and the highest value of half a window, smoothed.
 
     Args:
         values, window: As for `smoothed`.
@@ -49,14 +66,26 @@ def band(values: Sequence[float], window: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (N,) each, NaN where there is nothing in the window.
     """
-    values = np.asarray(values, dtype=float)
-    around = [values[max(0, i - window // 4) : i + window // 4 + 1] for i in range(len(values))]
-    known = [near[~np.isnan(near)] for near in around]
-    low, high = (np.array([f(near) if near.size else np.nan for near in known]) for f in (np.min, np.max))
+    values, window = np.asarray(values, dtype=float), window or window_for(len(values))
+    extremes = np.full((2, len(values)), np.nan)
+    for place in np.flatnonzero(~np.isnan(values)):
+        near = values[max(0, place - window // 4) : place + window // 4 + 1]
+        extremes[:, place] = np.nanmin(near), np.nanmax(near)
+    low, high = (smoothed(extreme, window) for extreme in extremes)
     return low, high
 
 
-def _centred(count: int, window: int) -> Iterator[tuple[int, int]]:
-    """Yield each place, and how many values its window reaches to either side."""
-    for center in range(count):
-        yield center, min((window - 1) // 2, center, count - 1 - center)
+def draw(axis: Axes, x: Sequence[float], values: Sequence[float], look: Look) -> None:
+    """Draw values smoothed, with the band that they vary in behind; of a few, the values themselves with markers.
+
+    Args:
+        axis: To draw on.
+        x: (N,), where in the training they were logged.
+        values: (N,); NaN where nothing was.
+        look: How they are told apart from others.
+    """
+    if len(values) < FEW:
+        axis.plot(x, values, color=look.color, linestyle=look.dashes, marker=look.marker, markersize=4, linewidth=1)
+        return
+    axis.fill_between(x, *band(values), color=look.color, alpha=0.18, linewidth=0)
+    axis.plot(x, smoothed(values), color=look.color, linestyle=look.dashes, linewidth=1.6)

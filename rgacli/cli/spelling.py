@@ -10,6 +10,8 @@ COMMANDS = {
     "ensemble": "ensemble",
     "gt_bins": "analyze gt-bins",
     "proposals": "analyze proposals",
+    "positives": "analyze positives",
+    "accuracy": "analyze accuracy",
     "predict": "predict",
     "export_fold": "export fold",
     "export_head": "export head",
