@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,9 @@ from rgacli.analysis import figures, smoothing, style
 from rgacli.analysis.comparing import EARLY, MEAN, Row, compare, told
 from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, Training, require_heads
-from rgacli.config.run_record import worth
+from rgacli.analysis.validated import Validated, validations_of
+from rgacli.analysis.validated import draw as draw_validations
+from rgacli.analysis.validated import table as validation_table
 from rgacli.method import ENSEMBLE
 
 if TYPE_CHECKING:
@@ -21,29 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SPAN = 5
-"""In points of AP: a panel shows no less, so that small differences look small."""
 _SIDES = {"positives": ON_POSITIVES, "negatives": ON_NEGATIVES}
-
-
-@dataclass(frozen=True)
-class Validated:
-    """One validation of a head.
-
-    Attributes:
-        run, head: Its names.
-        epoch: After which it was; None in a training by iterations.
-        iteration: The same.
-        metric: What detectors are ranked by: "AP", or "mMR" on CrowdHuman, where less is better.
-        value: In [0, 1].
-    """
-
-    run: str
-    head: str
-    epoch: int | None
-    iteration: int
-    metric: str
-    value: float
 
 
 @dataclass(frozen=True)
@@ -74,17 +55,21 @@ class Accuracy(Finding):
 
     def conclusion(self) -> str:
         """Say how heads do early and late; of several runs, how they differ from what they are compared with."""
-        found = told(self.trainings, self.rows)
-        if not found:
-            found = [
-                f"{row.run}, head {row.head}: accuracy on {row.on} {row.early:.1f} % in the first 20 % of iterations, "
-                f"{row.late:.1f} % in the last 20 %"
-                for row in self.rows
-                if row.head != MEAN
-            ]
+        found = told(self.trainings, self.rows) or self._levels()
         last = {one.run: one for one in self.validated}  # the ensemble is the last of a validation
         found += [f"{one.run} ends at {one.metric} {one.value:.3f} ({one.head})" for one in last.values()]
         return "; ".join(found)
+
+    def _levels(self) -> list[str]:
+        by_head: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            if row.head != MEAN:
+                by_head[row.run, row.head].append(row)
+        return [
+            f"{run}, head {head}, first and last 20 % of iterations: "
+            + ", ".join(f"{row.early:.1f} and {row.late:.1f} % of {row.on} right" for row in rows)
+            for (run, head), rows in by_head.items()
+        ]
 
     def tables(self) -> list[Table]:
         """Return a table of accuracies on positives, one of those on negatives, and one of validations."""
@@ -102,10 +87,10 @@ class Accuracy(Finding):
                 [_shown(row) for row in self.rows if row.on == side],
                 group="run",
             )
-            for side in _SIDES
+            for side in dict.fromkeys(row.on for row in self.rows)
         ]
         if self.validated:
-            found.append(_validation_table(self.validated))
+            found.append(validation_table(self.validated))
         return found
 
     def points(self) -> list[dict[str, Any]]:
@@ -128,44 +113,54 @@ class Accuracy(Finding):
 
         Runs have a colour each, and heads dashes; of a single run, heads have colours.
         """
-        things = [(one.name, head) for one in self.trainings for head in one.of(ON_POSITIVES) or one.of(ON_NEGATIVES)]
-        looks = style.looks([*things, *((one.run, one.head) for one in self.validated)])
+        looks = self._looks
         figure, axes = figures.panels(3 if self.validated else 2, panel=(2.75, 2.5))
         for axis, (side, statistic) in zip(axes, _SIDES.items(), strict=False):
             self._draw_side(axis, statistic, looks)
-            axis.set_title(f"accuracy on {side} (%){self._stage}", fontsize="medium")
+            axis.set_title(f"accuracy on {side} (%)", fontsize="medium")
             axis.set_xlabel("iteration")
+            axis.set_ylabel(self._stage.removeprefix(", "))
         axes[0].set_ylim(0, 102)
         if self.validated:
-            _draw_validations(axes[2], self.validated, looks)
+            draw_validations(axes[2], self.validated, looks)
         figures.legend_above(figure, self._legend(looks))
         return figure
 
     def _draw_side(self, axis: Axes, statistic: str, looks: Mapping[tuple[str, str], style.Look]) -> None:
-        lowest = 100.0
+        lowest, end = 100.0, 1
         for training in self.trainings:
             for head, values in training.of(statistic).items():
                 smoothing.draw(axis, training.iterations, values, looks[training.name, head])
                 settled = smoothing.smoothed(values)[len(values) // 20 :]
-                lowest = min(lowest, *settled[~np.isnan(settled)])
-        axis.set_xlim(0, max(one.iterations[-1] for one in self.trainings if one.of(statistic)))
+                lowest = min([lowest, *settled[~np.isnan(settled)]])
+                end = max(end, training.iterations[-1])
+        axis.set_xlim(0, end)
         # Heads are far better on negatives, but for the first steps of those that begin with nothing.
         axis.set_ylim(max(0, 5 * (lowest // 5)), 100.5)
 
+    @property
+    def _looks(self) -> dict[tuple[str, str], style.Look]:
+        things = []
+        for training in self.trainings:
+            things += [(training.name, row.head) for row in self.rows if row.run == training.name and row.head != MEAN]
+            things += [(training.name, ENSEMBLE)]
+        found = style.looks(things)
+        # The whole of a detector without parallel heads is drawn as an ensemble is.
+        whole = {(one.run, one.head): found[one.run, ENSEMBLE] for one in self.validated}
+        return whole | found
+
     def _legend(self, looks: Mapping[tuple[str, str], style.Look]) -> dict[str, style.Look]:
-        heads = {head: look for (_, head), look in looks.items()}
+        """Return what stands in the legend: of several runs their colours, and the dashes of heads if there are any."""
         if len(self.trainings) == 1:
+            validated = {one.head for one in self.validated}
+            heads = {head: look for (_, head), look in looks.items() if head != ENSEMBLE or head in validated}
             return {head if head == ENSEMBLE else f"head {head}": look for head, look in heads.items()}
-        runs = {
-            f"{one.name} ({one.method})": style.Look(looks[one.name, head].color, "-", "")
-            for one in self.trainings
-            for run, head in looks
-            if run == one.name
-        }
-        dashed = {look.dashes for look in heads.values()}
-        own = {f"head {head}": look for head, look in heads.items() if head != ENSEMBLE} if len(dashed) > 1 else {}
+        methods = {one.name: one.method for one in self.trainings}
+        runs = {f"{run} ({methods[run]})": replace(look, dashes="-", marker="") for (run, _), look in looks.items()}
+        dashes = {row.head: looks[row.run, row.head].dashes for row in self.rows if row.head != MEAN}
         ink = style.current().ink
-        return runs | {name: style.Look(ink, look.dashes, look.marker) for name, look in own.items()}
+        heads = {f"head {head}": style.Look(ink, dash, "") for head, dash in dashes.items() if len(dashes) > 1}
+        return runs | heads
 
     @property
     def _stage(self) -> str:
@@ -183,18 +178,7 @@ def collect(trainings: Sequence[Training]) -> Accuracy:
     """
     require_heads(trainings)
     having = [one for one in trainings if one.of(ON_POSITIVES) or one.of(ON_NEGATIVES)]
-    return Accuracy(trainings, compare(having, _SIDES), _validations(trainings))
-
-
-def _validations(trainings: Sequence[Training]) -> list[Validated]:
-    """Return the validations that measured by what the first did; of several runs, of no more than one head each."""
-    every = [(training.name, one) for training in trainings for one in training.validations]
-    return [
-        Validated(name, head, one.epoch, one.iteration, one.metric, one.heads[head][one.metric])
-        for name, one in every
-        for head in (one.heads if len(trainings) == 1 else list(one.heads)[-1:])  # the ensemble is the last
-        if one.metric == every[0][1].metric and one.heads[head].get(one.metric) is not None
-    ]
+    return Accuracy(trainings, compare(having, _SIDES), validations_of(trainings))
 
 
 def _point(run: str, head: str, of: str, *values: float | None) -> dict[str, Any]:
@@ -212,36 +196,3 @@ def _shown(row: Row) -> dict[str, str]:
         **{key: f"{value:.1f}" for key, value in values.items() if not np.isnan(value)},
         **{key: found.text for key, found in differences.items()},
     }
-
-
-def _validation_table(validated: Sequence[Validated]) -> Table:
-    """Return the last validation of each head, and its best."""
-    metric = validated[0].metric
-    columns = {"run": "run", "head": "head", "last": metric, "after": "after", "best": f"best {metric}", "at": "after"}
-    rows = []
-    for run, head in dict.fromkeys((one.run, one.head) for one in validated):
-        own = [one for one in validated if (one.run, one.head) == (run, head)]
-        best = max(own, key=lambda one: worth(one.value, metric))
-        rows.append(dict(run=run, head=head, last=own[-1].value, after=_when(own[-1]), best=best.value, at=_when(best)))
-    return Table(f"validation {metric}", columns, rows, group="run")
-
-
-def _when(one: Validated) -> str:
-    return f"epoch {one.epoch}" if one.epoch else f"iteration {one.iteration}"
-
-
-def _draw_validations(axis: Axes, validated: Sequence[Validated], looks: Mapping[tuple[str, str], style.Look]) -> None:
-    by_epoch = all(one.epoch for one in validated)
-    for (run, head), look in looks.items():
-        own = [one for one in validated if (one.run, one.head) == (run, head)]
-        x = [one.epoch if by_epoch else one.iteration for one in own]
-        axis.plot(x, [100 * one.value for one in own], color=look.color, linestyle=look.dashes, marker=look.marker)
-    heads = {one.head for one in validated}
-    only = f", {heads.pop()}" if len(heads) == 1 else ""
-    axis.set_title(f"validation {validated[0].metric} (%){only}", fontsize="medium")
-    axis.set_xlabel("epoch" if by_epoch else "iteration")
-    axis.set_xlim(left=0)
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    low, high = axis.get_ylim()
-    margin = max(0.0, _SPAN - (high - low)) / 2
-    axis.set_ylim(low - margin, high + margin)

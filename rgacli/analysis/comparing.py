@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -120,19 +121,22 @@ def _first(iterations: np.ndarray) -> np.ndarray:
 
 
 def told(trainings: Sequence[Training], rows: Sequence[Row]) -> list[str]:
-    """Return what the comparisons found, a sentence for each run; for each method, where several runs have it.
+    """Return what the comparisons found: a sentence for each run, or for those that differ in their seeds alone.
 
     Args:
         trainings, rows: As `compare` takes and returns them.
     """
-    methods: dict[str, list[Training]] = defaultdict(list)
-    for training in trainings:
-        if any(row.baseline for row in rows if row.run == training.name):
-            methods[training.method].append(training)
-    return [
-        _of_one(runs[0], rows) if len(runs) == 1 else _of_several(method, runs, rows)
-        for method, runs in methods.items()
-    ]
+    compared = {row.run for row in rows if row.baseline}
+    alike: dict[Any, list[Training]] = defaultdict(list)
+    for training in (one for one in trainings if one.name in compared):
+        alike[training.method, tuple(training.quotas.items()), training.iterations[-1]].append(training)
+    found = []
+    for runs in alike.values():
+        if len({run.seed for run in runs}) == len(runs) > 1:
+            found.append(_of_several(runs, rows))
+        else:
+            found += [_of_one(run, rows) for run in runs]
+    return found
 
 
 def _of_one(training: Training, rows: Sequence[Row]) -> str:
@@ -141,8 +145,7 @@ def _of_one(training: Training, rows: Sequence[Row]) -> str:
         f"on {row.on} {_difference(row.at_first)} in the first 20 % of iterations, {_difference(row.in_all)} over all"
         for row in own
     ]
-    head = "mean of the heads" if own[0].head == MEAN else f"head {own[0].head}"
-    return f"{training.name} ({training.method}) against {own[0].baseline}, accuracy, {head}: {'; '.join(sides)}"
+    return f"{training.name} ({training.method}) against {own[0].baseline}, accuracy, {_whose(own)}: {'; '.join(sides)}"
 
 
 def _most_telling(rows: Sequence[Row]) -> list[Row]:
@@ -157,17 +160,24 @@ def _difference(mean: Mean) -> str:
     return f"{mean.text} points" + " (within its interval)" * (not mean.is_clear)
 
 
-def _of_several(method: str, runs: Sequence[Training], rows: Sequence[Row]) -> str:
-    sides = []
+def _of_several(runs: Sequence[Training], rows: Sequence[Row]) -> str:
     names = {run.name for run in runs}
     own = _most_telling([row for row in rows if row.run in names and row.baseline])
+    sides = []
     for on in dict.fromkeys(row.on for row in own):
-        parts = []
-        for when, values in (
-            ("in the first 20 % of iterations", [row.early_difference for row in own if row.on == on]),
-            ("over all", [row.difference for row in own if row.on == on]),
-        ):
-            parts.append(f"{np.mean(values):+.1f} ({min(values):+.1f} to {max(values):+.1f}) {when}")
-        sides.append(f"on {on} {' and '.join(parts)}")
+        early, whole = zip(*((row.early_difference, row.difference) for row in own if row.on == on), strict=True)
+        sides.append(f"on {on} {_range(early)} in the first 20 % of iterations, {_range(whole)} over all")
     seeds = ", ".join(str(run.seed) for run in runs)
-    return f"{len(runs)} runs with {method} (seeds {seeds}), mean and range: {'; '.join(sides)}"
+    against = ", ".join(dict.fromkeys(row.baseline for row in own))
+    return (
+        f"{len(runs)} runs with {runs[0].method} (seeds {seeds}) against {against}, accuracy, {_whose(own)}, mean and "
+        f"range of the runs: {'; '.join(sides)}"
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{np.mean(values):+.1f} points ({min(values):+.1f} to {max(values):+.1f})"
+
+
+def _whose(rows: Sequence[Row]) -> str:
+    return "mean of the heads" if rows[0].head == MEAN else f"head {rows[0].head}"

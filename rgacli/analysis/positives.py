@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-EARLY, LATE, REACHED = 0.05, 0.2, 0.9
+EARLY, LATE = 0.05, 0.2
+"""Of the iterations, those that are early at the beginning, and late at the end."""
+REACHED = 0.9
 
 
 @dataclass(frozen=True)
@@ -84,28 +86,23 @@ class Positives(Finding):
 
     def tables(self) -> list[Table]:
         """Return the rows as one table."""
-        columns = {
-            "run": "run",
-            "head": "head",
-            "quota": "asked for",
-            "early": f"first {EARLY:.0%}",
-            "until": "until",
-            "late": f"last {LATE:.0%}",
-            "from": "from",
-            "reached": f"{REACHED:.0%} of that at",
-        }
+        several = len(self.trainings) > 1
+        columns = {"run": "run"} if several else {}
+        columns |= {"head": "head", "quota": "asked for", "early": "first 5 %"}
+        columns |= (
+            {"late": "last 20 %"} if several else {"early_until": "until", "late": "last 20 %", "late_from": "from"}
+        )
+        columns |= {"reached": "90 % of it at"}
         shown = [
             {
                 **asdict(row),
-                "early": f"{row.early:.1f} ({row.early_share:.0%})",
-                "until": row.early_until,
-                "late": f"{row.late:.1f} ({row.late_share:.0%})",
-                "from": row.late_from,
+                "early": f"{row.early:.1f} ({100 * row.early_share:.0f} %)",
+                "late": f"{row.late:.1f} ({100 * row.late_share:.0f} %)",
             }
             for row in self.rows
         ]
-        columns = {key: heading.replace("%", " %") for key, heading in columns.items()}
-        return [Table(f"{self.title}{self._stage}, by iteration", columns, shown, group="run")]
+        title = self.title + self._stage + ("" if several else f": {self.trainings[0].name}")
+        return [Table(title, columns, shown, group="run" if several else None)]
 
     def points(self) -> list[dict[str, Any]]:
         """Return what was logged of each head, and the same smoothed."""
@@ -124,24 +121,30 @@ class Positives(Finding):
         A panel is as high as the quota: heights are shares of it.
         """
         heads = list(dict.fromkeys(row.head for row in self.rows))
-        figure, axes = figures.panels(len(heads), panel=(4.4, 2.9))
+        looks = self._looks
+        figure, axes = figures.panels(len(heads), panel=(3.6, 2.6))
         for axis, head in zip(axes, heads, strict=True):
-            self._draw_head(axis, head)
+            self._draw_head(axis, head, looks)
         axes[0].set_ylabel(f"positives per image{self._stage}")
         figure.supxlabel("iteration", fontsize="medium")
-        if len(self._drawn) > 1:
-            looks = style.looks([(training.name, "") for training in self._drawn])
-            figures.legend_above(figure, {f"{one.name} ({one.method})": looks[one.name, ""] for one in self._drawn})
+        if len(self.trainings) > 1:
+            drawn = {row.run: replace(looks[row.run, row.head], marker="") for row in self.rows}
+            methods = {one.name: one.method for one in self.trainings}
+            figures.legend_above(figure, {f"{run} ({methods[run]})": look for run, look in drawn.items()})
         return figure
 
-    def _draw_head(self, axis: Axes, head: str) -> None:
-        several = len(self._drawn) > 1
-        things = [(training.name, "" if several else own) for training in self._drawn for own in training.of(POSITIVES)]
-        looks = style.looks(things)
-        having = [training for training in self._drawn if head in training.of(POSITIVES)]
+    @property
+    def _looks(self) -> dict[tuple[str, str], style.Look]:
+        """How (run, head)s are drawn: of several runs, solid in every head's panel."""
+        if len(self.trainings) == 1:
+            return style.looks([(row.run, row.head) for row in self.rows])
+        by_run = style.looks([(one.name, "") for one in self.trainings])  # those that have nothing to show as well
+        return {(row.run, row.head): by_run[row.run, ""] for row in self.rows}
+
+    def _draw_head(self, axis: Axes, head: str, looks: Mapping[tuple[str, str], style.Look]) -> None:
+        having = [one for one in self.trainings if head in one.of(POSITIVES)]
         for training in having:
-            look, values = looks[training.name, "" if several else head], training.of(POSITIVES)[head]
-            smoothing.draw(axis, training.iterations, values, look)
+            smoothing.draw(axis, training.iterations, training.of(POSITIVES)[head], looks[training.name, head])
         quotas = {training.quotas[head] for training in having}
         for quota in quotas:
             axis.axhline(quota, color=style.current().muted, linestyle=(0, (5, 3)), linewidth=1, zorder=1)
@@ -152,12 +155,8 @@ class Positives(Finding):
         axis.yaxis.get_major_locator().set_params(integer=True)
 
     @property
-    def _drawn(self) -> list[Training]:
-        return [training for training in self.trainings if training.of(POSITIVES)]
-
-    @property
     def _stage(self) -> str:
-        return ", first stage" if any(training.is_cascade for training in self._drawn) else ""
+        return ", first stage" if any(training.is_cascade for training in self.trainings) else ""
 
 
 def collect(trainings: Sequence[Training]) -> Positives:

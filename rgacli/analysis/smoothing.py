@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,23 +39,23 @@ def smoothed(values: Sequence[float], window: int | None = None) -> np.ndarray:
         (N,), NaN where there is nothing in the window.
     """
     values = np.asarray(values, dtype=float)
+    if not values.size:
+        return values
     reach = ((window or window_for(len(values))) - 1) // 2
-    found = np.full(len(values), np.nan)
-    for place in range(len(values)):
-        near = slice(max(0, place - reach), place + reach + 1)
-        known = np.flatnonzero(~np.isnan(values[near])) + near.start
-        if known.size:
-            found[place] = _fitted(known - place, values[known], reach)
-    return found
+    offsets = np.arange(-reach, reach + 1)
+    known = ~np.isnan(values)
 
+    def weighed(each: np.ndarray, power: int) -> np.ndarray:
+        kernel = (reach + 1.0 - np.abs(offsets)) * offsets**power
+        return np.convolve(each, kernel[::-1])[reach : reach + len(each)]
 
-def _fitted(offsets: np.ndarray, values: np.ndarray, reach: int) -> float:
-    """Return the height at 0 of the line that fits values (N,) at offsets (N,) of no more than `reach`."""
-    weights = reach + 1.0 - np.abs(offsets)
-    center = weights @ offsets / weights.sum()
-    mean, spread = weights @ values / weights.sum(), weights @ (offsets - center) ** 2
-    slope = weights @ ((offsets - center) * values) / spread if spread else 0.0
-    return float(np.clip(mean - slope * center, values.min(), values.max()))
+    # The sums of a line's least squares, in every window at once.
+    n, x, xx = (weighed(known.astype(float), power) for power in range(3))
+    y, xy = (weighed(np.where(known, values, 0.0), power) for power in range(2))
+    spread = n * xx - x * x
+    with np.errstate(invalid="ignore"):
+        fitted = np.where(spread > 0, xx * y - x * xy, y) / np.where(spread > 0, spread, n)
+    return np.where(n > 0, np.clip(fitted, *_extremes(values, reach)), np.nan)
 
 
 def band(values: Sequence[float], window: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -67,11 +68,15 @@ def band(values: Sequence[float], window: int | None = None) -> tuple[np.ndarray
         (N,) each, NaN where there is nothing in the window.
     """
     values, window = np.asarray(values, dtype=float), window or window_for(len(values))
-    extremes = np.full((2, len(values)), np.nan)
-    for place in np.flatnonzero(~np.isnan(values)):
-        near = values[max(0, place - window // 4) : place + window // 4 + 1]
-        extremes[:, place] = np.nanmin(near), np.nanmax(near)
-    low, high = (smoothed(extreme, window) for extreme in extremes)
+    low, high = (np.where(np.isnan(values), np.nan, extreme) for extreme in _extremes(values, window // 4))
+    return smoothed(low, window), smoothed(high, window)
+
+
+def _extremes(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest of the values that are so near to each (N,), itself among them."""
+    size, unknown = 2 * reach + 1, np.isnan(values)
+    low = minimum_filter1d(np.where(unknown, np.inf, values), size, mode="constant", cval=np.inf)
+    high = maximum_filter1d(np.where(unknown, -np.inf, values), size, mode="constant", cval=-np.inf)
     return low, high
 
 
