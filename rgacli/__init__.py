@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rgacli.api.accuracy import accuracy as accuracy
     from rgacli.api.configs import configs as configs
     from rgacli.api.data import check_dataset as check_dataset
     from rgacli.api.data import convert_dataset as convert_dataset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rgacli.api.export import export_onnx as export_onnx
     from rgacli.api.gt_bins import gt_bins as gt_bins
     from rgacli.api.load import load as load
+    from rgacli.api.positives import positives as positives
     from rgacli.api.predict import predict as predict
     from rgacli.api.proposals import proposals as proposals
     from rgacli.api.runs import list_runs as list_runs
@@ -42,6 +44,8 @@ _FUNCTIONS = {
     "analyze_dataset": "dataset",
     "gt_bins": "gt_bins",
     "proposals": "proposals",
+    "positives": "positives",
+    "accuracy": "accuracy",
     "predict": "predict",
     "export_fold": "export",
     "export_head": "export",

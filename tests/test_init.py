@@ -13,6 +13,7 @@ from tests.support.processes import python_code
 
 FUNCTIONS = [
     "analyze_dataset",
+    "accuracy",
     "check_dataset",
     "configs",
     "convert_dataset",
@@ -25,6 +26,7 @@ FUNCTIONS = [
     "gt_bins",
     "list_runs",
     "load",
+    "positives",
     "predict",
     "prepare_crowdhuman",
     "proposals",

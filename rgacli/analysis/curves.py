@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
-from rgacli.analysis import figures, style
+from rgacli.analysis import figures, logged, style
 from rgacli.config.recipe import positive_quotas, variant_names
 from rgacli.engine.metrics_log import read_metrics
 from rgacli.errors import UsageError
@@ -29,7 +29,7 @@ LOSS, LAMBDA, POSITIVES, ON_POSITIVES, ON_NEGATIVES = (
     "accuracy on positives (%)",
     "accuracy on negatives (%)",
 )
-_OF_HEADS = {"positives": POSITIVES, "acc_pos": ON_POSITIVES, "acc_neg": ON_NEGATIVES}
+_OF_HEADS = {logged.POSITIVES: POSITIVES, logged.ON_POSITIVES: ON_POSITIVES, logged.ON_NEGATIVES: ON_NEGATIVES}
 _ORDER = (LOSS, LAMBDA, POSITIVES, ON_POSITIVES, ON_NEGATIVES)
 _TOTAL = "total"
 
@@ -90,10 +90,11 @@ def _place(key: str, variants: Mapping[str, str], metric: str) -> tuple[str, str
     if "/" in key:
         _, variant, name = key.split("/")
         return (metric, variants.get(variant, variant)) if name == metric else None
+    if found := logged.statistic_of(key, variants):
+        statistic, head = found
+        return _OF_HEADS[statistic], head
     *parts, name = key.split(".")
     head = variants.get(parts[-1]) if parts else None
-    if name in _OF_HEADS and head and parts[0] in (parts[-1], "s0"):
-        return _OF_HEADS[name], head
     if key == "lambda":
         return LAMBDA, LAMBDA
     if name == "loss":

@@ -62,6 +62,26 @@ def plain_legend(owner: Axes | Figure, **options: Any) -> None:
         text.set_parse_math(False)
 
 
+def legend_above(figure: Figure, looks: Mapping[str, style.Look]) -> None:
+    """Add one legend for all panels, above them, in as many columns as there is room for.
+
+    Args:
+        figure: Its panels are drawn.
+        looks: Name -> how it is drawn; of long names, both ends are shown.
+    """
+    from matplotlib.lines import Line2D
+
+    names = [abbreviated(name) for name in looks]
+    lines = [
+        Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker, markersize=5, label=name)
+        for name, look in zip(names, looks.values(), strict=True)
+    ]
+    room = figure.get_figwidth() / (0.075 * style.current().scale)  # in letters
+    widths = [len(name) + 7 for name in names]  # the line and the gap beside it
+    columns = len(names) if sum(widths) <= room else max(1, int(room / max(widths)))
+    plain_legend(figure, handles=lines, loc="outside upper center", ncols=columns)
+
+
 def abbreviated(name: str) -> str:
     """Return a name as an axis has room for; the CSV has it whole."""
     return name if len(name) <= 30 else f"{name[:14]}…{name[-15:]}"

@@ -16,6 +16,7 @@ from rgacli.wording import param
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from rgacli.analysis.logged import Training
     from rgacli.evaluation.split_detections import SplitDetections
     from rgacli.runs import Run
 
@@ -179,3 +180,20 @@ def logs_of(runs: Names) -> list[LoggedRun]:
         alone = [other.name for other in found].count(run.name) == 1
         logs.append(LoggedRun(run.name if alone else str(run.path), run, load_config(str(run.config)), lines))
     return logs
+
+
+def trainings_of(runs: Names) -> tuple[list[Training], Path]:
+    """Return what the trainings of runs logged of their heads, and the folder of figures of it.
+
+    Raises:
+        UsageError: as `logs_of`.
+    """
+    from rgacli.analysis.logged import read
+
+    logs = logs_of(runs)
+    return [read(log.name, log.cfg, log.lines) for log in logs], logged_figures(logs)
+
+
+def logged_figures(logs: Sequence[LoggedRun]) -> Path:
+    """Return where figures of what was logged go: into the run, or for several beside all runs."""
+    return logs[0].run.figures if len(logs) == 1 else Path("figures")

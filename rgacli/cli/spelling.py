@@ -11,6 +11,8 @@ COMMANDS = {
     "analyze_dataset": "analyze dataset",
     "gt_bins": "analyze gt-bins",
     "proposals": "analyze proposals",
+    "positives": "analyze positives",
+    "accuracy": "analyze accuracy",
     "predict": "predict",
     "export_fold": "export fold",
     "export_head": "export head",

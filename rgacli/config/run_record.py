@@ -161,10 +161,11 @@ def read_log(run: Run) -> tuple[dict[str, Any], list[Validation], list[str]]:
 def best(validations: Iterable[Validation]) -> Validation | None:
     """Return the best of a run's validations, of equals the first; None where none has a score."""
     scored = [one for one in validations if one.score is not None]
-    return max(scored, key=lambda one: _worth(one.score, one.metric), default=None)
+    return max(scored, key=lambda one: worth(one.score, one.metric), default=None)
 
 
-def _worth(value: float, metric: str) -> float:
+def worth(value: float, metric: str) -> float:
+    """Return a metric's value, or its negative where less is better: what is to be high."""
     return -value if metric in _LOWER_IS_BETTER else value
 
 
@@ -230,7 +231,7 @@ def _out_of_patience(config: Mapping[str, Any], validations: Sequence[Validation
         return False  # a config that was damaged or changed by hand is no reason to end a list of runs
     _, head, metric = monitor.split("/")
     found = [one.heads.get(unslug(head), {}).get(metric) for one in validations]
-    worth = [-math.inf if value is None else _worth(value, metric) for value in found]
+    worth = [-math.inf if value is None else worth(value, metric) for value in found]
     return len(worth) - 1 - worth.index(max(worth)) >= patience
 
 

@@ -28,6 +28,14 @@ OutOption = Annotated[
         show_default=False,
     ),
 ]
+LoggedOutOption = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        help="Folder of the figure and its CSV. Default: RUN/figures; figures/ for several runs.",
+        show_default=False,
+    ),
+]
 StyleOption = Annotated[
     Literal["screen", "paper", "slide", "dark"],
     typer.Option(

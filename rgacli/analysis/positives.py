@@ -1,0 +1,206 @@
+"""How many positives each head really drew along a training, of those that its ratio asks for (paper, Fig. 1a)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rgacli.analysis import figures, smoothing, style
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.logged import POSITIVES, Training, require_heads
+from rgacli.analysis.steadiness import Mean, rise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+EARLY, LATE, REACHED = 0.05, 0.2, 0.9
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one head drew; numbers are positives per image, of a cascade its first stage's.
+
+    Attributes:
+        run: The run's name.
+        head: The head's.
+        quota: What its ratio asks for.
+        early, early_share: Mean over the first 5 % of iterations, and its share of the quota.
+        early_until: The last of those iterations.
+        late, late_share: The same over the last 20 %.
+        late_from: The first of those.
+        rise, rise_low, rise_high: Late less early, with its 95 % interval; NaN where too little was logged.
+        reached: The iteration from which the smoothed curve is at 90 % of the late mean; None if it is not.
+    """
+
+    run: str
+    head: str
+    quota: int
+    early: float
+    early_share: float
+    early_until: int
+    late: float
+    late_share: float
+    late_from: int
+    rise: float
+    rise_low: float
+    rise_high: float
+    reached: int | None
+
+
+@dataclass(frozen=True)
+class Positives(Finding):
+    """Positives drawn along trainings.
+
+    Attributes:
+        trainings: In their order.
+        rows: Per run, one of each head.
+    """
+
+    name: ClassVar[str] = "positives"
+    title: ClassVar[str] = "sampled positives per image"
+    paper: ClassVar[str] = (
+        "early in training far fewer positives are found than the sampler asks for; this is relieved gradually as the "
+        "RPN gets better (Sec. 1, Fig. 1a)"
+    )
+    trainings: Sequence[Training]
+    rows: Sequence[Row]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The runs, and the shares of their iterations that are early and late."""
+        return {"runs": [training.name for training in self.trainings], "early": EARLY, "late": LATE}
+
+    def conclusion(self) -> str:
+        """Say of each head what it drew early and late, and whether the one can be told from the other."""
+        by_run: dict[str, list[str]] = defaultdict(list)
+        for row in self.rows:
+            by_run[row.run].append(_told(row))
+        return "; ".join(f"{run}: {', '.join(heads)}" for run, heads in by_run.items())
+
+    def tables(self) -> list[Table]:
+        """Return the rows as one table."""
+        columns = {
+            "run": "run",
+            "head": "head",
+            "quota": "asked for",
+            "early": f"first {EARLY:.0%}",
+            "until": "until",
+            "late": f"last {LATE:.0%}",
+            "from": "from",
+            "reached": f"{REACHED:.0%} of that at",
+        }
+        shown = [
+            {
+                **asdict(row),
+                "early": f"{row.early:.1f} ({row.early_share:.0%})",
+                "until": row.early_until,
+                "late": f"{row.late:.1f} ({row.late_share:.0%})",
+                "from": row.late_from,
+            }
+            for row in self.rows
+        ]
+        columns = {key: heading.replace("%", " %") for key, heading in columns.items()}
+        return [Table(f"{self.title}{self._stage}, by iteration", columns, shown, group="run")]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return what was logged of each head, and the same smoothed."""
+        return [
+            dict(
+                run=training.name, head=head, iteration=int(x), positives=y, smoothed=mean, quota=training.quotas[head]
+            )
+            for training in self.trainings
+            for head, values in training.of(POSITIVES).items()
+            for x, y, mean in zip(training.iterations, values, smoothing.smoothed(values), strict=True)
+        ]
+
+    def draw(self) -> Figure:
+        """Draw Fig. 1a: a panel per head, positives per image over iterations, and its quota dashed.
+
+        A panel is as high as the quota: heights are shares of it.
+        """
+        heads = list(dict.fromkeys(row.head for row in self.rows))
+        figure, axes = figures.panels(len(heads), panel=(4.4, 2.9))
+        for axis, head in zip(axes, heads, strict=True):
+            self._draw_head(axis, head)
+        axes[0].set_ylabel(f"positives per image{self._stage}")
+        figure.supxlabel("iteration", fontsize="medium")
+        if len(self._drawn) > 1:
+            looks = style.looks([(training.name, "") for training in self._drawn])
+            figures.legend_above(figure, {f"{one.name} ({one.method})": looks[one.name, ""] for one in self._drawn})
+        return figure
+
+    def _draw_head(self, axis: Axes, head: str) -> None:
+        several = len(self._drawn) > 1
+        things = [(training.name, "" if several else own) for training in self._drawn for own in training.of(POSITIVES)]
+        looks = style.looks(things)
+        having = [training for training in self._drawn if head in training.of(POSITIVES)]
+        for training in having:
+            look, values = looks[training.name, "" if several else head], training.of(POSITIVES)[head]
+            smoothing.draw(axis, training.iterations, values, look)
+        quotas = {training.quotas[head] for training in having}
+        for quota in quotas:
+            axis.axhline(quota, color=style.current().muted, linestyle=(0, (5, 3)), linewidth=1, zorder=1)
+        asked = " or ".join(map(str, sorted(quotas)))
+        axis.set_title(f"head {head} (dashed: the {asked} asked for)", fontsize="medium")
+        axis.set_xlim(0, max(training.iterations[-1] for training in having))
+        axis.set_ylim(0, 1.06 * max(quotas))
+        axis.yaxis.get_major_locator().set_params(integer=True)
+
+    @property
+    def _drawn(self) -> list[Training]:
+        return [training for training in self.trainings if training.of(POSITIVES)]
+
+    @property
+    def _stage(self) -> str:
+        return ", first stage" if any(training.is_cascade for training in self._drawn) else ""
+
+
+def collect(trainings: Sequence[Training]) -> Positives:
+    """Return what the heads of trainings drew.
+
+    Args:
+        trainings: As `logged.read` returns them; those of detectors without parallel heads have nothing to tell.
+
+    Raises:
+        UsageError: none has anything to tell.
+    """
+    require_heads(trainings)
+    rows = [_row(training, head, values) for training in trainings for head, values in training.of(POSITIVES).items()]
+    return Positives(trainings, rows)
+
+
+def _row(training: Training, head: str, values: np.ndarray) -> Row:
+    iterations, quota = training.iterations, training.quotas[head]
+    is_early = iterations <= max(EARLY * iterations[-1], iterations[0])
+    is_late = iterations > (1 - LATE) * iterations[-1]
+    early, late = np.nanmean(values[is_early]), np.nanmean(values[is_late])
+    smooth = smoothing.smoothed(values)
+    return Row(
+        run=training.name,
+        head=head,
+        quota=quota,
+        early=float(early),
+        early_share=float(early / quota),
+        early_until=int(iterations[is_early][-1]),
+        late=float(late),
+        late_share=float(late / quota),
+        late_from=int(iterations[is_late][0]),
+        **dict(zip(("rise", "rise_low", "rise_high"), rise(values[is_early], values[is_late]), strict=True)),
+        reached=next(map(int, iterations[smooth >= REACHED * late]), None),
+    )
+
+
+def _told(row: Row) -> str:
+    change = Mean(row.rise, row.rise_low, row.rise_high)
+    doubt = "" if change.is_clear else " (no change beyond its 95 % interval)"
+    if not change.is_known:
+        doubt = " (too few lines were logged to tell a change)"
+    return (
+        f"head {row.head} draws {row.early:.1f} of the {row.quota} positives asked for in the first 5 % of iterations, "
+        f"{row.late:.1f} in the last 20 %{doubt}"
+    )
