@@ -16,6 +16,7 @@ from mmengine.dist import get_world_size, is_main_process
 
 from rgacli import runs
 from rgacli.analysis import curves
+from rgacli.api.parameters import require_used
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
 from rgacli.config.files import load_config, set_keys
@@ -35,6 +36,7 @@ from rgacli.data.synthetic import embedded_dataset
 from rgacli.engine.averaging import set_ema
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
+from rgacli.engine.gradient_probe import set_gradient_probe
 from rgacli.engine.hooks import Interrupted
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
@@ -120,6 +122,8 @@ def train(
     work_dir: Path | None = None,
     resume: bool = False,
     track: Sequence[str] | None = None,
+    probe_gradients: int | None = None,
+    probe_weight: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
@@ -172,6 +176,10 @@ def train(
         work_dir: Directory of the run, in place of one under runs/.
         resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
         track: Also log to "tensorboard", "wandb", "mlflow", "clearml", "neptune", "aim", "dvclive".
+        probe_gradients: Measure every so many iterations what each R-CNN head sends into the backbone, for
+            `gradients` (Fig. 5); the training stays the same to the bit. By default never.
+        probe_weight: Weight of the backbone that it is measured at; by default the paper's "layer4.0.conv1", or in a
+            backbone without it the first of its last stage.
         settings: Keys of the config to set: "key.sub_key=value" each, or a mapping.
         progress: Told of each iteration.
 
@@ -195,6 +203,7 @@ def train(
         with ExitStack() as stack:
             with together():
                 require_max_dets(max_dets)
+                require_used("probe_weight", probe_weight, None, probe_gradients=probe_gradients is not None)
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
@@ -236,6 +245,8 @@ def train(
                     set_patience(cfg, patience)
                 if ema or ema_momentum is not None:
                     set_ema(cfg, ema_momentum)
+                if probe_gradients is not None:
+                    set_gradient_probe(cfg, probe_gradients, probe_weight)
                 _set_seed(cfg, seed)
                 cfg.processes = get_world_size()
                 cfg.trained_from = config or default_config(data)

@@ -68,6 +68,8 @@ def train(
     work_dir: options.WorkDirOption = None,
     resume: options.ResumeOption = False,
     track: options.TrackOption = None,
+    probe_gradients: options.ProbeGradientsOption = None,
+    probe_weight: options.ProbeWeightOption = None,
     settings: options.SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -138,6 +140,8 @@ def train(
                 work_dir=work_dir,
                 resume=resume,
                 track=[tracker.value for tracker in track or ()] or None,
+                probe_gradients=probe_gradients,
+                probe_weight=probe_weight,
                 settings=settings,
                 progress=progress,
             )

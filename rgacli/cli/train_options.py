@@ -277,6 +277,25 @@ TrackOption = Annotated[
         help="Also log to tensorboard, wandb (Weights & Biases), mlflow, clearml, neptune, aim or dvclive. Repeatable.",
     ),
 ]
+ProbeGradientsOption = Annotated[
+    int | None,
+    _option(
+        _RUN,
+        min=1,
+        metavar="N",
+        help="Measure every N iterations what each R-CNN head sends into the backbone, for `rgacli analyze gradients` "
+        "(the paper's Fig. 5); the training stays the same to the bit. Default: never.",
+    ),
+]
+ProbeWeightOption = Annotated[
+    str | None,
+    _option(
+        _RUN,
+        metavar="NAME",
+        help="Weight of the backbone that --probe-gradients measures at. Default: the paper's layer4.0.conv1, or in a "
+        "backbone without it the first of its last stage.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     _option(

@@ -151,7 +151,7 @@ def read_log(run: Run) -> tuple[dict[str, Any], list[Validation], list[str]]:
             damaged.append(number)
         elif b'"loss": ' in line:
             step = line
-        else:
+        elif b"/" in line:  # of gradients there are lines, too
             validations.append((_decoded(line), _decoded(step)))
     problems = [f"{path.name} is damaged at line {number}" for number in damaged[:1]]
     problems += [f"{path.name} is empty"] * (not lines)

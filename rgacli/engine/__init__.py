@@ -3,4 +3,12 @@
 import rgacli.modeling  # noqa: F401  (first: it supplies the compiled part of mmcv, and the parts that configs name)
 
 # isort: split
-from rgacli.engine import annealing, averaging, early_stopping, metrics_log, precision, training  # noqa: F401
+from rgacli.engine import (  # noqa: F401
+    annealing,
+    averaging,
+    early_stopping,
+    gradient_probe,
+    metrics_log,
+    precision,
+    training,
+)

@@ -158,6 +158,22 @@ def test_what_is_kept_and_averaged_and_when_to_stop_is_in_the_config(folder, dat
     assert not {"PatienceHook", "StepEMAHook"} & {hook.type for hook in cfg.custom_hooks}
 
 
+@pytest.mark.usefixtures("without_training")
+def test_a_probe_of_gradients_is_kept_in_the_config_beside_the_runs_other_hooks(folder, dataset):
+    result = train(dataset, "--probe-gradients", 7)
+    assert result.exit_code == 0, result.stderr
+    hooks = {hook.pop("type"): hook for hook in load_config("runs/new/config.py").custom_hooks}
+    assert hooks["GradientProbeHook"] == dict(every=7, weight="layer4.0.conv1")
+    assert "GradientAnnealingHook" in hooks
+    for arguments, complaint in (
+        (("--probe-weight", "layer4.0.conv1"), "--probe-weight layer4.0.conv1 goes with --probe-gradients."),
+        (("--probe-gradients", 7, "--probe-weight", "gone"), "--probe-weight gone: ResNet has no such weight"),
+    ):
+        result = train(dataset, *arguments, name="bad")
+        assert (result.exit_code, complaint in result.stderr) == (2, True), result.stderr
+        assert not Path("runs/bad").exists()
+
+
 def test_messages_are_plain_lines_on_stderr(trained):
     assert not {"\x1b", "\r"} & set(trained.output.stderr)
     lines = trained.output.stderr.splitlines()
