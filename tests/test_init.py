@@ -12,8 +12,8 @@ import rgacli
 from tests.support.processes import python_code
 
 FUNCTIONS = [
-    "analyze_dataset",
     "accuracy",
+    "analyze_dataset",
     "check_dataset",
     "configs",
     "convert_dataset",

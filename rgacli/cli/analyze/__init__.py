@@ -2,13 +2,8 @@
 
 import typer
 
-from rgacli.cli.analyze.dataset import dataset
 from rgacli.cli.analyze.accuracy import accuracy
-<<<<<<< HEAD
 from rgacli.cli.analyze.dataset import dataset
-=======
-from rgacli.cli.analyze.accuracy import accuracy
->>>>>>> wt-training-figures
 from rgacli.cli.analyze.gt_bins import gt_bins
 from rgacli.cli.analyze.positives import positives
 from rgacli.cli.analyze.proposals import proposals
@@ -18,11 +13,6 @@ app = typer.Typer(help="Look inside: figures and tables of the paper, for your o
 
 app.command("dataset", cls=Command)(dataset)
 app.command("accuracy", cls=Command)(accuracy)
-<<<<<<< HEAD
-app.command("dataset", cls=Command)(dataset)
-=======
-app.command("accuracy", cls=Command)(accuracy)
->>>>>>> wt-training-figures
 app.command("gt-bins", cls=Command)(gt_bins)
 app.command("positives", cls=Command)(positives)
 app.command("proposals", cls=Command)(proposals)
