@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rgacli.analysis.figures import require_place
 from rgacli.analysis.finding import Analysis
+from rgacli.analysis.gt_bins import GtBins
 from rgacli.api.accuracy import accuracy
 from rgacli.api.calibration import calibration
 from rgacli.api.count_error import count_error
@@ -20,14 +21,13 @@ from rgacli.api.gt_bins import gt_bins
 from rgacli.api.positives import positives
 from rgacli.api.proposals import proposals
 from rgacli.api.scores import scores
-from rgacli.api.subjects import Detected, as_list, detections_of
+from rgacli.api.subjects import Detected, detections_of
 from rgacli.config.dataset import image_folder
 from rgacli.engine.device import Device
 from rgacli.ensembles.fusion import oracle
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import parse_bins
-from rgacli.evaluation.max_dets import MaxDets
 from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE
@@ -39,6 +39,12 @@ from rgacli.reporting.page import Page, Section, render
 from rgacli.wording import param
 
 IMAGES = 60
+
+_BINNED, _SCORED, _ACCURACY = "AP by number of objects", "Scores of the heads", "Accuracy in training"
+_TITLES = (
+    *(_BINNED, "Kinds of errors", "Calibration", "Counting objects", _SCORED, "Positive proposals"),
+    *("Positives in training", _ACCURACY, "Gradients"),
+)
 
 
 @dataclass(frozen=True)
@@ -103,58 +109,101 @@ def report(
         if value < least:
             raise UsageError(f"{param(name, value)}: it must be at least {least}.")
     place = dict(which=which, data=data, split=split)
-    runs = as_list(runs) or [None]
     own = dict(device=device, progress=progress)
-    found = detections_of(runs if runs != [None] else None, max_dets=max_dets, **place, **own)
+    found = detections_of(runs, max_dets=max_dets, **place, **own)
     path = Path(out or found.folder) / "report.html"
     require_place(path)
+    analyses, lacking = _analyses(found, bins, max_dets, bootstrap, out, place | own)
 
     names = list(found.detectors)
-    named = [str(detector.home) for detector in found.detectors.values()]  # the latest run stays the same meanwhile
-    baseline = names[1] if len(names) > 1 else None
-    on_split = dict(bins=bins, out=out, **place, **own)
-    first = gt_bins(named, max_dets=max_dets, bootstrap=bootstrap, baseline=baseline, **on_split)
-    analyses, lacking = {"AP by number of objects": first}, {}
-    further: dict[str, Callable[[], Analysis]] = {
-        "Errors by kind": lambda: error_types(named, max_dets=max_dets, **on_split),
-        "Calibration": lambda: calibration(named, max_dets=max_dets, **on_split),
-        "Counting": lambda: count_error(named, max_dets=max_dets, **on_split),
-        "Scores of the heads": lambda: scores(named, **on_split),
-        "Positive proposals": lambda: proposals(named, **on_split),
-        "Positives in training": lambda: positives(named, out=out),
-        "Accuracy in training": lambda: accuracy(named, out=out),
-        "Gradients": lambda: gradients(named, out=out),
-    }
-    for title, analyse in further.items():
-        try:
-            analyses[title] = analyse()
-        except UsageError as error:
-            lacking[title] = str(error)
-
-    max_counted = first.finding.max_dets
-    evidence = _evidence(found, first, analyses.get("Accuracy in training"), bootstrap)
-    sections = [
-        Section(title, analyses[title].finding if title in analyses else None, lacking.get(title, ""))
-        for title in ("AP by number of objects", *further)
-    ]
-    subject = names[0]
+    binned = analyses[_BINNED].finding
+    results = _results_of(found, names[0])
+    evidence = _evidence(found, names, results, binned, bootstrap, analyses)
+    chosen = None
+    if images:
+        scored = analyses.get(_SCORED)
+        detector = found.detectors[names[0]]
+        chosen = gallery.collect(
+            found.truth,
+            results,
+            Path(image_folder(detector.dataset)),
+            evidence.bins,
+            scored.finding.disagreement.get(names[0], {}) if scored else {},
+            most=images,
+            max_dets=binned.max_dets.value,
+        )
     page = Page(
         title=" against ".join(names),
         subtitle=f"{split} split, {len(found.truth['images'])} images, {date.today().isoformat()}",
         answers=answers(evidence),
-        about=facts_of(found.detectors, max_counted),
-        sections=sections,
-        gallery=_gallery(found, subject, evidence, analyses.get("Scores of the heads"), images, max_counted),
+        about=facts_of(found.detectors, binned.max_dets),
+        sections=[
+            Section(title, analyses[title].finding if title in analyses else None, lacking.get(title, ""))
+            for title in _TITLES
+        ],
+        gallery=chosen,
     )
     write_text(path, render(page))
     tell(f"report: {path}")
     if open:
         webbrowser.open(path.resolve().as_uri())
     by_name = {analysis.name: analysis for analysis in analyses.values()}
-    return Report(path, page.answers, by_name, lacking, len(page.gallery.images) if page.gallery else 0)
+    return Report(path, page.answers, by_name, lacking, len(chosen.images) if chosen else 0)
 
 
-def _own_results(found: Detected, run: str) -> dict[str, str]:
-    """Return head -> name of its detections, of one run."""
+def _analyses(
+    found: Detected, bins: str | None, max_dets: int | None, bootstrap: int, out: Path | None, place: dict[str, Any]
+) -> tuple[dict[str, Analysis], dict[str, str]]:
+    """Return title -> analysis, and title -> why it could not be made."""
+    runs = [str(detector.home) for detector in found.detectors.values()]  # the latest run is to stay the same
+    names = list(found.detectors)
+    split = dict(bins=bins, out=out, **place)
+    making: dict[str, Callable[[], Analysis]] = {
+        _BINNED: lambda: gt_bins(
+            runs, baseline=names[1] if len(names) > 1 else None, max_dets=max_dets, bootstrap=bootstrap, **split
+        ),
+        "Kinds of errors": lambda: error_types(runs, max_dets=max_dets, **split),
+        "Calibration": lambda: calibration(runs, max_dets=max_dets, **split),
+        "Counting objects": lambda: count_error(runs, max_dets=max_dets, **split),
+        _SCORED: lambda: scores(runs, **split),
+        "Positive proposals": lambda: proposals(runs, **split),
+        "Positives in training": lambda: positives(runs, out=out),
+        _ACCURACY: lambda: accuracy(runs, out=out),
+        "Gradients": lambda: gradients(runs, out=out),
+    }
+    analyses, lacking = {_BINNED: making.pop(_BINNED)()}, {}
+    for title, make in making.items():
+        try:
+            analyses[title] = make()
+        except UsageError as error:
+            lacking[title] = str(error)
+    return analyses, lacking
+
+
+def _evidence(
+    found: Detected,
+    names: Sequence[str],
+    results: Mapping[str, Any],
+    binned: GtBins,
+    samples: int,
+    analyses: Mapping[str, Analysis],
+) -> Evidence:
+    counted, bins = binned.max_dets.value, parse_bins(binned.bins)
+    variants = {head: evaluate(found.truth, own, max_dets=counted) for head, own in results.items()}
+    heads = {head: results[head] for head in variants if head != ENSEMBLE}
+    perfect = None
+    if len(heads) > 1:
+        dispatched, _ = oracle(heads, {head: variants[head] for head in heads}, bins)
+        perfect = evaluate(found.truth, dispatched, max_dets=counted)
+    other = None
+    if len(names) > 1:
+        *_, whole = _results_of(found, names[1]).values()
+        other = (names[1], evaluate(found.truth, whole, max_dets=counted))
+    trained = analyses.get(_ACCURACY)
+    return Evidence(variants, bins, perfect, other, trained.rows if trained else (), samples)
+
+
+def _results_of(found: Detected, run: str) -> dict[str, list[dict]]:
+    """Return head -> detections of one run, the ensemble's last."""
     prefix = f"{run} " if len(found.detectors) > 1 else ""
-    return {name.removeprefix(prefix): name for name in found.results if name.startswith(prefix)}
+    return {name.removeprefix(prefix): found.results[name] for name in found.results if name.startswith(prefix)}

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rgacli.analysis.comparing import MEAN, Row
+from rgacli.analysis.differences import in_words, is_within
+from rgacli.analysis.gt_bins import FEW_IMAGES, subset
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.method import ENSEMBLE, parse_head_name
-
-FEW = 10
-"""Images of a bin that nothing is said of."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Evidence:
         bins: Bins that do not overlap.
         oracle: The detections of the best head for each bin; None for a single head.
         baseline: Another detector's name and its detections; None where there is none.
-        rga: What the logs say of RGA; "" where they say nothing.
+        accuracy: How the runs' accuracies in training compare, as `analysis.comparing.compare` has it.
         samples: Bootstrap samples behind the intervals.
     """
 
@@ -31,7 +31,7 @@ class Evidence:
     bins: Sequence[GTBin]
     oracle: Evaluation | None = None
     baseline: tuple[str, Evaluation] | None = None
-    rga: str = ""
+    accuracy: Sequence[Row] = ()
     samples: int = 200
 
     @property
@@ -47,11 +47,8 @@ class Evidence:
     def groups(self) -> dict[str, list[int]]:
         """Return what images are called -> their ids: those of fewest and of most objects that are not too few."""
         counts = self.variants[self.best].gt_counts
-        found = {
-            f"images with {label} object{'s' * (label != '1')}": images
-            for label, images in assign(counts, self.bins).items()
-            if len(images) >= FEW
-        }
+        groups = assign(counts, self.bins).items()
+        found = {subset(label): images for label, images in groups if len(images) >= FEW_IMAGES}
         ends = list(found)
         return {name: found[name] for name in dict.fromkeys([*ends[-1:], *ends[:1]])}
 
@@ -66,26 +63,9 @@ def answers(evidence: Evidence) -> list[str]:
         _of_the_ensemble(evidence),
         _of_the_heads(evidence),
         _of_dispatch(evidence),
-        evidence.rga or "What RGA brought cannot be told: the log of a run with RGA and of one without are needed",
+        _of_rga(evidence.accuracy),
         _of_ratios(evidence),
     ]
-
-
-def told(found: Difference) -> str:
-    """Return "+0.021 (95 %: +0.004 to +0.038)", saying so where that is within its interval."""
-    if math.isnan(found.low):
-        return f"{_signed(found.value)} (no interval)"
-    within = "" if is_told(found) else ", within its interval"
-    return f"{_signed(found.value)}{within} (95 %: {_signed(found.low)} to {_signed(found.high)})"
-
-
-def is_told(found: Difference) -> bool:
-    """Return whether a difference is beyond its interval."""
-    return found.low > 0 or found.high < 0
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def _of_the_ensemble(evidence: Evidence) -> str:
@@ -100,7 +80,7 @@ def _of_the_ensemble(evidence: Evidence) -> str:
         else:
             name, other = _best_head(evidence, images)
             name = f"its better head {name}"
-        parts.append(f"in {where} {told(evidence.gain(other, own, images))} over {name}")
+        parts.append(f"in {where} {in_words(*evidence.gain(other, own, images))} over {name}")
     return f"{what} gains in AP " + "; ".join(parts)
 
 
@@ -110,7 +90,7 @@ def _of_the_heads(evidence: Evidence) -> str:
     ordered = sorted(evidence.heads, key=_positives)
     fewest, most = ordered[0], ordered[-1]
     parts = [
-        f"{told(evidence.gain(evidence.variants[most], evidence.variants[fewest], images))} in {where}"
+        f"{in_words(*evidence.gain(evidence.variants[most], evidence.variants[fewest], images))} in {where}"
         for where, images in (evidence.groups() or {"all images": None}).items()
     ]
     return f"the head at {fewest}, of fewest positives, has against that at {most} an AP of " + " and ".join(parts)
@@ -121,8 +101,29 @@ def _of_dispatch(evidence: Evidence) -> str:
         return "dispatching images to heads needs several heads"
     gain = evidence.gain(evidence.variants[ENSEMBLE], evidence.oracle)
     return (
-        f"perfect dispatch, each image to the head that is best for its true number of objects, would add {told(gain)} "
-        "to the ensemble"
+        "perfect dispatch, each image to the head that is best for its true number of objects, would add "
+        f"{in_words(*gain)} to the ensemble"
+    )
+
+
+def _of_rga(rows: Sequence[Row]) -> str:
+    found = [row for row in rows if row.baseline and row.on == "positives" and row.run == rows[0].run]
+    if not found:
+        return (
+            "what RGA brings cannot be told: that takes the logs of a run with it and of one without, with the same "
+            "heads"
+        )
+    row = next((row for row in found if row.head == MEAN), found[0])
+    whose = "mean over heads" if row.head == MEAN else f"head {row.head}"
+    change = f"{row.early_difference:+.1f} points".replace("-", "−")
+    if math.isnan(row.early_low):
+        interval = " (no interval)"
+    else:
+        within = ", within its interval" if is_within(row.early_low, row.early_high) else ""
+        interval = f"{within} (95 %, of this pair of runs: {row.early_low:+.1f} to {row.early_high:+.1f})"
+    return (
+        f"against {row.baseline}, RGA changed the accuracy on positives in the first 20 % of iterations by {change}"
+        f"{interval.replace('-', '−')}, {whose}: {row.early:.1f} %"
     )
 
 
@@ -133,13 +134,13 @@ def _of_ratios(evidence: Evidence) -> str:
     ratios = " and ".join(evidence.heads)
     gain = evidence.gain(head, evidence.variants[ENSEMBLE])
     if gain.low > 0:
-        found = f"recommended: keep {ratios}; the ensemble is above the best single head, {name}, by {told(gain)}"
+        found = f"recommended: keep {ratios}; the ensemble is above the best single head, {name}, by {in_words(*gain)}"
     elif gain.high < 0:
-        found = f"recommended: one head at {name}; the ensemble of {ratios} is below it by {told(gain)}"
+        found = f"recommended: one head at {name}; the ensemble of {ratios} is below it by {in_words(*gain)}"
     else:
         found = (
             f"recommended: nothing that this test set can tell; the ensemble of {ratios} against one head at {name} has "
-            f"{told(gain)}: more images or seeds would decide"
+            f"{in_words(*gain)}: more images or seeds would decide"
         )
     nearer = _nearer(evidence)
     return found + (f". {nearer}" if nearer else "")
@@ -150,11 +151,9 @@ def _nearer(evidence: Evidence) -> str:
     if len(evidence.heads) != 2 or len(groups := evidence.groups()) < 2:
         return ""
     first, second = evidence.heads
-    gains = [
-        evidence.gain(evidence.variants[second], evidence.variants[first], images) for images in groups.values()
-    ]
+    gains = [evidence.gain(evidence.variants[second], evidence.variants[first], images) for images in groups.values()]
     for better, worse, sign in ((first, second, 1), (second, first, -1)):
-        if all(is_told(gain) and sign * gain.value > 0 for gain in gains):
+        if all(is_in_words(*gain) and sign * gain.value > 0 for gain in gains):
             between = _between(better, worse)
             return f"Head {better} is the better in both, so a ratio nearer to it, such as {between}, may serve better"
     return ""
@@ -184,4 +183,3 @@ def _best_head(evidence: Evidence, images: Sequence[int] | None) -> tuple[str, E
 def _positives(head: str) -> float:
     ratio = parse_head_name(head)
     return ratio.positive_fraction if ratio else math.nan
-
