@@ -12,11 +12,14 @@ import rgacli
 from tests.support.processes import python_code
 
 FUNCTIONS = [
+    "calibration",
     "check_dataset",
     "configs",
     "convert_dataset",
+    "count_error",
     "doctor",
     "ensemble",
+    "error_types",
     "evaluate",
     "export_fold",
     "export_head",

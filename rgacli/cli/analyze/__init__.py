@@ -2,6 +2,9 @@
 
 import typer
 
+from rgacli.cli.analyze.calibration import calibration
+from rgacli.cli.analyze.count_error import count_error
+from rgacli.cli.analyze.errors import errors
 from rgacli.cli.analyze.gt_bins import gt_bins
 from rgacli.cli.analyze.proposals import proposals
 from rgacli.cli.command import Command
@@ -10,3 +13,6 @@ app = typer.Typer(help="Look inside: figures and tables of the paper, for your o
 
 app.command("gt-bins", cls=Command)(gt_bins)
 app.command("proposals", cls=Command)(proposals)
+app.command("calibration", cls=Command)(calibration)
+app.command("count-error", cls=Command)(count_error)
+app.command("errors", cls=Command)(errors)
