@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rgacli.api.accuracy import accuracy as accuracy
+    from rgacli.api.calibration import calibration as calibration
     from rgacli.api.configs import configs as configs
+    from rgacli.api.count_error import count_error as count_error
     from rgacli.api.data import check_dataset as check_dataset
     from rgacli.api.data import convert_dataset as convert_dataset
     from rgacli.api.data import prepare_crowdhuman as prepare_crowdhuman
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rgacli.api.dataset import analyze_dataset as analyze_dataset
     from rgacli.api.doctor import doctor as doctor
     from rgacli.api.ensemble import ensemble as ensemble
+    from rgacli.api.error_types import error_types as error_types
     from rgacli.api.evaluate import evaluate as evaluate
     from rgacli.api.export import export_fold as export_fold
     from rgacli.api.export import export_head as export_head
@@ -46,6 +49,9 @@ _FUNCTIONS = {
     "proposals": "proposals",
     "positives": "positives",
     "accuracy": "accuracy",
+    "calibration": "calibration",
+    "count_error": "count_error",
+    "error_types": "error_types",
     "predict": "predict",
     "export_fold": "export",
     "export_head": "export",

@@ -14,8 +14,8 @@ from rgacli.api.parameters import require_used
 from rgacli.data.annotations import has_masks
 from rgacli.evaluation.classwise import ClassMetrics, by_class
 from rgacli.evaluation.coco_metrics import Evaluation, evaluate
+from rgacli.evaluation.results import require_score
 from rgacli.evaluation.split_detections import SplitDetections
-from rgacli.inference.predict import require_score
 from rgacli.inference.show import SplitPictures
 from rgacli.messages import tell
 from rgacli.progress import Progress

@@ -114,9 +114,13 @@ class Evaluation:
         """Return TIDE's errors at IoU 0.5 and background at 0.1, as hotcoco has them: delta_ap, counts and ap_base."""
         return self._matched.tide_errors()
 
-    def calibration(self, intervals: int) -> dict[str, Any]:
-        """Return how often detections of a score are right at IoU 0.5, as hotcoco has it: ece, and bins of scores."""
-        return self._matched.calibration(intervals)
+    @cached_property
+    def outcomes(self) -> np.ndarray:
+        """What each detection is at IoU 0.5 (D,), in their order: 1 right, 0 wrong, -1 one that does not count."""
+        status = self.diagnosis()["dt_status"]
+        found = np.full(len(self._found.get_ann_ids()), -1)
+        found[np.fromiter(status, dtype=int, count=len(status)) - 1] = [each == "tp" for each in status.values()]
+        return found
 
     def diagnosis(self, score: float = 0.0) -> dict[str, Any]:
         """Return what matched what at IoU 0.5, and from this score on suspected labels, as hotcoco has it.

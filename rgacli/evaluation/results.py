@@ -130,6 +130,12 @@ def decode_masks(segmentations: Sequence[Any], size: tuple[int, int]) -> np.ndar
     return masks
 
 
+def require_score(score: float) -> None:
+    """Raise a UsageError unless it lies in [0, 1]."""
+    if not 0 <= score <= 1:
+        raise UsageError(f"{param('score', score)}: scores lie between 0 and 1.")
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rgacli.errors import UsageError
 from rgacli.evaluation.detections import Prediction
+from rgacli.evaluation.results import require_score
 from rgacli.inference.album import Album
 from rgacli.inference.detector import ImageDetector, require_batch
 from rgacli.inference.frames import Frames
 from rgacli.inference.media import count_frames
 from rgacli.inference.predictions import Predictions
 from rgacli.progress import Progress
-from rgacli.wording import param
 
 Draw = Callable[[np.ndarray, Prediction], np.ndarray]
 """Takes an image (H, W, 3) uint8 BGR and what was found on it; returns the picture (H', W', 3) uint8 BGR."""
@@ -81,9 +80,3 @@ def predict_files(
             if progress:
                 progress("predicting", images + len(frames.skipped), total)
     return FilePredictions(found, images, tuple(frames.skipped))
-
-
-def require_score(score: float) -> None:
-    """Raise a UsageError unless it lies in [0, 1]."""
-    if not 0 <= score <= 1:
-        raise UsageError(f"{param('score', score)}: scores lie between 0 and 1.")

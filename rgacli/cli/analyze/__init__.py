@@ -3,7 +3,10 @@
 import typer
 
 from rgacli.cli.analyze.accuracy import accuracy
+from rgacli.cli.analyze.calibration import calibration
+from rgacli.cli.analyze.count_error import count_error
 from rgacli.cli.analyze.dataset import dataset
+from rgacli.cli.analyze.errors import errors
 from rgacli.cli.analyze.gt_bins import gt_bins
 from rgacli.cli.analyze.positives import positives
 from rgacli.cli.analyze.proposals import proposals
@@ -16,3 +19,6 @@ app.command("accuracy", cls=Command)(accuracy)
 app.command("gt-bins", cls=Command)(gt_bins)
 app.command("positives", cls=Command)(positives)
 app.command("proposals", cls=Command)(proposals)
+app.command("calibration", cls=Command)(calibration)
+app.command("count-error", cls=Command)(count_error)
+app.command("errors", cls=Command)(errors)

@@ -36,6 +36,7 @@ LoggedOutOption = Annotated[
         show_default=False,
     ),
 ]
+ScoreOption = Annotated[float, typer.Option(min=0, max=1, help="The least score of the detections that are counted.")]
 StyleOption = Annotated[
     Literal["screen", "paper", "slide", "dark"],
     typer.Option(
