@@ -13,6 +13,7 @@ COMMANDS = {
     "proposals": "analyze proposals",
     "positives": "analyze positives",
     "accuracy": "analyze accuracy",
+    "scores": "analyze scores",
     "predict": "predict",
     "export_fold": "export fold",
     "export_head": "export head",

@@ -7,6 +7,7 @@ from rgacli.cli.analyze.dataset import dataset
 from rgacli.cli.analyze.gt_bins import gt_bins
 from rgacli.cli.analyze.positives import positives
 from rgacli.cli.analyze.proposals import proposals
+from rgacli.cli.analyze.scores import scores
 from rgacli.cli.command import Command
 
 app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
@@ -16,3 +17,4 @@ app.command("accuracy", cls=Command)(accuracy)
 app.command("gt-bins", cls=Command)(gt_bins)
 app.command("positives", cls=Command)(positives)
 app.command("proposals", cls=Command)(proposals)
+app.command("scores", cls=Command)(scores)
