@@ -10,6 +10,9 @@ import numpy as np
 
 _LEVEL = 0.95
 
+FEW_IMAGES = 10
+"""Fewer are too few to tell anything of a bin, whatever the interval says."""
+
 
 class Estimate(NamedTuple):
     """A value and its 95 % interval; NaN where unknown."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from rgacli.analysis import scores_figure
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, ratio
+from rgacli.analysis.intervals import FEW_IMAGES, Estimate, ratio
 from rgacli.analysis.score_tally import (
     CELLS,
     FAR,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 MIN_SCORE = 0.05
 """What a score has to reach in one head for an output to count: below it mmdet's detectors drop boxes on COCO."""
 BY_CLASS, FOREGROUND = "class", "foreground"
-FEW_IMAGES = 10
-"""Fewer show nothing of a bin."""
 
 
 @dataclass(frozen=True)
