@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rgacli.api.runs import prune_runs as prune_runs
     from rgacli.api.runs import remove_runs as remove_runs
     from rgacli.api.runs import show_run as show_run
+    from rgacli.api.scores import scores as scores
     from rgacli.api.train import train as train
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ _FUNCTIONS = {
     "calibration": "calibration",
     "count_error": "count_error",
     "error_types": "error_types",
+    "scores": "scores",
     "predict": "predict",
     "export_fold": "export",
     "export_head": "export",

@@ -134,6 +134,20 @@ class Run:
         there = ["last", *(stem.removeprefix("epoch_") for stem in found)]
         raise UsageError(f"{param('which', which)}: run {self.path} has no such checkpoint, but {', '.join(there)}.")
 
+    def several_checkpoints(self, which: str) -> list[Path]:
+        """Return the checkpoints that are meant by "all", or by some of `checkpoint`'s names: "initial,4,best,last".
+
+        "all" are what the training started from, if it was kept, and its epochs or iterations; "initial" is the first.
+
+        Raises:
+            UsageError: there is none such; says which there are.
+        """
+        if which == "all":
+            return [self.initial] * self.initial.is_file() + (self.all_checkpoints() or [self.last_checkpoint()])
+        parts = [part.strip() for part in which.split(",")]
+        own = {"initial": self.initial} if self.initial.is_file() else {}
+        return list(dict.fromkeys(own.get(part) or self.checkpoint(part) for part in parts))
+
     @property
     def is_export(self) -> bool:
         """Whether it is what an export wrote, and no run."""

@@ -35,6 +35,7 @@ FUNCTIONS = [
     "proposals",
     "prune_runs",
     "remove_runs",
+    "scores",
     "show_run",
     "synth_dataset",
     "train",

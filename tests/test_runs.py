@@ -280,6 +280,30 @@ def test_a_run_without_checkpoints_has_none_of_any_name(which):
         runs.Run(begin("runs/mine")).checkpoint(which)
 
 
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        ("all", ["initial", "epoch_1", "epoch_2", "epoch_10"]),
+        ("10, 1,initial", ["epoch_10", "epoch_1", "initial"]),
+        ("best,last,10", ["best", "epoch_10"]),
+        ("initial", ["initial"]),
+    ],
+)
+def test_several_checkpoints_are_named_at_once(which, expected):
+    run = runs.Run(begin("runs/mine"))
+    for name in ("best", "epoch_1", "epoch_10", "epoch_2", "initial"):
+        at(run.checkpoints / f"{name}.pth", 0)
+    assert [path.stem for path in run.several_checkpoints(which)] == expected
+
+
+@pytest.mark.parametrize(("which", "wrong"), [("1,3", "3"), ("1,", ""), ("initial,1", "initial")])
+def test_of_several_checkpoints_the_one_that_is_not_there_is_told(which, wrong):
+    run = runs.Run(begin("runs/mine"))
+    at(run.checkpoints / "epoch_1.pth", 0)
+    with pytest.raises(UsageError, match=rf"which={wrong}: run runs/mine has no such checkpoint, but last, 1\."):
+        run.several_checkpoints(which)
+
+
 # Exports
 
 
@@ -289,4 +313,5 @@ def test_an_exported_folder_is_read_as_a_run_of_one_checkpoint(folder):
     weights = at(Path("runs/mine/export/fold/model.pth"), 0)
     run = runs.find_run("runs/mine/export/fold")
     assert (run.name, run.last_checkpoint()) == ("fold", weights)
+    assert run.several_checkpoints("all") == [weights]
     assert [run.name for run in runs.all_runs()] == ["mine"]

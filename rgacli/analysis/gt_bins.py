@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rgacli.analysis import differences
 from rgacli.analysis.compared import Compared, by_name, find_baseline
 from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference, evaluate, interval
 from rgacli.evaluation.gt_bins import GTBin, assign, bins_text
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ALL = "all"
-FEW_IMAGES = 10
-"""A bin of fewer images is not drawn and nothing is concluded from it: in one of 8, the true AP is inside the 95 %
-interval in 85 % of trials (`coco_metrics.interval`), and a single image moves it by several points."""
 _UNKNOWN = Difference(math.nan, math.nan, math.nan)
 
 

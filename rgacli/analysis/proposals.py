@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
-import torch
 
-import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmcv, which mmdet imports)
-
-# isort: split
-from mmdet.structures.bbox import bbox_overlaps
-from torch import Tensor, nn
-
-from rgacli.analysis import figures, style
+from rgacli.analysis import proposals_figure
 from rgacli.analysis.finding import Finding, Table
-from rgacli.engine.runner import QuietRunner, quiet_stdout
+from rgacli.analysis.intervals import Estimate, mean, pearson, ratio, spearman
 from rgacli.errors import UsageError
-from rgacli.evaluation.detect import split_dataloader
-from rgacli.evaluation.gt_bins import GTBin, bins_text
-from rgacli.evaluation.split_detections import SplitDetections
-from rgacli.modeling.build import build_detector
-from rgacli.progress import Progress
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-POSITIVE_IOU = 0.5
 
 
 class Record(TypedDict):
@@ -42,194 +31,225 @@ class Record(TypedDict):
 
 
 @dataclass(frozen=True)
-class Row:
-    """The images of one bin; statistics over images, NaN without any.
+class Counted:
+    """What the RPN of one run's checkpoint finds.
 
     Attributes:
-        bin: The bin's label.
-        images: Number of images.
-        mean, lower_quartile, median, upper_quartile: Of the number of positive proposals.
-        share: Mean of positives / proposals, over the images that have proposals.
+        run: The run's name.
+        checkpoint: "epoch 4", "initial" (before the training), or what else its file is called.
+        records: Of each image.
     """
 
+    run: str
+    checkpoint: str
+    records: Sequence[Record]
+
+    @property
+    def epoch(self) -> int | None:
+        """Epochs of training; None where its name does not say."""
+        match = re.fullmatch(r"epoch (\d+)", self.checkpoint)
+        return int(match[1]) if match else 0 if self.checkpoint == "initial" else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The images of one bin; statistics over images, NaN where unknown. Intervals are 95 %.
+
+    Attributes:
+        run, checkpoint: As of `Counted`.
+        bin: The bin's label, or "all": of all images that have objects; others have no positives anyway.
+        images: Number of images.
+        mean, mean_low, mean_high: Of the number of positive proposals.
+        lower_quartile, median, upper_quartile: Of the same.
+        share: Mean of positives / proposals, over the images that have proposals.
+        per_object, per_object_low, per_object_high: Positive proposals to an object, over all of the images' objects.
+        pearson, pearson_low, pearson_high: Correlation of the numbers of objects and of positive proposals.
+        spearman, spearman_low, spearman_high: The same of their ranks.
+    """
+
+    run: str
+    checkpoint: str
     bin: str
     images: int
     mean: float
+    mean_low: float
+    mean_high: float
     lower_quartile: float
     median: float
     upper_quartile: float
     share: float
+    per_object: float
+    per_object_low: float
+    per_object_high: float
+    pearson: float
+    pearson_low: float
+    pearson_high: float
+    spearman: float
+    spearman_low: float
+    spearman_high: float
+
+    def estimate(self, name: str) -> Estimate:
+        """Return "mean", "per_object", "pearson" or "spearman" with its interval."""
+        return Estimate(*(getattr(self, name + end) for end in ("", "_low", "_high")))
 
 
 @dataclass(frozen=True)
 class Proposals(Finding):
-    """Positive proposals by the number of objects in the image.
+    """Positive proposals by the number of objects in the image, of runs and of their checkpoints.
 
     Attributes:
-        records: Of each image.
+        counted: Of each run, each checkpoint in the order asked for; the last one stands for the run.
         bins: Bins that do not overlap.
-        about: Run, split and bins.
-        rows: One per bin.
+        about: Runs, checkpoints, split and bins.
+        rows: Per run and checkpoint one for all images that have objects, then one per bin.
     """
 
     name: ClassVar[str] = "proposals"
     title: ClassVar[str] = "positive proposals per image"
     paper: ClassVar[str] = "the more objects an image has, the more positive proposals a trained RPN yields (Fig. 1b)"
-    records: Sequence[Record]
+    counted: Sequence[Counted]
     bins: Sequence[GTBin]
     about: Mapping[str, Any]
     rows: Sequence[Row]
 
+    @property
+    def runs(self) -> dict[str, list[Counted]]:
+        """Run -> its checkpoints, in the order asked for."""
+        found: dict[str, list[Counted]] = {}
+        for counted in self.counted:
+            found.setdefault(counted.run, []).append(counted)
+        return found
+
+    def rows_of(self, counted: Counted) -> dict[str, Row]:
+        """Return bin -> row, of one checkpoint."""
+        key = (counted.run, counted.checkpoint)
+        return {row.bin: row for row in self.rows if (row.run, row.checkpoint) == key}
+
+    def images_of(self, counted: Counted) -> dict[str, list[Record]]:
+        """Return bin -> its images, of one checkpoint; those outside all bins have "" for theirs."""
+        found: dict[str, list[Record]] = {}
+        for record in counted.records:
+            if record["gt_count"]:
+                found.setdefault(label_of(record, self.bins), []).append(record)
+        return found
+
+    def images_in(self, label: str) -> int:
+        """Return how many images are in a bin."""
+        return self.rows_of(self.counted[0])[label].images
+
     def conclusion(self) -> str:
-        """Say how many positives the bins have."""
-        means = [f"{row.mean:.1f} in images with {row.bin} objects" for row in self.rows if row.images]
-        return f"positive proposals per image: {', '.join(means)}"
+        """Say how many positives the bins have, how they go with objects, and how that changes in training."""
+        named = len(self.runs) > 1
+        return "; ".join((f"{run}: " if named else "") + self._sentence(own) for run, own in self.runs.items())
 
     def tables(self) -> list[Table]:
-        """Return the rows as a table."""
-        rows = list(map(asdict, self.rows))
-        headings = {key: key for key in rows[0]} | {"lower_quartile": "25 %", "upper_quartile": "75 %"}
-        return [Table(f"{self.title}: {self.about['run']} on {self.about['split']}", headings, rows)]
+        """Return, per run, a table of the bins, and one of the correlation by checkpoint."""
+        return [table for run, own in self.runs.items() for table in self._tables(run, own)]
 
     def points(self) -> list[dict[str, Any]]:
-        """Return the records of the images in bins."""
-        found = [{"bin": gt_bin.label, **record} for gt_bin, members in self._groups for record in members]
-        if not found:
+        """Return the records of the images that have objects; those outside all bins have "" for theirs."""
+        found = [
+            {"run": own.run, "checkpoint": own.checkpoint, "bin": label, **record}
+            for own in self.counted
+            for label, records in self.images_of(own).items()
+            for record in records
+        ]
+        if not any(point["bin"] for point in found):
             raise UsageError("nothing to draw: no image falls into any bin.")
         return found
 
     def draw(self) -> Figure:
-        """Draw Fig. 1b: per bin the distribution of the number of positive proposals, as a box over its images.
+        """Draw Fig. 1b: positives against objects, and their distribution per bin; below, through the checkpoints."""
+        return proposals_figure.draw(self)
 
-        Boxes hold the middle half of the images, whiskers the middle 90 %; dots are single images. Bins without images
-        are left out.
-        """
-        groups = self._groups
-        counts = [[record["positives"] for record in members] for _, members in groups]
-        # Boxes rather than overlaid histograms: they stay legible from three images to thousands, and for many bins.
-        figure, [[axis]] = figures.canvas(1, 1, panel=(max(4.0, 1.2 * len(groups)), 3.2))
-        spread = np.random.default_rng(0)
-        for position, values in enumerate(counts):
-            axis.plot(
-                position + spread.uniform(-0.28, 0.28, len(values)),
-                values,
-                ".",
-                color=style.color(0),
-                alpha=min(0.8, max(0.1, 50 / len(values))),
-                markeredgewidth=0,
-                clip_on=False,  # whole dots at 0
-            )
-        axis.boxplot(
-            counts,
-            positions=range(len(groups)),
-            widths=0.6,
-            whis=(5, 95),
-            showfliers=False,
-            boxprops={"color": style.current().ink},
-            whiskerprops={"color": style.current().ink},
-            capprops={"color": style.current().ink},
-            medianprops={"color": style.color(1), "linewidth": 2},
-        )
-        axis.set_xticks(
-            range(len(groups)),
-            [
-                f"{gt_bin.label}\n({len(members)} {'images' if len(members) > 1 else 'image'})"
-                for gt_bin, members in groups
-            ],
-        )
-        axis.set_xlabel("ground-truth objects in the image")
-        axis.set_ylabel("positive proposals per image")
-        axis.set_ylim(bottom=0)
-        return figure
+    def _sentence(self, own: Sequence[Counted]) -> str:
+        rows = self.rows_of(own[-1])
+        overall = rows.pop(ALL)
+        parts = [f"{row.mean:.1f} in images with {row.bin} objects" for row in rows.values() if row.images]
+        per_object, relation = overall.estimate("per_object"), overall.estimate("spearman")
+        sentence = f"positive proposals per image: {', '.join(parts)}; {_interval(per_object, 1)} to an object"
+        if relation.is_zero_inside:
+            sentence += "; whether their number goes with that of objects cannot be told"
+        else:
+            how = "more objects, more positives" if relation.value > 0 else "more objects, fewer positives"
+            sentence += f"; {how} (Spearman's {_interval(relation, 2)})"
+        return sentence + (self._through_training(own) if len(own) > 1 else "")
 
-    @property
-    def _groups(self) -> list[tuple[GTBin, list[Record]]]:
-        return [(gt_bin, members) for gt_bin, members in _grouped(self.records, self.bins) if members]
+    def _through_training(self, own: Sequence[Counted]) -> str:
+        """Return how much the last checkpoint's positives differ from the first's, on the same images."""
+        first, last = own[0], own[-1]
+        before = {record["image_id"]: record["positives"] for record in first.records}
+        change = mean([one["positives"] - before[one["image_id"]] for one in last.records if one["gt_count"]])
+        told = "cannot be told" if change.is_zero_inside else f"is {change.value:+.1f}"
+        reach = "" if math.isnan(change.low) else f" ({change.low:+.1f} to {change.high:+.1f})"
+        return f"; the change per image from {first.checkpoint} to {last.checkpoint} {told}{reach}"
+
+    def _tables(self, run: str, own: Sequence[Counted]) -> Iterator[Table]:
+        where = f"{run} on {self.about['split']}"
+        rows = list(map(asdict, self.rows_of(own[-1]).values()))
+        columns = ("bin", "images", "mean", "lower_quartile", "median", "upper_quartile", "share", "per_object")
+        headings = {"lower_quartile": "25 %", "upper_quartile": "75 %", "per_object": "per object"}
+        last = f", {own[-1].checkpoint}" if len(own) > 1 else ""
+        yield Table(f"{self.title}: {where}{last}", {key: key for key in columns} | headings, rows)
+        relations = [self.rows_of(each)[ALL] for each in own]
+        shown = [
+            {"checkpoint": row.checkpoint, "mean": _interval(row.estimate("mean"), 1)}
+            | {key: _interval(row.estimate(key), 2) for key in ("per_object", "pearson", "spearman")}
+            for row in relations
+        ]
+        headings = {"checkpoint": "checkpoint"} if last else {}
+        headings |= {"mean": "per image", "per_object": "per object", "pearson": "Pearson", "spearman": "Spearman"}
+        yield Table(f"positive proposals and objects, 95 % intervals: {where}", headings, shown)
 
 
-def collect(detector: SplitDetections, *, progress: Progress | None = None) -> list[Record]:
-    """Run a detector's RPN over a split and count its positive proposals, image by image.
-
-    Args:
-        detector: A two-stage detector, and the split.
-        progress: Told of each image.
-
-    Raises:
-        UsageError, DataError: the checkpoint, the split or its annotations cannot be used.
-    """
-    truth = _boxes(detector.annotations)
-    detector.make_room()
-    model = build_detector(detector.cfg, detector.checkpoint)
-    with quiet_stdout():
-        loader = QuietRunner.build_dataloader(split_dataloader(detector.cfg, detector.split))
-    records = []
-    for record in count_positive_proposals(model, loader, truth):
-        records.append(record)
-        if progress:
-            progress("proposals", len(records), len(loader.dataset))
-    return records
+def found_in(counted: Sequence[Counted], bins: Sequence[GTBin], **about: Any) -> Proposals:
+    """Return what the records say of all images and of each bin; `about` is what they were counted on."""
+    rows = [row for own in counted for row in _rows(own, bins)]
+    named = {"runs": list(dict.fromkeys(own.run for own in counted))}
+    checkpoints = list(dict.fromkeys(own.checkpoint for own in counted))
+    return Proposals(counted, bins, {**named, "checkpoints": checkpoints, **about, "bins": bins_text(bins)}, rows)
 
 
-def _boxes(annotations: Mapping[str, Any]) -> dict[int, Tensor]:
-    """Return image id -> its non-crowd objects (G, 4), xyxy in pixels."""
-    boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in annotations["images"]}
-    for entry in annotations["annotations"]:
-        if not entry.get("iscrowd") and entry["image_id"] in boxes:
-            x, y, width, height = entry["bbox"]
-            boxes[entry["image_id"]].append([x, y, x + width, y + height])
-    return {image: torch.tensor(found, dtype=torch.float32).reshape(-1, 4) for image, found in boxes.items()}
+def label_of(record: Record, bins: Sequence[GTBin]) -> str:
+    """Return the label of the bin that an image falls into; "" of none."""
+    return next((gt_bin.label for gt_bin in bins if record["gt_count"] in gt_bin), "")
 
 
-@torch.no_grad()
-def count_positive_proposals(
-    model: nn.Module, batches: Iterable[dict], boxes: Mapping[int, Tensor]
-) -> Iterator[Record]:
-    """Count how many of the proposals that the RPN passes on are positive: IoU >= 0.5 with any object (Fig. 1b).
-
-    Args:
-        model: A two-stage detector, in eval mode.
-        batches: Of a test dataloader.
-        boxes: Image id -> ground truth (G, 4), xyxy in the original image's pixels.
-
-    Yields:
-        Per image, a record.
-    """
-    for batch in batches:
-        data = model.data_preprocessor(batch, False)
-        features = model.extract_feat(data["inputs"])
-        found = model.rpn_head.predict(features, data["data_samples"], rescale=True)
-        for sample, proposals in zip(data["data_samples"], found, strict=True):
-            image_id = sample.metainfo["img_id"]
-            truth = boxes[image_id].to(proposals.bboxes.device)
-            overlaps = bbox_overlaps(proposals.bboxes, truth)
-            positives = (overlaps >= POSITIVE_IOU).any(dim=1).sum() if len(truth) else 0
-            yield {
-                "image_id": image_id,
-                "gt_count": len(truth),
-                "proposals": len(proposals.bboxes),
-                "positives": int(positives),
-            }
+def _rows(own: Counted, bins: Sequence[GTBin]) -> Iterator[Row]:
+    groups: dict[str, list[Record]] = {ALL: [], **{gt_bin.label: [] for gt_bin in bins}}
+    for record in own.records:
+        if record["gt_count"]:
+            groups[ALL].append(record)
+        if label := label_of(record, bins):
+            groups[label].append(record)
+    for label, records in groups.items():
+        yield _summary(own, label, records)
 
 
-def found_in(records: Sequence[Record], bins: Sequence[GTBin], **about: Any) -> Proposals:
-    """Return what the records say of each bin; `about` is what they were counted on."""
-    rows = [_summary(gt_bin.label, members) for gt_bin, members in _grouped(records, bins)]
-    return Proposals(records, bins, {**about, "bins": bins_text(bins)}, rows)
-
-
-def _grouped(records: Sequence[Record], bins: Sequence[GTBin]) -> list[tuple[GTBin, list[Record]]]:
-    return [(gt_bin, [record for record in records if record["gt_count"] in gt_bin]) for gt_bin in bins]
-
-
-def _summary(label: str, records: Sequence[Record]) -> Row:
-    if not records:
-        return Row(label, 0, *[math.nan] * 5)
-    positives = np.array([record["positives"] for record in records])
+def _summary(own: Counted, label: str, records: Sequence[Record]) -> Row:
+    positives = np.array([record["positives"] for record in records], dtype=float)
+    objects = np.array([record["gt_count"] for record in records], dtype=float)
     shares = [record["positives"] / record["proposals"] for record in records if record["proposals"]]
     return Row(
+        own.run,
+        own.checkpoint,
         label,
         len(records),
-        float(positives.mean()),
-        *np.quantile(positives, [0.25, 0.5, 0.75]).tolist(),
+        *mean(positives),
+        *(np.quantile(positives, [0.25, 0.5, 0.75]).tolist() if len(records) else [math.nan] * 3),
         sum(shares) / len(shares) if shares else math.nan,
+        *ratio(positives, objects),
+        *pearson(objects, positives),
+        *spearman(objects, positives),
     )
+
+
+def _interval(estimate: Estimate, digits: int) -> str:
+    value, low, high = (f"{number:.{digits}f}" for number in estimate)
+    between = " to " if estimate.low < 0 else "–"
+    return value if math.isnan(estimate.low) else f"{value} ({low}{between}{high})"
+
+
+def checkpoint_name(path: Path) -> str:
+    """Return what a checkpoint's file is called in tables: "epoch 4"."""
+    return path.stem.replace("_", " ")

@@ -16,6 +16,7 @@ COMMANDS = {
     "calibration": "analyze calibration",
     "count_error": "analyze count-error",
     "error_types": "analyze errors",
+    "scores": "analyze scores",
     "predict": "predict",
     "export_fold": "export fold",
     "export_head": "export head",

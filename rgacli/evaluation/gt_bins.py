@@ -9,6 +9,9 @@ from itertools import pairwise
 
 from rgacli.errors import UsageError
 
+ALL = "all"
+"""What stands in a bin's place for all images."""
+
 _BIN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})|(\+))?")
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from rgacli.analysis.comparing import MEAN, Row
 from rgacli.analysis.differences import in_words, is_within
-from rgacli.analysis.gt_bins import FEW_IMAGES, subset
+from rgacli.analysis.gt_bins import subset
+from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.method import ENSEMBLE, parse_head_name
@@ -139,7 +140,7 @@ def _of_ratios(evidence: Evidence) -> str:
         found = f"recommended: one head at {name}; the ensemble of {ratios} is below it by {in_words(*gain)}"
     else:
         found = (
-            f"recommended: nothing that this test set can tell; the ensemble of {ratios} against one head at {name} has "
+            f"recommended: nothing that these images can tell; the ensemble of {ratios} against one head at {name} has "
             f"{in_words(*gain)}: more images or seeds would decide"
         )
     nearer = _nearer(evidence)
@@ -153,7 +154,7 @@ def _nearer(evidence: Evidence) -> str:
     first, second = evidence.heads
     gains = [evidence.gain(evidence.variants[second], evidence.variants[first], images) for images in groups.values()]
     for better, worse, sign in ((first, second, 1), (second, first, -1)):
-        if all(is_in_words(*gain) and sign * gain.value > 0 for gain in gains):
+        if all(not is_within(gain.low, gain.high) and sign * gain.value > 0 for gain in gains):
             between = _between(better, worse)
             return f"Head {better} is the better in both, so a ratio nearer to it, such as {between}, may serve better"
     return ""

@@ -94,7 +94,7 @@ def test_gt_bins_are_those_fit_for_crowds(run, home):
 
 
 def test_proposals_are_binned_for_crowds_too(run):
-    assert [row.bin for row in proposals("crowd").rows] == CROWD_BINS
+    assert [row.bin for row in proposals("crowd").rows] == ["all", *CROWD_BINS]
 
 
 def without_official_annotations(odgt):

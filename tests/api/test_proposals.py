@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from rgacli.analysis import proposals as analysis
+from rgacli.analysis import positive_proposals as analysis
+from rgacli.analysis.forward import model_and_batches
 from rgacli.api.proposals import proposals
+from rgacli.api.subjects import detectors_on_split
 from rgacli.errors import UsageError
 
 
@@ -50,7 +53,12 @@ def box_iou(a, b):
 
 def test_positive_proposals_are_those_that_a_brute_force_count_finds(run, tiny_dataset, compared):
     result = proposals("base")
-    assert result.about == {"run": "base", "split": "test", "bins": "1-3,4-7,8+"}
+    assert result.about == {
+        "runs": ["base"],
+        "checkpoints": ["epoch 3"],
+        "split": "test",
+        "bins": "1-3,4-7,8+",
+    }
     assert result.figure == Path("runs/base/figures/test/proposals.png")
     records = {int(record["image_id"]): record for record in records_of(result)}
     truth = defaultdict(list)
@@ -71,7 +79,7 @@ def test_proposals_are_summed_up_per_bin(run, compared):
     result = proposals("base", bins="1-4,5+", out="mine", progress=lambda *report: seen.append(report))
     assert result.figure == Path("mine/proposals.png")
     records = records_of(result)
-    few, many = result.rows
+    _, few, many = result.rows
     positives = [int(record["positives"]) for record in records if record["bin"] == "1-4"]
     assert (few.bin, few.images, few.mean, few.median) == (
         "1-4",
@@ -94,7 +102,7 @@ def test_whole_number_boxes_and_objects_of_unlisted_images_are_no_obstacle(run, 
     content["annotations"].append({**content["annotations"][0], "id": 10**6, "image_id": 10**6})
     path.write_text(json.dumps(content))
     result = proposals("base", data=Path("other"))
-    assert sum(row.images for row in result.rows) == 2
+    assert sum(row.images for row in result.rows[1:]) == 2
     assert result.figure == Path("runs/base/figures/other-test/proposals.png")
 
 
@@ -110,3 +118,50 @@ def test_what_cannot_be_drawn_is_told_of_before_the_work(run, monkeypatch):
     with pytest.raises(UsageError, match="has no RPN"):
         proposals("base")
     assert not (run / "figures").exists()
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Run and checkpoint of each pass, none of which is made; spares the figure."""
+    passes = []
+
+    def count(detector, checkpoint, progress):
+        passes.append((detector.name, checkpoint.stem))
+        return [{"image_id": 1, "gt_count": 2, "proposals": 40, "positives": len(passes)}]
+
+    monkeypatch.setattr("rgacli.api.proposals.collect", count)
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    monkeypatch.setattr("rgacli.analysis.proposals.Proposals.draw", lambda finding: None)
+    return passes
+
+
+def test_checkpoints_of_several_runs_are_followed(run, looked_at):
+    shutil.copytree(run, "runs/other")
+    result = proposals(["base", "other"], which="1,last")
+    assert result.figure == Path("figures/test/proposals.png")
+    assert looked_at == [("base", "epoch_1"), ("base", "epoch_3"), ("other", "epoch_1"), ("other", "epoch_3")]
+    assert result.about["checkpoints"] == ["epoch 1", "epoch 3"]
+    assert [row.mean for row in result.rows if row.bin == "all"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [("last", ["epoch_3"]), ("2", ["epoch_2"]), ("epoch_1", ["epoch_1"]), ("all", ["epoch_1", "epoch_2", "epoch_3"])],
+)
+def test_checkpoints_are_named_alone_or_all_at_once(run, looked_at, which, expected):
+    proposals("base", which=which)
+    assert [checkpoint for _, checkpoint in looked_at] == expected
+
+
+def test_other_weights_are_what_the_detector_then_has(run):
+    (detector,) = detectors_on_split("base").values()
+    early, _ = model_and_batches(detector, run / "checkpoints/epoch_1.pth")
+    weights = torch.load(run / "checkpoints/epoch_1.pth", weights_only=False)["state_dict"]
+    assert all(torch.equal(value, weights[name]) for name, value in early.state_dict().items())
+
+
+def test_several_checkpoints_are_of_runs(run):
+    with pytest.raises(UsageError, match="which=all is one of a run's checkpoints: leave it out with checkpoint"):
+        proposals(checkpoint=run / "checkpoints/epoch_3.pth", which="all")
+    with pytest.raises(UsageError, match="which=7: run runs/base has no such checkpoint"):
+        proposals("base", which="1,7")

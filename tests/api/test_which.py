@@ -16,6 +16,7 @@ FUNCTIONS = {
     "ensemble": {},
     "gt_bins": {},
     "proposals": {},
+    "scores": {},
     "load": {},
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rgacli.analysis.head_scores import collect
 from rgacli.api.gt_bins import gt_bins
 from rgacli.api.proposals import proposals
 from rgacli.evaluation.results import save_results
@@ -143,16 +144,29 @@ def test_a_run_and_a_checkpoint_are_spelled_as_the_command_line_has_them(folder)
 # proposals
 
 
-def test_proposals_json_and_table_are_what_the_function_returns(small_run):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Spares the figures, which take as long as all else."""
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    for finding in ("proposals.Proposals", "scores.Scores"):
+        monkeypatch.setattr(f"rgacli.analysis.{finding}.draw", lambda finding: None)
+
+
+def test_proposals_json_and_tables_are_what_the_function_returns(small_run, undrawn, monkeypatch):
     shown = json.loads(invoke("analyze", "proposals", "--json").stdout)
-    assert (shown["run"], shown["split"], shown["figure"]) == ("small", "test", "runs/small/figures/test/proposals.png")
-    expected = proposals("small")
+    figure = "runs/small/figures/test/proposals.png"
+    assert (shown["runs"], shown["split"], shown["figure"]) == (["small"], "test", figure)
+    expected = proposals("small", which="2,last")
     rows = [{key: None if value != value else value for key, value in asdict(row).items()} for row in expected.rows]
-    assert shown["rows"] == rows
-    result = invoke("analyze", "proposals")
+    assert shown["rows"] == rows[4:]
+    monkeypatch.setattr("rgacli.api.proposals.collect", lambda detector, checkpoint, progress: records.pop(0))
+    records = [counted.records for counted in expected.finding.counted]
+    result = invoke("analyze", "proposals", "--which", "2,last")
     assert max(map(len, result.stdout.splitlines()[:-2])) <= 80
-    assert result.stdout.startswith("positive proposals per image: small on test\n")
-    assert [row[0] for row in table_rows(result.stdout)] == ["1-3", "4-7", "8+"]
+    assert result.stdout.startswith("positive proposals per image: small on test, epoch 3\n")
+    rows = table_rows(result.stdout)
+    assert [row[0] for row in rows[:4]] == ["all", "1-3", "4-7", "8+"]
+    assert [row[0] for row in rows[4:] if row[0]] == ["epoch 2", "epoch 3"]
 
 
 def test_a_figure_without_a_place_costs_one_line(small_run, folder):
@@ -160,3 +174,34 @@ def test_a_figure_without_a_place_costs_one_line(small_run, folder):
     result = invoke("analyze", "proposals", "--out", "file/figures")
     assert result.exit_code == 2
     assert "file is in the way (it is no folder)" in error_line(result.stderr)
+
+
+# scores
+
+
+def test_scores_json_and_tables_show_the_same(small_run, undrawn, monkeypatch):
+    counted = []
+
+    def once(*arguments, **options):
+        counted.append(counted[0] if counted else collect(*arguments, **options))
+        return counted[-1]
+
+    monkeypatch.setattr("rgacli.api.scores.collect", once)
+    shown = json.loads(invoke("analyze", "scores", "--json", "--min-score", 0).stdout)
+    assert (shown["runs"], shown["min_score"]) == (["small"], 0)
+    assert shown["rows"][2]["heads"] == ["1:1", "1:9"]
+    result = invoke("analyze", "scores", "--min-score", 0)
+    assert f"found: {shown['conclusion']}." in result.stdout.splitlines()
+    titles = ("scores of the heads", "differences of these", "found", "the paper")
+    assert max(len(line) for line in result.stdout.splitlines() if not line.startswith(titles)) <= 80
+    rows = table_rows(result.stdout)
+    assert [row[3] for row in rows[:2]] == ["1:1", "1:9"]
+    assert f"{shown['rows'][2]['share']:.3f}" in rows[8][5]
+
+
+def test_scores_of_a_single_head_cost_one_line(small_run):
+    config = small_run / "config.py"
+    config.write_text(config.read_text() + "\nmodel['roi_head']['ratios'] = ['1:3']")
+    result = invoke("analyze", "scores")
+    assert result.exit_code == 2
+    assert "small has a single R-CNN head" in error_line(result.stderr)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rgacli.cli.analyze.options import OutOption, StyleOption
+from typing import Annotated
+
+import typer
+
+from rgacli.cli.analyze.options import OutOption, RunsArgument, StyleOption
 from rgacli.cli.analyze.output import print_analysis
 from rgacli.cli.options import (
     BinsOption,
@@ -11,17 +15,23 @@ from rgacli.cli.options import (
     DataOption,
     DeviceOption,
     JsonOption,
-    RunArgument,
     SplitOption,
-    WhichOption,
 )
 from rgacli.cli.progress import live_progress
 
 
 def proposals(
-    run: RunArgument = None,
+    runs: RunsArgument = None,
     bins: BinsOption = None,
-    which: WhichOption = "last",
+    which: Annotated[
+        str,
+        typer.Option(
+            metavar="best|last|EPOCH|…,…|all",
+            help="Which of the run's checkpoints: the best by validation, the last, or an epoch's; several to see how "
+            "it changes through the training, such as 2,6,last (the last named stands for the run), or all that were "
+            "kept. 'initial' is what the training started from.",
+        ),
+    ] = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -33,13 +43,14 @@ def proposals(
 ) -> None:
     """Count positive proposals of the trained RPN by the number of objects in the image (the paper's Fig. 1b).
 
-    A proposal is positive if its IoU with any object is at least 0.5; counted among those the RPN passes on.
+    A proposal is positive if its IoU with any object is at least 0.5; counted among those the RPN passes on. Several
+    runs are overlaid; several checkpoints are followed on the same images.
     """
     from rgacli.api import proposals as api
 
     with live_progress() as progress:
         found = api.proposals(
-            run,
+            runs,
             bins=bins,
             which=which,
             checkpoint=checkpoint,
