@@ -164,7 +164,7 @@ def _analyses(
         ),
         "Kinds of errors": lambda: error_types(runs, max_dets=max_dets, **split),
         "Calibration": lambda: calibration(runs, max_dets=max_dets, **split),
-        "Counting objects": lambda: count_error(runs, max_dets=max_dets, **split),
+        "Counting objects": lambda: count_error(runs, **split),
         _SCORED: lambda: scores(runs, **split),
         "Positive proposals": lambda: proposals(runs, **split),
         "Positives in training": lambda: positives(runs, out=out),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": _cell, "is_number": _is_number, "sentence": _sentence}
+    environment.filters |= {"cell": _cell, "is_number": _is_number, "sentence": _sentence, "clauses": _clauses}
     return environment.get_template("page.html").render(
         page=page,
         light=Markup(color_scheme(dark=False)),
@@ -83,8 +84,15 @@ def _cell(value: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Return a text with its first letter large and a full stop."""
-    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+    """Return a text with a full stop, and its first letter large unless a name begins it: "bccd-1 gains"."""
+    first = text.partition(" ")[0]
+    begin = text[:1].upper() if first.isalpha() else text[:1]
+    return f"{begin}{text[1:].removesuffix('.')}."
+
+
+def _clauses(text: str) -> list[str]:
+    """Return what semicolons part, but for those inside brackets."""
+    return re.split(r"; (?![^()]*\))", text)
 
 
 def _is_number(value: Any) -> bool:
