@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rgacli.api.export import export_fold as export_fold
     from rgacli.api.export import export_head as export_head
     from rgacli.api.export import export_onnx as export_onnx
+    from rgacli.api.gradients import gradients as gradients
     from rgacli.api.gt_bins import gt_bins as gt_bins
     from rgacli.api.load import load as load
     from rgacli.api.positives import positives as positives
@@ -46,6 +47,7 @@ _FUNCTIONS = {
     "evaluate": "evaluate",
     "ensemble": "ensemble",
     "analyze_dataset": "dataset",
+    "gradients": "gradients",
     "gt_bins": "gt_bins",
     "proposals": "proposals",
     "positives": "positives",

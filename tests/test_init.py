@@ -26,6 +26,7 @@ FUNCTIONS = [
     "export_fold",
     "export_head",
     "export_onnx",
+    "gradients",
     "gt_bins",
     "list_runs",
     "load",

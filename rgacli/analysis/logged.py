@@ -73,7 +73,8 @@ def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Training
         if any("/" in key for key in line):
             validations.append(validation_of(line, step))
             continue
-        step = line
+        if "loss" in line:  # probes of gradients are lines of their own
+            step = line
         values = {place: line[key] for key in line if (place := statistic_of(key, variants)) and line[key] is not None}
         if values:
             found[line["step"]] = values

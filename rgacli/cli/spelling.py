@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": "eval",
     "ensemble": "ensemble",
     "analyze_dataset": "analyze dataset",
+    "gradients": "analyze gradients",
     "gt_bins": "analyze gt-bins",
     "proposals": "analyze proposals",
     "positives": "analyze positives",

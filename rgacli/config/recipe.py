@@ -160,6 +160,12 @@ def require_rpn(cfg: Config) -> None:
         raise UsageError(f"{cfg.model.type} has no RPN, so it has no proposals to look at.")
 
 
+def require_rcnn_heads(cfg: Config) -> None:
+    """Raise a UsageError unless the config's detector has R-CNN modules with bbox heads."""
+    if not bbox_head_configs(cfg):
+        raise UsageError(f"{cfg.model.type} has no R-CNN heads that could send gradients into its backbone.")
+
+
 def _given(**settings: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from rgacli.config.files import BUILD_ERRORS, cannot_build
-from rgacli.config.recipe import bbox_head_configs
+from rgacli.config.recipe import require_rcnn_heads
 from rgacli.engine.distributed import bare, together
 from rgacli.errors import UsageError
 from rgacli.modeling.gradients import backbone_weight, gradients, measure_heads, rcnn_losses
@@ -100,8 +100,7 @@ def set_gradient_probe(cfg: Config, every: int, weight: str | None = None) -> No
         UsageError: there are no R-CNN heads, or the weight cannot be looked at.
     """
     GradientProbeHook(every)
-    if not bbox_head_configs(cfg):
-        raise UsageError(f"{param('probe_gradients', every)}: {cfg.model.type} has no R-CNN heads.")
+    require_rcnn_heads(cfg)
     init_default_scope(cfg.get("default_scope", "mmdet"))
     try:
         with torch.random.fork_rng(devices=()):  # no random number is drawn that would be drawn without

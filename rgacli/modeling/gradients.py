@@ -21,13 +21,16 @@ _OF_MASKS = ("mask", "point")  # PointRend's points refine masks
 _OF_NO_BOX_OR_MASK = ("rpn", "semantic", "glbctx")  # HTC's and SCNet's branches of the whole image
 
 
-def backbone_weight(backbone: nn.Module, name: str | None = None) -> tuple[str, nn.Parameter]:
+def backbone_weight(
+    backbone: nn.Module, name: str | None = None, *, asked_by: str = "probe_weight"
+) -> tuple[str, nn.Parameter]:
     """Return a weight of the backbone, and the name that finds it again.
 
     Args:
         backbone: The detector's, in training mode, since some freeze their stages only there.
         name: Of a module with a weight ("layer4.0.conv1"), or of a parameter; by default the paper's, or in a backbone
             that has none of that name, the first weight matrix of its last stage.
+        asked_by: The parameter that `name` was given by.
 
     Raises:
         UsageError: there is none of that name, it is frozen, or the backbone forgets its activations (`with_cp`), so
@@ -36,21 +39,21 @@ def backbone_weight(backbone: nn.Module, name: str | None = None) -> tuple[str, 
     kind = type(backbone).__name__
     if any(getattr(module, "with_cp", False) for module in backbone.modules()):
         raise UsageError(
-            f"{param('probe_gradients')}: activation checkpointing lets no single gradient be measured; switch it off "
-            f"by {param('settings', 'model.backbone.with_cp=False')}."
+            "gradients: activation checkpointing lets no single one be measured; switch it off by "
+            f"{param('settings', 'model.backbone.with_cp=False')}."
         )
     parameters = dict(backbone.named_parameters())
     name = name or (WEIGHT if f"{WEIGHT}.weight" in parameters else _first_of_last_stage(backbone))
     if name is None:
-        raise UsageError(f"{param('probe_gradients')}: {kind} has no weight that is trained.")
+        raise UsageError(f"gradients: {kind}, the backbone, has no weight that is trained, so that none reach it.")
     weight = parameters.get(f"{name}.weight", parameters.get(name))
     if weight is None:
         known = [found.removesuffix(".weight") for found in parameters if parameters[found].ndim > 1]
         near = difflib.get_close_matches(name, known, n=3) or known
-        raise UsageError(f"{param('probe_weight', name)}: {kind} has no such weight; it has {some(near, 3)}.")
+        raise UsageError(f"{param(asked_by, name)}: {kind} has no such weight; it has {some(near, 3)}.")
     if not weight.requires_grad:
         raise UsageError(
-            f"{param('probe_weight', name)}: this weight of the backbone is frozen, so that no gradient reaches it; "
+            f"{param(asked_by, name)}: this weight of the backbone is frozen, so that no gradient reaches it; "
             "name another, of a stage that is trained."
         )
     return name, weight

@@ -98,7 +98,7 @@ def test_what_cannot_be_measured_is_refused(backbone, name, complaint):
 
 
 def test_a_backbone_that_is_frozen_wholly_is_refused():
-    with pytest.raises(UsageError, match="Stages has no weight that is trained"):
+    with pytest.raises(UsageError, match="Stages, the backbone, has no weight that is trained"):
         backbone_weight(Stages().requires_grad_(False))
 
 

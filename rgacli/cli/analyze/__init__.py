@@ -7,6 +7,7 @@ from rgacli.cli.analyze.calibration import calibration
 from rgacli.cli.analyze.count_error import count_error
 from rgacli.cli.analyze.dataset import dataset
 from rgacli.cli.analyze.errors import errors
+from rgacli.cli.analyze.gradients import gradients
 from rgacli.cli.analyze.gt_bins import gt_bins
 from rgacli.cli.analyze.positives import positives
 from rgacli.cli.analyze.proposals import proposals
@@ -16,6 +17,10 @@ from rgacli.cli.command import Command
 
 app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
 
+app.command("dataset", cls=Command)(dataset)
+app.command("accuracy", cls=Command)(accuracy)
+app.command("gradients", cls=Command)(gradients)
+app.command("gt-bins", cls=Command)(gt_bins)
 app.command("positives", cls=Command)(positives)
 app.command("accuracy", cls=Command)(accuracy)
 app.command("proposals", cls=Command)(proposals)
