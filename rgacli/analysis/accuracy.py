@@ -134,7 +134,7 @@ class Accuracy(Finding):
                 settled = smoothing.smoothed(values)[len(values) // 20 :]
                 lowest = min([lowest, *settled[~np.isnan(settled)]])
                 end = max(end, training.iterations[-1])
-        axis.set_xlim(0, end)
+        axis.set_xlim(0, 1.02 * end)
         # Heads are far better on negatives, but for the first steps of those that begin with nothing.
         axis.set_ylim(max(0, 5 * (lowest // 5)), 100.5)
 
@@ -155,8 +155,7 @@ class Accuracy(Finding):
             validated = {one.head for one in self.validated}
             heads = {head: look for (_, head), look in looks.items() if head != ENSEMBLE or head in validated}
             return {head if head == ENSEMBLE else f"head {head}": look for head, look in heads.items()}
-        methods = {one.name: one.method for one in self.trainings}
-        runs = {f"{run} ({methods[run]})": replace(look, dashes="-", marker="") for (run, _), look in looks.items()}
+        runs = {one.label: replace(looks[one.name, ENSEMBLE], marker="") for one in self.trainings}
         dashes = {row.head: looks[row.run, row.head].dashes for row in self.rows if row.head != MEAN}
         ink = style.current().ink
         heads = {f"head {head}": style.Look(ink, dash, "") for head, dash in dashes.items() if len(dashes) > 1}

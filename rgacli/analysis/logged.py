@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from rgacli.analysis.figures import abbreviated
 from rgacli.config.recipe import annealing_config, bbox_head_configs, positive_quotas, variant_names
 from rgacli.config.run_record import Validation, validation_of
 from rgacli.errors import UsageError
@@ -49,6 +50,11 @@ class Training:
     def of(self, statistic: str) -> dict[str, np.ndarray]:
         """Return head -> values (N,), of the heads that have any."""
         return {head: values for (name, head), values in self.statistics.items() if name == statistic}
+
+    @property
+    def label(self) -> str:
+        """What it is called in a legend: its name, and its method."""
+        return f"{abbreviated(self.name)} ({self.method})"
 
     @property
     def method(self) -> str:

@@ -129,8 +129,7 @@ class Positives(Finding):
         figure.supxlabel("iteration", fontsize="medium")
         if len(self.trainings) > 1:
             drawn = {row.run: replace(looks[row.run, row.head], marker="") for row in self.rows}
-            methods = {one.name: one.method for one in self.trainings}
-            figures.legend_above(figure, {f"{run} ({methods[run]})": look for run, look in drawn.items()})
+            figures.legend_above(figure, {one.label: drawn[one.name] for one in self.trainings if one.name in drawn})
         return figure
 
     @property
@@ -150,7 +149,7 @@ class Positives(Finding):
             axis.axhline(quota, color=style.current().muted, linestyle=(0, (5, 3)), linewidth=1, zorder=1)
         asked = " or ".join(map(str, sorted(quotas)))
         axis.set_title(f"head {head} (dashed: the {asked} asked for)", fontsize="medium")
-        axis.set_xlim(0, max(training.iterations[-1] for training in having))
+        axis.set_xlim(0, 1.02 * max(training.iterations[-1] for training in having))
         axis.set_ylim(0, 1.06 * max(quotas))
         axis.yaxis.get_major_locator().set_params(integer=True)
 
