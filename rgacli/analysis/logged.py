@@ -20,7 +20,7 @@ POSITIVES, ON_POSITIVES, ON_NEGATIVES = "positives", "acc_pos", "acc_neg"
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingLog:
     """What a training logged.
 
     Attributes:
@@ -63,7 +63,7 @@ class Training:
         return f"λ0 {self.lambda0:g}{kept}" if self.lambda0 != 1 else "no RGA"
 
 
-def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Training:
+def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> TrainingLog:
     """Return what a training logged.
 
     Args:
@@ -90,7 +90,7 @@ def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Training
         for head in variants.values()
         if any((name, head) in values for values in found.values())
     )
-    return Training(
+    return TrainingLog(
         name=name,
         lambda0=annealing.get("lambda0", 1.0),
         anneal=annealing.get("anneal", ""),
@@ -122,7 +122,7 @@ def statistic_of(key: str, variants: Mapping[str, str]) -> tuple[str, str] | Non
     return (name, head) if head else None
 
 
-def require_heads(trainings: Sequence[Training]) -> None:
+def require_heads(trainings: Sequence[TrainingLog]) -> None:
     """Raise a UsageError unless a training logged what its heads drew; says why none did."""
     if any(training.statistics for training in trainings):
         return
