@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rgacli.analysis import figures, smoothing, style
-from rgacli.analysis.comparing import EARLY, MEAN, Row, compare, told
+from rgacli.analysis.accuracy_rows import EARLY, MEAN, Row, compare, told
+from rgacli.analysis.differences import short
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, Training, require_heads
+from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, TrainingLog, require_heads
 from rgacli.analysis.validated import Validated, validations_of
 from rgacli.analysis.validated import draw as draw_validations
 from rgacli.analysis.validated import table as validation_table
@@ -43,7 +44,7 @@ class Accuracy(Finding):
         "with RGA accuracy on positives is consistently higher through the training, on negatives it is nearly "
         "identical (Sec. 4.3, Fig. 3)"
     )
-    trainings: Sequence[Training]
+    trainings: Sequence[TrainingLog]
     rows: Sequence[Row]
     validated: Sequence[Validated]
 
@@ -134,7 +135,7 @@ class Accuracy(Finding):
                 settled = smoothing.smoothed(values)[len(values) // 20 :]
                 lowest = min([lowest, *settled[~np.isnan(settled)]])
                 end = max(end, training.iterations[-1])
-        axis.set_xlim(0, end)
+        axis.set_xlim(0, 1.02 * end)
         # Heads are far better on negatives, but for the first steps of those that begin with nothing.
         axis.set_ylim(max(0, 5 * (lowest // 5)), 100.5)
 
@@ -155,8 +156,7 @@ class Accuracy(Finding):
             validated = {one.head for one in self.validated}
             heads = {head: look for (_, head), look in looks.items() if head != ENSEMBLE or head in validated}
             return {head if head == ENSEMBLE else f"head {head}": look for head, look in heads.items()}
-        methods = {one.name: one.method for one in self.trainings}
-        runs = {f"{run} ({methods[run]})": replace(look, dashes="-", marker="") for (run, _), look in looks.items()}
+        runs = {one.label: replace(looks[one.name, ENSEMBLE], marker="") for one in self.trainings}
         dashes = {row.head: looks[row.run, row.head].dashes for row in self.rows if row.head != MEAN}
         ink = style.current().ink
         heads = {f"head {head}": style.Look(ink, dash, "") for head, dash in dashes.items() if len(dashes) > 1}
@@ -167,7 +167,7 @@ class Accuracy(Finding):
         return ", first stage" if any(training.is_cascade for training in self.trainings) else ""
 
 
-def collect(trainings: Sequence[Training]) -> Accuracy:
+def collect(trainings: Sequence[TrainingLog]) -> Accuracy:
     """Return how the heads of trainings did.
 
     Args:
@@ -187,12 +187,12 @@ def _point(run: str, head: str, of: str, *values: float | None) -> dict[str, Any
     )
 
 
-def _shown(row: Row) -> dict[str, str]:
+def _shown(row: Row) -> dict[str, str | None]:
     values = {"first": row.early, "last": row.late, "whole": row.whole}
     differences = {"first_difference": row.at_first, "difference": row.in_all} if row.baseline else {}
     return {
         "run": row.run,
         "head": row.head,
         **{key: f"{value:.1f}" for key, value in values.items() if not np.isnan(value)},
-        **{key: found.text for key, found in differences.items()},
+        **{key: short(*found, decimals=1) for key, found in differences.items()},
     }

@@ -67,18 +67,17 @@ def legend_above(figure: Figure, looks: Mapping[str, style.Look]) -> None:
 
     Args:
         figure: Its panels are drawn.
-        looks: Name -> how it is drawn; of long names, both ends are shown.
+        looks: Name -> how it is drawn.
     """
     from matplotlib.lines import Line2D
 
-    names = [abbreviated(name) for name in looks]
     lines = [
         Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker, markersize=5, label=name)
-        for name, look in zip(names, looks.values(), strict=True)
+        for name, look in looks.items()
     ]
     room = figure.get_figwidth() / (0.075 * style.current().scale)  # in letters
-    widths = [len(name) + 7 for name in names]  # the line and the gap beside it
-    columns = len(names) if sum(widths) <= room else max(1, int(room / max(widths)))
+    widths = [len(name) + 7 for name in looks]  # the line and the gap beside it
+    columns = len(lines) if sum(widths) <= room else max(1, int(room / max(widths)))
     plain_legend(figure, handles=lines, loc="outside upper center", ncols=columns)
 
 

@@ -53,7 +53,7 @@ def ratio(
     if images < 2:
         return Estimate(value, math.nan, math.nan)
     error = math.sqrt(images / (images - 1) * np.square(parts - value * wholes).sum()) / total
-    low, high = (min(max(value + side * _student(images - 1) * error, within[0]), within[1]) for side in (-1, 1))
+    low, high = (min(max(value + side * student(images - 1) * error, within[0]), within[1]) for side in (-1, 1))
     return Estimate(value, low, high)
 
 
@@ -86,7 +86,8 @@ def _correlation(x: np.ndarray, y: np.ndarray, variance: Callable[[float], float
     return Estimate(value, *(math.tanh(math.atanh(value) + side * reach) for side in (-1, 1)))
 
 
-def _student(freedom: int) -> float:
+def student(freedom: float) -> float:
+    """Return the quantile of Student's t that a 95 % interval reaches to."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + _LEVEL) / 2))

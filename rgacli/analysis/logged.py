@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from rgacli.analysis.figures import abbreviated
 from rgacli.config.recipe import annealing_config, bbox_head_configs, positive_quotas, variant_names
 from rgacli.config.run_record import Validation, validation_of
 from rgacli.errors import UsageError
@@ -19,7 +20,7 @@ POSITIVES, ON_POSITIVES, ON_NEGATIVES = "positives", "acc_pos", "acc_neg"
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingLog:
     """What a training logged.
 
     Attributes:
@@ -51,13 +52,18 @@ class Training:
         return {head: values for (name, head), values in self.statistics.items() if name == statistic}
 
     @property
+    def label(self) -> str:
+        """What it is called in a legend: its name, and its method."""
+        return f"{abbreviated(self.name)} ({self.method})"
+
+    @property
     def method(self) -> str:
         """What RGA it was trained with: "λ0 7", "no RGA"."""
         kept = ", not annealed" if self.anneal == "none" else ""
         return f"λ0 {self.lambda0:g}{kept}" if self.lambda0 != 1 else "no RGA"
 
 
-def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Training:
+def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> TrainingLog:
     """Return what a training logged.
 
     Args:
@@ -85,7 +91,7 @@ def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Training
         for head in variants.values()
         if any((name, head) in values for values in found.values())
     )
-    return Training(
+    return TrainingLog(
         name=name,
         lambda0=annealing.get("lambda0", 1.0),
         anneal=annealing.get("anneal", ""),
@@ -117,7 +123,7 @@ def statistic_of(key: str, variants: Mapping[str, str]) -> tuple[str, str] | Non
     return (name, head) if head else None
 
 
-def require_heads(trainings: Sequence[Training]) -> None:
+def require_heads(trainings: Sequence[TrainingLog]) -> None:
     """Raise a UsageError unless a training logged what its heads drew; says why none did."""
     if any(training.statistics for training in trainings):
         return

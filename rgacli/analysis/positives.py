@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,8 +12,9 @@ import numpy as np
 
 from rgacli.analysis import figures, smoothing, style
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.logged import POSITIVES, Training, require_heads
-from rgacli.analysis.steadiness import Mean, rise
+from rgacli.analysis.intervals import Estimate
+from rgacli.analysis.logged import POSITIVES, TrainingLog, require_heads
+from rgacli.analysis.steadiness import rise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +71,7 @@ class Positives(Finding):
         "early in training far fewer positives are found than the sampler asks for; this is relieved gradually as the "
         "RPN gets better (Sec. 1, Fig. 1a)"
     )
-    trainings: Sequence[Training]
+    trainings: Sequence[TrainingLog]
     rows: Sequence[Row]
 
     @property
@@ -129,8 +131,7 @@ class Positives(Finding):
         figure.supxlabel("iteration", fontsize="medium")
         if len(self.trainings) > 1:
             drawn = {row.run: replace(looks[row.run, row.head], marker="") for row in self.rows}
-            methods = {one.name: one.method for one in self.trainings}
-            figures.legend_above(figure, {f"{run} ({methods[run]})": look for run, look in drawn.items()})
+            figures.legend_above(figure, {one.label: drawn[one.name] for one in self.trainings if one.name in drawn})
         return figure
 
     @property
@@ -150,7 +151,7 @@ class Positives(Finding):
             axis.axhline(quota, color=style.current().muted, linestyle=(0, (5, 3)), linewidth=1, zorder=1)
         asked = " or ".join(map(str, sorted(quotas)))
         axis.set_title(f"head {head} (dashed: the {asked} asked for)", fontsize="medium")
-        axis.set_xlim(0, max(training.iterations[-1] for training in having))
+        axis.set_xlim(0, 1.02 * max(training.iterations[-1] for training in having))
         axis.set_ylim(0, 1.06 * max(quotas))
         axis.yaxis.get_major_locator().set_params(integer=True)
 
@@ -159,7 +160,7 @@ class Positives(Finding):
         return ", first stage" if any(training.is_cascade for training in self.trainings) else ""
 
 
-def collect(trainings: Sequence[Training]) -> Positives:
+def collect(trainings: Sequence[TrainingLog]) -> Positives:
     """Return what the heads of trainings drew.
 
     Args:
@@ -173,7 +174,7 @@ def collect(trainings: Sequence[Training]) -> Positives:
     return Positives(trainings, rows)
 
 
-def _row(training: Training, head: str, values: np.ndarray) -> Row:
+def _row(training: TrainingLog, head: str, values: np.ndarray) -> Row:
     iterations, quota = training.iterations, training.quotas[head]
     is_early = iterations <= max(EARLY * iterations[-1], iterations[0])
     is_late = iterations > (1 - LATE) * iterations[-1]
@@ -195,9 +196,9 @@ def _row(training: Training, head: str, values: np.ndarray) -> Row:
 
 
 def _told(row: Row) -> str:
-    change = Mean(row.rise, row.rise_low, row.rise_high)
-    doubt = "" if change.is_clear else " (no change beyond its 95 % interval)"
-    if not change.is_known:
+    change = Estimate(row.rise, row.rise_low, row.rise_high)
+    doubt = " (no change beyond its 95 % interval)" if change.is_zero_inside else ""
+    if math.isnan(change.low):
         doubt = " (too few lines were logged to tell a change)"
     return (
         f"head {row.head} draws {row.early:.1f} of the {row.quota} positives asked for in the first 5 % of iterations, "

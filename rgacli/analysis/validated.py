@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rgacli.analysis.finding import Table
-from rgacli.analysis.logged import Training
+from rgacli.analysis.logged import TrainingLog
 from rgacli.config.run_record import worth
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Validated:
     value: float
 
 
-def validations_of(trainings: Sequence[Training]) -> list[Validated]:
+def validations_of(trainings: Sequence[TrainingLog]) -> list[Validated]:
     """Return the validations that measured by what the first did; of several runs, of no more than one head each."""
     every = [(training.name, one) for training in trainings for one in training.validations]
     return [

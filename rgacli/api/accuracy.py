@@ -29,7 +29,7 @@ def accuracy(
         style: What the figure is to be looked at on: "screen", "paper", "slide", "dark".
 
     Returns:
-        Rows are `rgacli.analysis.comparing.Row`.
+        Rows are `rgacli.analysis.accuracy_rows.Row`.
 
     Raises:
         UsageError: there is no such run, one stands twice, or none logged accuracies.

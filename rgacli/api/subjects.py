@@ -17,7 +17,7 @@ from rgacli.wording import param
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from rgacli.analysis.logged import Training
+    from rgacli.analysis.logged import TrainingLog
     from rgacli.evaluation.split_detections import SplitDetections
     from rgacli.runs import Run
 
@@ -186,7 +186,7 @@ def logs_of(runs: Names) -> list[LoggedRun]:
     return logs
 
 
-def trainings_of(runs: Names) -> tuple[list[Training], Path]:
+def trainings_of(runs: Names) -> tuple[list[TrainingLog], Path]:
     """Return what the trainings of runs logged of their heads, and the folder of figures of it.
 
     Raises:

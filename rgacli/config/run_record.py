@@ -231,8 +231,8 @@ def _out_of_patience(config: Mapping[str, Any], validations: Sequence[Validation
         return False  # a config that was damaged or changed by hand is no reason to end a list of runs
     _, head, metric = monitor.split("/")
     found = [one.heads.get(unslug(head), {}).get(metric) for one in validations]
-    worth = [-math.inf if value is None else worth(value, metric) for value in found]
-    return len(worth) - 1 - worth.index(max(worth)) >= patience
+    worths = [-math.inf if value is None else worth(value, metric) for value in found]
+    return len(worths) - 1 - worths.index(max(worths)) >= patience
 
 
 def _config_in(name: str) -> str | None:

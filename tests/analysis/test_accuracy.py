@@ -99,10 +99,10 @@ def test_tables_of_several_runs_have_differences_with_their_intervals():
     found = collect([training("plain", acc_pos={"1:1": UP}, acc_neg={"1:1": DOWN}), better])
     positives, _ = found.tables()
     assert positives.title == "training accuracy (%), on positives; difference to plain"
-    assert positives.rows[1]["first_difference"] == positives.rows[1]["difference"] == "+5.0 ± 0.0"
+    assert positives.rows[1]["first_difference"] == positives.rows[1]["difference"] == "+5.0 ±0.0"
     assert "difference" not in positives.rows[0]
     assert found.conclusion().startswith(
-        "rga (λ0 7) against plain, accuracy, head 1:1: on positives +5.0 ± 0.0 points in"
+        "rga (λ0 7) against plain, accuracy in points, head 1:1: on positives +5.0 (95 %"
     )
 
 

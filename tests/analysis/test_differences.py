@@ -25,3 +25,9 @@ def test_a_difference_in_words(difference, words, cell, within):
 
 def test_an_unknown_difference_has_no_cell():
     assert short(NAN, NAN, NAN) is None
+
+
+def test_percentages_have_as_many_decimals_as_are_asked_for():
+    assert in_words(-1.25, -3.04, 0.54, decimals=1) == "−1.2, within its interval (95 %: −3.0 to +0.5)"
+    assert short(1.0, NAN, NAN, decimals=1) == "+1.0"
+    assert short(1.0, 0.5, 1.5, decimals=1) == "+1.0 ±0.5"

@@ -169,6 +169,19 @@ def test_proposals_json_and_tables_are_what_the_function_returns(small_run, undr
     assert [row[0] for row in rows[4:] if row[0]] == ["epoch 2", "epoch 3"]
 
 
+@pytest.mark.parametrize("command", ["positives", "accuracy"])
+def test_what_a_run_logged_is_printed_as_tables_and_two_lines_or_as_json(small_run, command, monkeypatch):
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    shown = invoke("analyze", command, "small")
+    assert shown.exit_code == 0, shown.stderr
+    *_, found, paper = shown.stdout.splitlines()
+    assert (found.split(":")[0], paper.split(":")[0]) == ("found", "the paper")
+    assert {row[0] for row in table_rows(shown.stdout)} >= ({"1:1", "1:9"} if command == "positives" else {"small"})
+    content = json.loads(invoke("analyze", command, "small", "--json").stdout)
+    assert {row["head"] for row in content["rows"]} == {"1:1", "1:9"}
+    assert content["figure"] == f"runs/small/figures/{command}.png"
+
+
 def test_a_figure_without_a_place_costs_one_line(small_run, folder):
     (folder / "file").touch()
     result = invoke("analyze", "proposals", "--out", "file/figures")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, POSITIVES, Training
+from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, POSITIVES, TrainingLog
 from rgacli.config.run_record import Validation
 
 
-def training(name="run", *, lambda0=1.0, seed=0, quotas=None, cascade=False, every=5, scores=(), **values) -> Training:
+def training(
+    name="run", *, lambda0=1.0, seed=0, quotas=None, cascade=False, every=5, scores=(), **values
+) -> TrainingLog:
     """A training that logged every so many iterations.
 
     Args:
@@ -29,7 +31,7 @@ def training(name="run", *, lambda0=1.0, seed=0, quotas=None, cascade=False, eve
         Validation(epoch, 10 * epoch, {"1:1": {"AP": score - 0.1}, "ensemble": {"AP": score}}, {}, "AP", score)
         for epoch, score in enumerate(scores, start=1)
     ]
-    return Training(
+    return TrainingLog(
         name=name,
         lambda0=lambda0,
         anneal="linear",

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from rgacli.analysis.comparing import baselines, compare, told
+from rgacli.analysis.accuracy_rows import baselines, compare, told
 from rgacli.analysis.steadiness import mean_of_blocks
 from tests.support.logs import training
 
@@ -86,11 +86,11 @@ def test_what_is_told_says_where_a_difference_is_within_its_interval():
     ]
     (sentence,) = told(runs, compare(runs, SIDES))
     early = sentence.split("iterations, ")[0]
-    assert early.startswith("b (λ0 7) against a, accuracy, head 1:1: on positives +")
+    assert early.startswith("b (λ0 7) against a, accuracy in points, head 1:1: on positives +")
     assert "within" not in early
     runs[1] = with_accuracy("b", base + generator.normal(0, 1, 100), lambda0=7.0)
     (sentence,) = told(runs, compare(runs, SIDES))
-    assert sentence.count("points (within its interval)") == 2
+    assert sentence.count(", within its interval (95 %: ") == 2
 
 
 def test_runs_that_differ_in_their_seeds_are_told_together():

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rgacli.analysis.logged import Training
-from rgacli.analysis.steadiness import Mean, mean_of_blocks
+from rgacli.analysis.differences import in_words, signed
+from rgacli.analysis.intervals import Estimate
+from rgacli.analysis.logged import TrainingLog
+from rgacli.analysis.steadiness import mean_of_blocks
 
 EARLY = 0.2
 """Of the iterations, those that are early at the beginning, and late at the end."""
@@ -50,17 +52,17 @@ class Row:
     high: float
 
     @property
-    def at_first(self) -> Mean:
+    def at_first(self) -> Estimate:
         """The early difference."""
-        return Mean(self.early_difference, self.early_low, self.early_high)
+        return Estimate(self.early_difference, self.early_low, self.early_high)
 
     @property
-    def in_all(self) -> Mean:
+    def in_all(self) -> Estimate:
         """The difference over all."""
-        return Mean(self.difference, self.low, self.high)
+        return Estimate(self.difference, self.low, self.high)
 
 
-def baselines(trainings: Sequence[Training]) -> dict[str, str]:
+def baselines(trainings: Sequence[TrainingLog]) -> dict[str, str]:
     """Return run -> the run that it is compared with, for those that are compared with another.
 
     That is the one without RGA; of several the one of the same seed, else the first named. Where all are without RGA,
@@ -78,7 +80,7 @@ def baselines(trainings: Sequence[Training]) -> dict[str, str]:
     return found
 
 
-def compare(trainings: Sequence[Training], sides: Mapping[str, str]) -> list[Row]:
+def compare(trainings: Sequence[TrainingLog], sides: Mapping[str, str]) -> list[Row]:
     """Return the accuracies of every training's heads, and how they differ from its baseline's.
 
     Args:
@@ -94,12 +96,14 @@ def compare(trainings: Sequence[Training], sides: Mapping[str, str]) -> list[Row
     ]
 
 
-def _series(training: Training, statistic: str, mean: bool) -> dict[str, np.ndarray]:
+def _series(training: TrainingLog, statistic: str, mean: bool) -> dict[str, np.ndarray]:
     found = training.of(statistic)
     return {**found, MEAN: np.mean(list(found.values()), axis=0)} if mean and len(found) > 1 else found
 
 
-def _row(training: Training, head: str, on: str, values: np.ndarray, other: Training | None, statistic: str) -> Row:
+def _row(
+    training: TrainingLog, head: str, on: str, values: np.ndarray, other: TrainingLog | None, statistic: str
+) -> Row:
     end = training.iterations[-1]
     whole = [values, values[_first(training.iterations)], values[training.iterations > (1 - EARLY) * end]]
     differences, is_early = np.array([]), np.array([], dtype=bool)
@@ -120,14 +124,14 @@ def _first(iterations: np.ndarray) -> np.ndarray:
     return iterations <= max(EARLY * iterations[-1], iterations[0])
 
 
-def told(trainings: Sequence[Training], rows: Sequence[Row]) -> list[str]:
+def told(trainings: Sequence[TrainingLog], rows: Sequence[Row]) -> list[str]:
     """Return what the comparisons found: a sentence for each run, or for those that differ in their seeds alone.
 
     Args:
         trainings, rows: As `compare` takes and returns them.
     """
     compared = {row.run for row in rows if row.baseline}
-    alike: dict[Any, list[Training]] = defaultdict(list)
+    alike: dict[Any, list[TrainingLog]] = defaultdict(list)
     for training in (one for one in trainings if one.name in compared):
         alike[training.method, tuple(training.quotas.items()), training.iterations[-1]].append(training)
     found = []
@@ -139,13 +143,18 @@ def told(trainings: Sequence[Training], rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _of_one(training: Training, rows: Sequence[Row]) -> str:
+def _of_one(training: TrainingLog, rows: Sequence[Row]) -> str:
     own = _most_telling([row for row in rows if row.run == training.name and row.baseline])
     sides = [
-        f"on {row.on} {_difference(row.at_first)} in the first 20 % of iterations, {_difference(row.in_all)} over all"
+        f"on {row.on} {_points(row.at_first)} in the first 20 % of iterations, {_points(row.in_all)} over all"
         for row in own
     ]
-    return f"{training.name} ({training.method}) against {own[0].baseline}, accuracy, {_whose(own)}: {'; '.join(sides)}"
+    compared = f"{training.name} ({training.method}) against {own[0].baseline}"
+    return f"{compared}, accuracy in points, {_whose(own)}: {'; '.join(sides)}"
+
+
+def _points(difference: Estimate) -> str:
+    return in_words(*difference, decimals=1)
 
 
 def _most_telling(rows: Sequence[Row]) -> list[Row]:
@@ -154,13 +163,7 @@ def _most_telling(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.head == head]
 
 
-def _difference(mean: Mean) -> str:
-    if not mean.is_known:
-        return f"{mean.text} points (too few lines were logged for an interval)"
-    return f"{mean.text} points" + " (within its interval)" * (not mean.is_clear)
-
-
-def _of_several(runs: Sequence[Training], rows: Sequence[Row]) -> str:
+def _of_several(runs: Sequence[TrainingLog], rows: Sequence[Row]) -> str:
     names = {run.name for run in runs}
     own = _most_telling([row for row in rows if row.run in names and row.baseline])
     sides = []
@@ -176,7 +179,8 @@ def _of_several(runs: Sequence[Training], rows: Sequence[Row]) -> str:
 
 
 def _range(values: Sequence[float]) -> str:
-    return f"{np.mean(values):+.1f} points ({min(values):+.1f} to {max(values):+.1f})"
+    mean, low, high = (signed(float(value), 1) for value in (np.mean(values), min(values), max(values)))
+    return f"{mean} points ({low} to {high})"
 
 
 def _whose(rows: Sequence[Row]) -> str:
