@@ -48,6 +48,12 @@ class Probes:
         """Return what is added up in a group: the heads' names, or "box" and "mask"; none where there is no such."""
         return [key for key in self.of(group) if key not in (SUM, SUM_OF_NORMS, ANGLE)]
 
+    @property
+    def groups(self) -> list[str]:
+        """`HEADS` and `BRANCHES`, where there are any; a single head is no more than the box branch beside a mask."""
+        found = [group for group in CALLED if self.parts(group)]
+        return found[1:] if len(found) > 1 and len(self.parts(HEADS)) == 1 else found
+
 
 def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Probes | None:
     """Return the probes that a training logged; None if there are none.

@@ -141,10 +141,12 @@ class Gradients(Finding):
             return f"the only head's gradient has a norm of {row.sum:.2g}: there is nothing to compare it with"
         ratio = _with_interval(row.ratio, row.ratio_low, row.ratio_high, ".2f")
         angle = _with_interval(row.angle, row.angle_low, row.angle_high, ".0f", "°")
+        times = ("batch" + "es" * (row.probes > 1)) if self.measured else ("probe" + "s" * (row.probes > 1))
+        few = ", too few for an interval" * bool(np.isnan(row.ratio_low))
         return (
             f"{row.compared}: the norm of the sum is {ratio} of the sum of norms on average (angle {angle}; at right "
             f"angles it would be {row.at_right_angles:.2f}), below it in {100 * row.below:.0f} % of {row.probes} "
-            + ("batches" if self.measured else "probes")
+            f"{times}{few}"
         )
 
     def draw(self) -> Figure:
@@ -165,7 +167,7 @@ def collect(probes: Sequence[Probes], *, measured: str = "") -> Gradients:
     weights = dict.fromkeys(one.weight for one in probes)
     if len(weights) > 1:
         raise UsageError(f"the runs were looked at at different weights of the backbone ({', '.join(weights)}).")
-    rows = [_row(one, group, bool(measured)) for one in probes for group in CALLED if one.parts(group)]
+    rows = [_row(one, group, bool(measured)) for one in probes for group in one.groups]
     return Gradients(probes, rows, measured)
 
 

@@ -30,15 +30,15 @@ def draw(probes: Sequence[Probes], *, measured: str) -> Figure:
         probes: Of each run.
         measured: What checkpoints were measured on; "" of what trainings logged, over iterations.
     """
-    groups = [group for group in CALLED if any(one.parts(group) for one in probes)]
-    has_angle = {group: any(ANGLE in one.of(group) for one in probes) for group in groups}
-    figure, axes = figures.panels(len(groups) + sum(has_angle.values()), panel=(4.2, 3.0))
+    groups = [group for group in CALLED if any(group in one.groups for one in probes)]
+    has_angle = {group: any(ANGLE in one.of(group) for one in probes if group in one.groups) for group in groups}
+    figure, axes = figures.panels(len(groups) + sum(has_angle.values()), panel=(4.1, 3.0))
     free = iter(axes)
     for group in groups:
         norms, angle = next(free), next(free) if has_angle[group] else None
         norms.set_title(f"{CALLED[group]}, at {probes[0].weight}", fontsize="medium")
         norms.set_ylabel("Frobenius norm of the gradient")
-        having = [one for one in probes if one.parts(group)]
+        having = [one for one in probes if group in one.groups]
         (_draw_batches if measured else _draw_training)(norms, angle, having, group, _looks(probes, group))
         norms.set_ylim(bottom=0)
         if angle:

@@ -49,7 +49,7 @@ def backbone_weight(
     weight = parameters.get(f"{name}.weight", parameters.get(name))
     if weight is None:
         known = [found.removesuffix(".weight") for found in parameters if parameters[found].ndim > 1]
-        near = difflib.get_close_matches(name, known, n=3) or known
+        near = difflib.get_close_matches(name, known, n=3) or known[::-1]
         raise UsageError(f"{param(asked_by, name)}: {kind} has no such weight; it has {some(near, 3)}.")
     if not weight.requires_grad:
         raise UsageError(

@@ -90,6 +90,10 @@ def test_intervals_and_the_change_are_told_where_there_are_enough_probes():
     assert "no change of the angle from the first fifth to the last beyond its 95 % interval" in steady.conclusion()
 
 
+def test_too_few_probes_are_called_so():
+    assert collect([probed("run", vectors(30))]).conclusion().endswith("% of 1 probe, too few for an interval")
+
+
 def test_of_a_checkpoint_there_is_no_change():
     found = collect([probed("run", vectors(*rising()), every=1)], measured="64 images of train")
     assert math.isnan(found.rows[0].change)
@@ -113,6 +117,15 @@ def test_one_head_has_nothing_to_be_compared_with():
     assert math.isnan(found.rows[0].angle)
     assert len([axis for axis in found.draw().axes if axis.get_visible()]) == 1
     assert found.tables()[0].rows[0]["angle"] == "unknown"
+
+
+def test_a_single_head_beside_a_mask_head_is_the_box_branch():
+    found = collect([probed("run", vectors(30, 40), ("1to3", "mask"))])
+    assert [row.compared for row in found.rows] == ["box and mask branch"]
+    assert [axis.get_title() for axis in found.draw().axes] == [
+        "box and mask branch, at layer4.0.conv1",
+        "angle between them (dashed: a right angle)",
+    ]
 
 
 def test_gradients_at_different_weights_are_not_compared():

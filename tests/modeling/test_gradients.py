@@ -86,7 +86,7 @@ def test_it_may_be_any_modules_or_parameter(name):
     ("backbone", "name", "complaint"),
     [
         ({}, "layer4.0.conv9", r"probe_weight=layer4.0.conv9: ResNet has no such weight; it has layer4\.\d\.conv"),
-        ({}, "nothing", "it has conv1, layer1.0.conv1, layer1.0.conv2 and"),
+        ({}, "nothing", "it has layer4.1.conv2, layer4.1.conv1, layer4.0.downsample.0 and"),
         (dict(frozen_stages=2), "layer2.0.conv1", "probe_weight=layer2.0.conv1: this weight of the backbone is frozen"),
         (dict(frozen_stages=4), None, "probe_weight=layer4.0.conv1: this weight of the backbone is frozen"),
         (dict(with_cp=True), None, "activation checkpointing .* settings=model.backbone.with_cp=False"),
