@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rgacli.api.positives import positives as positives
     from rgacli.api.predict import predict as predict
     from rgacli.api.proposals import proposals as proposals
+    from rgacli.api.report import report as report
     from rgacli.api.runs import list_runs as list_runs
     from rgacli.api.runs import prune_runs as prune_runs
     from rgacli.api.runs import remove_runs as remove_runs
@@ -46,16 +47,17 @@ _FUNCTIONS = {
     "train": "train",
     "evaluate": "evaluate",
     "ensemble": "ensemble",
-    "analyze_dataset": "dataset",
-    "gradients": "gradients",
-    "gt_bins": "gt_bins",
-    "proposals": "proposals",
     "positives": "positives",
     "accuracy": "accuracy",
+    "gradients": "gradients",
+    "proposals": "proposals",
+    "scores": "scores",
+    "gt_bins": "gt_bins",
+    "error_types": "error_types",
     "calibration": "calibration",
     "count_error": "count_error",
-    "error_types": "error_types",
-    "scores": "scores",
+    "analyze_dataset": "dataset",
+    "report": "report",
     "predict": "predict",
     "export_fold": "export",
     "export_head": "export",

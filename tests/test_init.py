@@ -36,6 +36,7 @@ FUNCTIONS = [
     "proposals",
     "prune_runs",
     "remove_runs",
+    "report",
     "scores",
     "show_run",
     "synth_dataset",

@@ -17,12 +17,9 @@ from rgacli.cli.command import Command
 
 app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
 
-app.command("dataset", cls=Command)(dataset)
-app.command("accuracy", cls=Command)(accuracy)
-app.command("gradients", cls=Command)(gradients)
-app.command("gt-bins", cls=Command)(gt_bins)
 app.command("positives", cls=Command)(positives)
 app.command("accuracy", cls=Command)(accuracy)
+app.command("gradients", cls=Command)(gradients)
 app.command("proposals", cls=Command)(proposals)
 app.command("scores", cls=Command)(scores)
 app.command("gt-bins", cls=Command)(gt_bins)

@@ -1,0 +1,109 @@
+import json
+import re
+import shutil
+import webbrowser
+from pathlib import Path
+
+import pytest
+
+from rgacli.api.report import report
+from rgacli.errors import UsageError
+from tests.conftest import ON_THE_CPU
+from tests.reporting.test_page import Outline
+from tests.support.near_misses import find_nearly
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, finished_run, tiny_dataset):
+    """A folder with runs/base and runs/other, the same run twice, and the report of one against the other."""
+    root = tmp_path_factory.mktemp("home")
+    for name in ("base", "other"):
+        shutil.copytree(finished_run, root / "runs" / name)
+    return root
+
+
+@pytest.fixture
+def here(home, tiny_dataset, monkeypatch):
+    monkeypatch.setattr(*ON_THE_CPU)
+    monkeypatch.chdir(home)
+    find_nearly(monkeypatch, tiny_dataset / "annotations/test.json")
+
+
+@pytest.fixture(scope="module")
+def made(home, tiny_dataset):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*ON_THE_CPU)
+        patch.chdir(home)
+        find_nearly(patch, tiny_dataset / "annotations/test.json")
+        opened = []
+        patch.setattr(webbrowser, "open", opened.append)
+        found = report("base", bootstrap=2, images=3, open=True)
+        return found, (home / found.path).read_text(), opened
+
+
+def test_the_page_lies_beside_its_figures(made, home):
+    found, text, opened = made
+    assert found.path == Path("runs/base/figures/test/report.html")
+    assert opened == [(home / found.path).as_uri()]
+    figures = {analysis.name for analysis in found.analyses.values()}
+    assert {
+        "gt_bins",
+        "errors",
+        "calibration",
+        "count_error",
+        "scores",
+        "proposals",
+        "accuracy",
+        "positives",
+    } <= figures
+    assert all((home / analysis.figure).is_file() for analysis in found.analyses.values())
+    outline = Outline(text)
+    assert len(outline.all("figure")) == len(found.analyses)
+
+
+def test_five_sentences_answer(made):
+    found, text, _ = made
+    assert len(found.answers) == 5
+    outline = Outline(text)
+    for answer in found.answers:
+        assert answer[1:] in " ".join(outline.text.split())
+
+
+def test_what_could_not_be_had_says_why(made):
+    found, text, _ = made
+    assert list(found.lacking) == ["Gradients"]
+    assert "probe_gradients" in found.lacking["Gradients"]
+    assert found.lacking["Gradients"][1:] in " ".join(Outline(text).text.split())
+
+
+def test_the_images_are_those_asked_for_and_have_each_head(made):
+    found, text, _ = made
+    [content] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    data = json.loads(content)
+    assert data["heads"] == ["1:1", "1:9", "ensemble"]
+    assert 0 < len(data["images"]) == found.images <= 3
+    assert all(len(image["found"]) == 3 and image["objects"] for image in data["images"].values())
+
+
+@pytest.mark.slow
+def test_of_two_runs_the_second_is_what_the_first_is_compared_with(here):
+    found = report(["base", "other"], bootstrap=2, images=0)
+    assert found.path == Path("figures/test/report.html")
+    assert "+0.000, within its interval (95 %: +0.000 to +0.000) over other" in found.answers[0]
+    text = found.path.read_text()
+    assert "base against other" in text
+    assert not Outline(text).all("script")
+
+
+@pytest.mark.parametrize("given", [{"images": -1}, {"bootstrap": 1}])
+def test_numbers_out_of_range_are_refused_before_the_work(here, given):
+    [(name, value)] = given.items()
+    with pytest.raises(UsageError, match=f"{name}={value}: it must be at least"):
+        report("base", **given)
+
+
+def test_a_page_without_a_place_is_refused_before_the_work(here, monkeypatch):
+    Path("file").touch()
+    monkeypatch.setattr("rgacli.api.report.gt_bins", None)
+    with pytest.raises(FileExistsError):
+        report("base", out=Path("file/figures"))
