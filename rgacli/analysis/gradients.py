@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from rgacli.analysis import gradients_figure, smoothing
+from rgacli.analysis.differences import short
 from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.gradient_probes import ANGLE, CALLED, SUM, SUM_OF_NORMS, Probes
-from rgacli.analysis.steadiness import Mean, mean_of_blocks, rise
+from rgacli.analysis.intervals import UNKNOWN, Estimate
+from rgacli.analysis.steadiness import mean_of_blocks, rise
 from rgacli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -179,7 +181,7 @@ def _row(probes: Probes, group: str, measured: bool) -> Row:
         ratios = values[SUM] / total
         right = np.sqrt(np.square(norms).sum(axis=0)) / total
     count = max(1, round(PART * len(angle)))
-    change = Mean(*[np.nan] * 3) if measured else rise(angle[:count], angle[-count:])
+    change = UNKNOWN if measured else rise(angle[:count], angle[-count:])
     known = ~np.isnan(ratios)
     return Row(
         run=probes.name,
@@ -201,17 +203,17 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if known.size else np.nan
 
 
-def _named(name: str, mean: Mean) -> dict[str, float]:
+def _named(name: str, mean: Estimate) -> dict[str, float]:
     return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
 
 
 def _changed(row: Row) -> str:
-    change = Mean(row.change, row.change_low, row.change_high)
-    if not change.is_known:
+    change = Estimate(row.change, row.change_low, row.change_high)
+    if np.isnan(change.low):
         return ""
-    if not change.is_clear:
+    if change.is_zero_inside:
         return ", and no change of the angle from the first fifth to the last beyond its 95 % interval"
-    return f", and from the first fifth to the last the angle changes by {change.text}°"
+    return f", and from the first fifth to the last the angle changes by {short(*change, decimals=1)}°"
 
 
 def _with_interval(value: float, low: float, high: float, form: str, unit: str = "") -> str:

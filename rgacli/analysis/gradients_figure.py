@@ -126,7 +126,7 @@ def _draw_values(axis: Axes, x: float, values: np.ndarray, color: str, width: fl
     axis.plot(x + spread, values, ".", color=color, alpha=min(0.7, max(0.15, 30 / max(1, len(values)))), markersize=4)
     mean, place = mean_of_blocks(values), x + 0.25 * width
     axis.plot(place, mean.value, "D", color=color, markersize=5)
-    if mean.is_known:
+    if not np.isnan(mean.low):
         axis.vlines(place, mean.low, mean.high, color=color, linewidth=1.6)
 
 

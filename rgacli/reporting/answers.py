@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rgacli.analysis.comparing import MEAN, Row
+from rgacli.analysis.accuracy_rows import MEAN, Row
 from rgacli.analysis.differences import in_words, is_within
 from rgacli.analysis.gt_bins import subset
 from rgacli.analysis.intervals import FEW_IMAGES
@@ -24,7 +24,7 @@ class Evidence:
         bins: Bins that do not overlap.
         oracle: The detections of the best head for each bin; None for a single head.
         baseline: Another detector's name and its detections; None where there is none.
-        accuracy: How the runs' accuracies in training compare, as `analysis.comparing.compare` has it.
+        accuracy: How the runs' accuracies in training compare, as `analysis.accuracy_rows.compare` has it.
         samples: Bootstrap samples behind the intervals.
     """
 
