@@ -24,7 +24,7 @@ def draw(finding: Calibration) -> Figure:
     chosen = style.current()
     labels = list(dict.fromkeys(row.bin for row in finding.rows if row.detections))
     look_of = per_bin.looks(list(dict.fromkeys(row.name for row in finding.rows)))
-    figure, axes = figures.panels(len(labels) + 1, panel=(3.55, 3.3))
+    figure, axes = figures.panels(len(labels) + 1, panel=(0.99 * chosen.width / chosen.scale / 3, 3.1))
     for axis, label in zip(axes, labels, strict=False):
         images = next(row.images for row in finding.rows if row.bin == label)
         few = math.inf if images < per_bin.FEW_IMAGES else FEW_DETECTIONS

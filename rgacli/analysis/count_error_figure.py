@@ -24,7 +24,7 @@ def draw(finding: CountError) -> Figure:
     labels = list(dict.fromkeys(point.bin for point in finding.curves))
     look_of = per_bin.looks(list(dict.fromkeys(row.name for row in finding.rows)))
     columns = 2 if len(labels) in (2, 4) else 3
-    width = chosen.width / chosen.scale / columns
+    width = 0.99 * chosen.width / chosen.scale / columns
     figure, axes = figures.panels(len(labels), panel=(width, min(0.75 * width, 3.2)), sharey=True)
     for axis, label in zip(axes, labels, strict=True):
         rows = {row.name: row for row in finding.rows if row.bin == label}

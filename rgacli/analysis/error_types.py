@@ -116,9 +116,11 @@ class ErrorTypes(Finding):
         worst = []
         for name in dict.fromkeys(row.name for row in known):
             row = max((row for row in known if row.name == name), key=lambda row: row.costs)
-            worst.append(f"{name} {row.error} ({100 * row.costs:.1f})")
-        most = f"what costs most AP50, in points: {', '.join(worst)}" if worst else "no image has objects"
-        return "; ".join([*traded, most])
+            if row.costs > 0:
+                worst.append(f"{name} {row.error} ({100 * row.costs:.1f})")
+        if worst:
+            traded.append(f"what costs most AP50, in points: {', '.join(worst)}")
+        return "; ".join(traded) or ("no head makes any error" if known else "no image has objects")
 
     def tables(self) -> list[Table]:
         """Return per run what each error costs and how often it is made; and how heads differ."""

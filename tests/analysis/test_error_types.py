@@ -86,6 +86,11 @@ def test_figure_and_its_points(tmp_path, coarse):
     assert (tmp_path / "errors.svg").is_file()
 
 
+def test_a_detector_without_errors():
+    annotations = crowded([1, 2])
+    assert collect(annotations, {"a": perfect(annotations)}, ()).conclusion() == "no head makes any error"
+
+
 def test_images_without_objects_have_no_ap_and_nothing_to_draw(tmp_path):
     annotations = crowded([0, 0])
     found = collect(annotations, {"a": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.9}]}, ())

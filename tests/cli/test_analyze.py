@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import rgacli
 from rgacli.analysis.head_scores import collect
 from rgacli.api.gt_bins import gt_bins
 from rgacli.api.proposals import proposals
@@ -38,6 +39,15 @@ def results(folder):
         save_results(f"{seed}.json", noisy_detections(annotations, seed))
         options += ["--results", f"here {head}={seed}.json", "--results", f"there {head}={seed}.json"]
     return options
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Spares the figures, which take longer than all else."""
+    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+    of_detections = ("calibration.Calibration", "count_error.CountError", "error_types.ErrorTypes")
+    for finding in (*of_detections, "proposals.Proposals", "scores.Scores"):
+        monkeypatch.setattr(f"rgacli.analysis.{finding}.draw", lambda finding: None)
 
 
 # dataset
@@ -141,15 +151,42 @@ def test_a_run_and_a_checkpoint_are_spelled_as_the_command_line_has_them(folder)
     assert "give RUN or --checkpoint, not both" in error_line(result.stderr)
 
 
+# calibration, count-error, errors
+
+OF_DETECTIONS = {"calibration": "calibration", "count-error": "count_error", "errors": "error_types"}
+
+
+@pytest.mark.parametrize("command", OF_DETECTIONS)
+def test_analyses_of_detections_are_tables_in_eighty_columns_and_what_they_say(results, undrawn, command):
+    result = invoke("analyze", command, *fitting(command, results))
+    assert result.exit_code == 0, result.stderr
+    *lines, found, paper = result.stdout.splitlines()
+    assert (found.split(":")[0], paper.split(":")[0]) == ("found", "the paper")
+    assert max(len(line) for line in lines if line.startswith(("┏", "│"))) <= 80
+    rows = table_rows(result.stdout)
+    assert [row[0] for row in rows if row[0] in HEADS][: 2 * len(HEADS)] == HEADS * 2
+    assert ["1-3" in row for row in rows].count(True) >= len(HEADS) * 2
+
+
+@pytest.mark.parametrize(("command", "function"), OF_DETECTIONS.items())
+def test_their_json_is_what_the_functions_return(results, undrawn, command, function):
+    shown = json.loads(invoke("analyze", command, "--json", *fitting(command, results)).stdout)
+    files = {option: file for option, _, file in (each.rpartition("=") for each in results if "=" in str(each))}
+    quick = {"bootstrap": 2} if command == "count-error" else {}
+    expected = getattr(rgacli, function)(results=files, annotations=Path("annotations.json"), **quick)
+    assert shown.keys() >= {*expected.about, "rows", "conclusion", "paper", "figure", "vector", "data"}
+    assert shown["rows"] == [asdict(row) for row in expected.rows]
+
+
+def test_a_score_out_of_range_is_spelled_as_an_option(results):
+    assert "'--score'" in invoke("analyze", "errors", *fitting("errors", results), "--score", 2).stderr
+
+
+def fitting(command, results):
+    return [each for each in results if command == "count-error" or each not in ("--bootstrap", 2)]
+
+
 # proposals
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Spares the figures, which take as long as all else."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    for finding in ("proposals.Proposals", "scores.Scores"):
-        monkeypatch.setattr(f"rgacli.analysis.{finding}.draw", lambda finding: None)
 
 
 def test_proposals_json_and_tables_are_what_the_function_returns(small_run, undrawn, monkeypatch):

@@ -47,6 +47,17 @@ def test_restricted_to_images_it_is_what_slices_say():
         assert interval(restricted, samples=5) == pytest.approx(interval(evaluation, images, samples=5))
 
 
+def test_tide_tells_what_a_class_costs_that_is_never_detected():
+    annotations = crowded([4, 0, 2], classes=2)
+    detections = [each for each in perfect(annotations) if each["category_id"] == 1]
+    for found, missed in ((detections, 0.5), ([], 1), (perfect(annotations), 0)):
+        costs = evaluate(annotations, found).tide()["delta_ap"]
+        assert {key: costs[key] for key in ("Cls", "Bkg", "Miss")} == pytest.approx(
+            {"Cls": 0, "Bkg": 0, "Miss": missed}
+        )
+    assert evaluate(annotations, perfect(annotations)[1:]).restricted([3]).tide()["delta_ap"]["Miss"] == 0
+
+
 @pytest.mark.parametrize("name", REAL_SETS)
 def test_real_sets_and_all_their_bins_agree_with_pycocotools(name):
     annotations = shared_annotations(name)
