@@ -50,7 +50,7 @@ def test_a_figure_that_fails_to_draw_leaves_the_old_one(tmp_path):
 
 
 def test_bins_are_named_with_their_images_and_say_where_these_are_too_few():
-    figure, [[axis]] = figures.canvas(1, 1, panel=(2, 2))
+    _, [[axis]] = figures.canvas(1, 1, panel=(2, 2))
     figures.bin_ticks(axis, {"1-3": 9, "8+": 10})
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1-3\n(9)\nfew", "8+\n(10)"]
     assert "too few" in axis.get_xlabel()
