@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgacli.analysis import style
+from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.files import replacing
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ def legend_above(figure: Figure, looks: Mapping[str, style.Look]) -> None:
     widths = [len(name) + 7 for name in looks]  # the line and the gap beside it
     columns = len(lines) if sum(widths) <= room else max(1, int(room / max(widths)))
     plain_legend(figure, handles=lines, loc="outside upper center", ncols=columns)
+
+
+def bin_ticks(axis: Axes, images: Mapping[str, int]) -> None:
+    """Name bins of objects at 0, 1, … on the x axis, with their numbers of images, saying which are too few."""
+    names = [f"{label}\n({number})" + "\nfew" * (number < FEW_IMAGES) for label, number in images.items()]
+    axis.set_xlim(-0.5, len(names) - 0.5)
+    axis.set_xticks(range(len(names)), names)
+    if len(names) > 6:
+        axis.tick_params(axis="x", labelsize="x-small")
+    few = "\nfew: too few images to tell" if min(images.values(), default=FEW_IMAGES) < FEW_IMAGES else ""
+    axis.set_xlabel(f"objects in the image (number of images){few}")
 
 
 def abbreviated(name: str) -> str:

@@ -14,14 +14,13 @@ from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference, evaluate, interval
-from rgacli.evaluation.gt_bins import GTBin, assign, bins_text
+from rgacli.evaluation.gt_bins import ALL, GTBin, assign, bins_text
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ALL = "all"
 _UNKNOWN = Difference(math.nan, math.nan, math.nan)
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rgacli.analysis.differences import is_within
+
 _LEVEL = 0.95
 
 FEW_IMAGES = 10
@@ -25,7 +27,7 @@ class Estimate(NamedTuple):
     @property
     def is_zero_inside(self) -> bool:
         """Whether the interval leaves it open on which side of 0 the value is; so does an unknown one."""
-        return not (self.low > 0 or self.high < 0)
+        return is_within(self.low, self.high)
 
 
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)

@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 
 from rgacli.analysis import style
-from rgacli.analysis.intervals import UNKNOWN, Estimate, mean
+from rgacli.analysis.intervals import FEW_IMAGES, UNKNOWN, Estimate, mean
 from rgacli.errors import DataError
-from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.evaluation.gt_bins import ALL, GTBin, assign
 from rgacli.method import ENSEMBLE, WHOLE, parse_head_name
-
-ALL = "all"
-FEW_IMAGES = 10
-"""Fewer show nothing of a bin."""
 
 
 def groups(counts: Mapping[int, int], bins: Iterable[GTBin]) -> dict[str, np.ndarray]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
-from rgacli.analysis import proposals_figure
+from rgacli.analysis import per_bin, proposals_figure
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, mean, pearson, ratio, spearman
+from rgacli.analysis.intervals import FEW_IMAGES, Estimate, mean, pearson, ratio, spearman
 from rgacli.errors import UsageError
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 
@@ -165,7 +165,8 @@ class Proposals(Finding):
     def _sentence(self, own: Sequence[Counted]) -> str:
         rows = self.rows_of(own[-1])
         overall = rows.pop(ALL)
-        parts = [f"{row.mean:.1f} in images with {row.bin} objects" for row in rows.values() if row.images]
+        told = [row for row in rows.values() if row.images >= FEW_IMAGES]
+        parts = [f"{overall.mean:.1f}", *(f"{row.mean:.1f} in those with {per_bin.subset(row.bin)}" for row in told)]
         per_object, relation = overall.estimate("per_object"), overall.estimate("spearman")
         sentence = f"positive proposals per image: {', '.join(parts)}; {_interval(per_object, 1)} to an object"
         if relation.is_zero_inside:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rgacli.analysis import figures, style
+from rgacli.analysis import figures, per_bin, style
 from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.evaluation.gt_bins import ALL
 
@@ -102,10 +102,7 @@ def _draw_boxes(axis: Axes, finding: Proposals, last: Sequence[Counted], bins: S
                 capprops=lines,
                 medianprops={"color": style.current().ink, "linewidth": 2},
             )
-    axis.set_xlim(-0.5, len(bins) - 0.5)
-    few = {label: "\ntoo few" * (finding.images_in(label) < FEW_IMAGES) for label in bins}
-    axis.set_xticks(range(len(bins)), [f"{label}\n({finding.images_in(label)}){few[label]}" for label in bins])
-    axis.set_xlabel("objects in the image (number of images)")
+    figures.bin_ticks(axis, {label: finding.images_in(label) for label in bins})
     axis.set_ylabel("positive proposals per image")
     axis.set_ylim(bottom=0)
 
@@ -151,8 +148,12 @@ def _legend(figure: Figure, finding: Proposals, bins: Sequence[str], looks: Look
     first = next(iter(finding.runs))
     for label in bins:
         look = looks[first, label]
-        text, own = f"{label} objects" if label != "1" else "1 object", style.current().ink if runs else look.color
-        handles.append(Line2D([], [], color=own, linestyle=look.dashes, marker=look.marker, markersize=5, label=text))
+        own = style.current().ink if runs else look.color
+        handles.append(
+            Line2D(
+                [], [], color=own, linestyle=look.dashes, marker=look.marker, markersize=5, label=per_bin.subset(label)
+            )
+        )
     if handles:
         figures.plain_legend(figure, handles=handles, loc="outside upper center", ncols=3)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rgacli.analysis import scores_figure
+from rgacli.analysis import per_bin, scores_figure
 from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.intervals import FEW_IMAGES, Estimate, ratio
 from rgacli.analysis.score_tally import (
@@ -191,8 +191,8 @@ class Scores(Finding):
         if high.share_low <= low.share_high:
             return "; between bins no difference can be told"
         return (
-            f"; most differ in images with {high.bin} objects ({_percent(high.share)}), fewest in those with {low.bin} "
-            f"({_percent(low.share)})"
+            f"; most differ in images with {per_bin.subset(high.bin)} ({_percent(high.share)}), fewest in those with "
+            f"{per_bin.subset(low.bin)} ({_percent(low.share)})"
         )
 
     def _tables(self, run: str) -> Iterator[Table]:
@@ -276,7 +276,7 @@ def _which_is_higher(row: Row) -> str:
 def _readable(row: Row) -> dict[str, Any]:
     """Return a row with its intervals as text."""
     intervals = {
-        f"{key}_95": None if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+        f"{key}_95": per_bin.ends(low, high, 3)
         for key, low, high in (
             ("mean", row.mean_low, row.mean_high),
             ("share", row.share_low, row.share_high),

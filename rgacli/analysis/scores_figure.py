@@ -109,14 +109,7 @@ def _draw_bins(axis: Axes, rows: Sequence[Row], values: Sequence[Estimate], pair
         color, inside = (chosen.muted, chosen.paper) if row.is_few else (look.color, look.color)
         axis.vlines(x, low, high, color=color, linewidth=1.5)
         axis.plot(x, value, look.marker, color=color, markerfacecolor=inside, markersize=6)
-    axis.set_xlim(-0.5, len(bins) - 0.5)
-    axis.set_xticks(range(len(bins)), [_tick(row) for row in bins.values()])
-    axis.set_xlabel("objects in the image (number of images)")
-
-
-def _tick(row: Row) -> str:
-    few = "\ntoo few" if row.is_few else ""
-    return f"{'all' if row.bin == ALL else row.bin}\n({row.images}){few}"
+    figures.bin_ticks(axis, {label: row.images for label, row in bins.items()})
 
 
 def _pair_looks(finding: Scores) -> Pairs:

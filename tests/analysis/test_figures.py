@@ -47,3 +47,12 @@ def test_a_figure_that_fails_to_draw_leaves_the_old_one(tmp_path):
         figures.save(figure, path, [{"x": 1}])
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_bins_are_named_with_their_images_and_say_where_these_are_too_few():
+    _, [[axis]] = figures.canvas(1, 1, panel=(2, 2))
+    figures.bin_ticks(axis, {"1-3": 9, "8+": 10})
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1-3\n(9)\nfew", "8+\n(10)"]
+    assert "too few" in axis.get_xlabel()
+    figures.bin_ticks(axis, {"8+": 10})
+    assert "too few" not in axis.get_xlabel()

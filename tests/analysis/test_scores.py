@@ -75,7 +75,7 @@ def test_the_conclusion_names_the_bins_that_differ():
     near = shifted(30, by=0.05, count=lambda number: 2)
     sentence = finding(heads(*far, *near)).conclusion()
     assert "most differ in images with 8+ objects" in sentence
-    assert "fewest in those with 1-3" in sentence
+    assert "fewest in those with 1-3 objects" in sentence
 
 
 def test_tables_fit_eighty_columns_and_know_heads_from_differences():
@@ -110,9 +110,9 @@ def test_a_run_of_three_heads_is_drawn():
     assert legend_of(distances)[1:] == ["1:1 and 1:3", "1:1 and 1:9", "1:3 and 1:9"]
     assert [tick.get_text() for tick in means.get_xticklabels()] == [
         "all\n(12)",
-        "1-3\n(3)\ntoo few",
-        "4-7\n(4)\ntoo few",
-        "8+\n(5)\ntoo few",
+        "1-3\n(3)\nfew",
+        "4-7\n(4)\nfew",
+        "8+\n(5)\nfew",
     ]
 
 
