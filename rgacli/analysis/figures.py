@@ -129,6 +129,7 @@ def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) ->
     vector = path.with_suffix(f".{chosen.vector}")
     with replacing(path) as raster, replacing(vector) as drawing:
         write(figure, raster, "png")
+        figure.set_layout_engine("none")  # the same places, not found anew
         write(figure, drawing, chosen.vector)
     with replacing(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

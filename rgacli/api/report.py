@@ -137,10 +137,7 @@ def report(
         subtitle=f"{split} split, {len(found.truth['images'])} images, {date.today().isoformat()}",
         answers=answers(evidence),
         about=facts_of(found.detectors, binned.max_dets),
-        sections=[
-            Section(title, analyses[title].finding if title in analyses else None, lacking.get(title, ""))
-            for title in _TITLES
-        ],
+        sections=[Section(title, analyses.get(title), lacking.get(title, "")) for title in _TITLES],
         gallery=chosen,
     )
     write_text(path, render(page))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 
-from rgacli.analysis import figures, style
-from rgacli.analysis.finding import Finding
+from rgacli.analysis import style
 
 _LIGHT, _DARK = style.STYLES["screen"], style.STYLES["dark"]
 
@@ -26,17 +24,15 @@ def color_scheme(*, dark: bool) -> str:
     return "; ".join(f"--{name}: {color}" for name, color in _named(_DARK if dark else _LIGHT).items())
 
 
-def inline_svg(finding: Finding) -> str:
-    """Return a finding's figure as an SVG element that is to stand inside a page with `color_scheme`'s colours.
+def inline_svg(drawing: str, name: str) -> str:
+    """Return a figure as an SVG element that is to stand inside a page with `color_scheme`'s colours.
 
-    Its ids begin with the finding's name: they are unique in a page.
+    Args:
+        drawing: Its SVG file, in the style "screen".
+        name: What its ids begin with, by which they are unique in the page.
     """
-    with style.using(_LIGHT.name):
-        buffer = io.BytesIO()
-        figures.write(finding.draw(), buffer, "svg")
-    text = buffer.getvalue().decode()
-    svg = text[text.index("<svg") :]
+    svg = drawing[drawing.index("<svg") :]
     svg = _COLOR.sub(lambda match: _VARIABLES[match[0].lower()], svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'( id="|url\(#|href="#)', rf"\1{finding.name}-", svg)
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)
     return re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rgacli.analysis.finding import Finding
+from rgacli.analysis.finding import Analysis
 from rgacli.reporting.drawings import color_scheme, inline_svg
 from rgacli.reporting.images import Gallery
 
@@ -22,12 +22,12 @@ class Section:
 
     Attributes:
         title: Its heading.
-        finding: What was found; None where it could not be had.
+        analysis: What was found, drawn in the style "screen"; None where it could not be had.
         lacking: Why it could not.
     """
 
     title: str
-    finding: Finding | None = None
+    analysis: Analysis | None = None
     lacking: str = ""
 
     @property
@@ -71,7 +71,7 @@ def render(page: Page) -> str:
         page=page,
         light=Markup(color_scheme(dark=False)),
         dark=Markup(color_scheme(dark=True)),
-        figure=lambda finding: Markup(inline_svg(finding)),
+        figure=lambda found: Markup(inline_svg(found.vector.read_text(encoding="utf-8"), found.name)),
         data=_script_json(page.gallery.content()) if page.gallery else None,
     )
 

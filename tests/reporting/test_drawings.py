@@ -1,13 +1,21 @@
 import re
 from xml.etree import ElementTree
 
+import pytest
+
 from rgacli.analysis import style
+from rgacli.analysis.finding import place, publish
 from rgacli.reporting.drawings import color_scheme, inline_svg
 from tests.analysis.test_finding import Heights, Row
 
 
-def test_a_figure_is_one_svg_element_whose_colours_are_the_pages():
-    svg = inline_svg(Heights((Row("1:1", 0.5), Row("a & <b>", 0.7))))
+@pytest.fixture
+def svg(tmp_path):
+    found = publish(Heights((Row("1:1", 0.5), Row("a & <b>", 0.7))), place(Heights, tmp_path))
+    return inline_svg(found.vector.read_text(), "heights")
+
+
+def test_a_figure_is_one_svg_element_whose_colours_are_the_pages(svg):
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg")
     assert "width" not in root.attrib
@@ -18,8 +26,7 @@ def test_a_figure_is_one_svg_element_whose_colours_are_the_pages():
     assert "a & <b>" in "".join(root.itertext())
 
 
-def test_its_ids_are_its_own_and_what_they_are_asked_for_by():
-    svg = inline_svg(Heights((Row("1:1", 0.5),)))
+def test_its_ids_are_its_own_and_what_they_are_asked_for_by(svg):
     ids = re.findall(r' id="([^"]*)"', svg)
     asked = re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', svg)
     assert ids

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rgacli.analysis.finding import place, publish
 from rgacli.evaluation.tide import Fate, Fates
 from rgacli.reporting.images import Cell, CellRow, Gallery, Group, Shown
 from rgacli.reporting.page import Page, Section, render
@@ -57,8 +58,9 @@ def gallery(tmp_path):
 
 
 @pytest.fixture
-def page(gallery):
-    sections = [Section("Heights & more", Heights((Row(HOSTILE, 0.5),))), Section("Scores", lacking="it has one head")]
+def page(gallery, tmp_path):
+    found = publish(Heights((Row(HOSTILE, 0.5),)), place(Heights, tmp_path))
+    sections = [Section("Heights & more", found), Section("Scores", lacking="it has one head")]
     return Page(HOSTILE, "on test", [f"the head {HOSTILE} gains"], {"run": HOSTILE}, sections, gallery)
 
 
