@@ -204,9 +204,13 @@ def evaluate(
     counts = gt_counts(annotations)
     number_of, category_of = _numbered(counts), _numbered(entry["id"] for entry in annotations["categories"])
     truth = _ground_truth(annotations, number_of, category_of, masks)
-    boxes = [(number_of[d["image_id"]], *d["bbox"], d["score"], category_of[d["category_id"]]) for d in detections]
+    values = (
+        value
+        for d in detections
+        for value in (number_of[d["image_id"]], *d["bbox"], d["score"], category_of[d["category_id"]])
+    )
     found = truth.load_res(
-        np.array(boxes, dtype=np.float64).reshape(-1, 7),
+        np.fromiter(values, np.float64, 7 * len(detections)).reshape(-1, 7),
         segmentation=[detection["segmentation"] for detection in detections] if masks else None,
     )
     return Evaluation(

@@ -20,6 +20,7 @@ from rgacli.files import write_json
 from rgacli.wording import param
 
 KEYS = ("image_id", "category_id", "bbox", "score")
+_KEYS = frozenset(KEYS)
 _ROUNDING = 1e-6  # of a softmax in float32
 
 
@@ -148,7 +149,7 @@ def _read(path: Path) -> Any:
 
 
 def _has_keys(entry: Any) -> bool:
-    return isinstance(entry, dict) and all(key in entry for key in KEYS)
+    return isinstance(entry, dict) and entry.keys() >= _KEYS
 
 
 def _is_one_of(value: Any, known: Collection[int]) -> bool:
