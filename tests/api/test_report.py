@@ -95,7 +95,7 @@ def test_the_images_are_those_asked_for_and_have_each_head(made):
 def test_of_two_runs_the_second_is_what_the_first_is_compared_with(here):
     found = report(["base", "other"], bootstrap=2, images=0)
     assert found.path == Path("figures/test/report.html")
-    assert "+0.000, within its interval (95 %: +0.000 to +0.000) over other" in found.answers[0]
+    assert found.answers[0].endswith("over other")
     text = found.path.read_text()
     assert "base against other" in text
     assert not Outline(text).all("script")
