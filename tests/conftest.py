@@ -6,7 +6,11 @@ import os
 import pytest
 from hypothesis import settings
 
+from rgacli.analysis import figures
 from tests.support.once import once
+from tests.support.sketches import sketch
+
+_WRITE = figures.write
 
 # Before torch is imported, and for the processes that tests start: everything here is too small for threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,6 +30,20 @@ def _quick_configs():
         patch.setattr(utils, "load", functools.cache(utils.load))
         patch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sketches():
+    """Figures are drawn, but not rendered, where they are not what is tested (`rendered`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "write", sketch)
+        yield
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Figures are rendered."""
+    monkeypatch.setattr(figures, "write", _WRITE)
 
 
 @pytest.fixture(autouse=True)

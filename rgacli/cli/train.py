@@ -151,7 +151,8 @@ def train(
     else:
         _print_validations(result)
     which = " --which best" if _best_is_another(result) else ""
-    say(f"next: rgacli eval {handle} --head all{which}; rgacli analyze gt-bins {handle}{which}")
+    page = result.run.figures / "test" / "report.html"
+    say(f"next: rgacli eval {handle} --head all{which}; rgacli analyze report {handle}{which}, which writes {page}")
 
 
 def _print_validations(result: TrainResult) -> None:

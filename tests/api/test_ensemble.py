@@ -159,7 +159,7 @@ def test_bins_and_the_place_of_the_figure_may_be_ones_own(run, tiny_dataset):
     assert result.images == {str(few): 1, f"{many}+": 1}
     assert all(set(row.bins) == set(result.images) for row in result.methods)
     assert result.figure == Path("mine/ensembles.png")
-    assert {path.name for path in Path("mine").iterdir()} == {"ensembles.png", "ensembles.csv"}
+    assert {path.name for path in Path("mine").iterdir()} == {f"ensembles.{kind}" for kind in ("png", "svg", "csv")}
 
 
 def test_untimed_methods_have_no_time(run, undrawn):
@@ -206,8 +206,7 @@ def test_detections_are_made_once_for_all_methods(fresh, undrawn, told):
     assert not any("using the detections" in line for line in told.messages)
 
 
-def test_other_functions_use_the_heads_detections_and_are_not_shown_the_methods(run, told, monkeypatch):
-    monkeypatch.setattr("rgacli.api.gt_bins.plot", lambda rows, path: None)
+def test_other_functions_use_the_heads_detections_and_are_not_shown_the_methods(run, told):
     rows = gt_bins("base", bootstrap=0).rows
     assert any("using the detections" in line for line in told.messages)
     assert {row.name for row in rows} == set(evaluate("base", head="all").heads) == {*HEADS, "ensemble"}

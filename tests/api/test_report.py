@@ -29,15 +29,9 @@ def here(home, tiny_dataset, monkeypatch):
     find_nearly(monkeypatch, tiny_dataset / "annotations/test.json")
 
 
-def sketch(figure, target, kind):
-    """Spares the drawing, which takes as long as all else; tests of each analysis look at that."""
-    Path(target).write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>')
-
-
 @pytest.fixture(scope="module")
 def made(home, tiny_dataset):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rgacli.analysis.figures.write", sketch)
         patch.setattr(*ON_THE_CPU)
         patch.chdir(home)
         find_nearly(patch, tiny_dataset / "annotations/test.json")
@@ -92,7 +86,7 @@ def test_the_images_are_those_asked_for_and_have_each_head(made):
 
 
 @pytest.mark.slow
-def test_of_two_runs_the_second_is_what_the_first_is_compared_with(here):
+def test_of_two_runs_the_second_is_what_the_first_is_compared_with(here, rendered):
     found = report(["base", "other"], bootstrap=2, images=0)
     assert found.path == Path("figures/test/report.html")
     assert found.answers[0].endswith("over other")

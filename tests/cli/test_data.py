@@ -108,7 +108,7 @@ def test_check_names_the_layout(folder, cache):
 def test_check_divides_what_is_not_divided(folder, cache):
     write_split(folder / "set", "annotations.json", value=content(images=10))
     line = error_line(run("check", "set").stderr)
-    assert "give --split-by 80:10:10 to `rgacli train` or `rgacli data check`" in line
+    assert "give --split-by 80:10:10 to `rgacli train`, `rgacli data check` or `rgacli analyze dataset`" in line
     assert "write it divided by `rgacli data convert`" in line
     found = json.loads(run("check", "set", "--split-by", "80:20", "--json").stdout)["splits"]
     assert {name: split["images"] for name, split in found.items()} == {"train": 8, "val": 2}

@@ -241,7 +241,9 @@ def test_closer_looks_are_in_json_drawn_and_told_of(folder, run, near_misses):
     shown = json.loads(result.stdout)
     figures = [run / "figures/test" / name for name in ("pr_curves.png", "confusion.png")]
     assert ([folder / path for path in shown["figures"]], shown["shown"]) == (figures, "shown")
-    assert set(figures[0].parent.iterdir()) == {*figures, *(path.with_suffix(".csv") for path in figures)}
+    assert set(figures[0].parent.iterdir()) == {
+        path.with_suffix(kind) for path in figures for kind in (".png", ".svg", ".csv")
+    }
     assert [list(row["heads"]) for row in shown["classes"]] == [["1:9"]] * 10
     values = [row["heads"]["1:9"]["AP"] for row in shown["classes"] if row["objects"]]
     assert sum(values) / len(values) == pytest.approx(shown["heads"]["1:9"]["AP"])

@@ -65,7 +65,9 @@ def test_a_training_leaves_one_run_directory_and_nothing_else(trained):
     assert {path.name for path in trained.run.iterdir()} == top
     checkpoints = {"best.pth", *(f"epoch_{epoch + 1}.pth" for epoch in range(EPOCHS))}
     assert {path.name for path in (trained.run / "checkpoints").iterdir()} == checkpoints
-    assert {path.name for path in (trained.run / "figures").iterdir()} == {"curves.png", "curves.csv"}
+    assert {path.name for path in (trained.run / "figures").iterdir()} == {
+        f"curves.{kind}" for kind in ("png", "svg", "csv")
+    }
 
 
 def test_every_step_is_logged_once_with_lambda_falling_from_lambda0_to_one(trained):
@@ -192,7 +194,10 @@ def test_messages_are_plain_lines_on_stderr(trained):
     assert lines[-4].startswith(f"done: runs/{RUN}/checkpoints/epoch_{EPOCHS}.pth, in 0:")
     assert lines[-3] == f"best: runs/{RUN}/checkpoints/best.pth, by ensemble/AP in validation"
     assert lines[-2] == f"curves: runs/{RUN}/figures/curves.png; data: runs/{RUN}/figures/curves.csv"
-    assert lines[-1] == f"next: rgacli eval {RUN} --head all; rgacli analyze gt-bins {RUN}"
+    assert lines[-1] == (
+        f"next: rgacli eval {RUN} --head all; rgacli analyze report {RUN}, which writes "
+        f"runs/{RUN}/figures/test/report.html"
+    )
 
 
 def test_lambda0_of_one_and_a_ratio_of_one_to_three_is_the_plain_baseline(folder, dataset):
