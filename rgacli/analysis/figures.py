@@ -145,5 +145,5 @@ def write(figure: Figure, target: Any, kind: str) -> None:
 
     dateless = {} if kind == "png" else {"metadata": {"Date" if kind == "svg" else "CreationDate": None}}
     with rc_context(style.current().settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of a name: browsers find other fonts for the SVG
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # browsers find other fonts for SVGs
         figure.savefig(target, format=kind, dpi=_DPI, **dateless)
