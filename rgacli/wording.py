@@ -63,7 +63,8 @@ def spelled(text: str, speller: Speller | None = None) -> str:
 
 def sentence(text: str) -> str:
     """Return a text with a full stop, and its first letter large unless a name begins it: "bccd-1 gains"."""
-    begin = text[:1].upper() if text.partition(" ")[0].isalpha() else text[:1]
+    first = text.partition(" ")[0].rstrip(":,;")
+    begin = text[:1].upper() if first.isalpha() else text[:1]
     return f"{begin}{text[1:].removesuffix('.')}."
 
 

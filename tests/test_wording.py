@@ -56,7 +56,7 @@ def test_every_function_with_a_command_has_one_that_exists():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("it has one head", "It has one head."), ("bccd-1 gains.", "bccd-1 gains.")],
+    [("it has one head", "It has one head."), ("so: it has", "So: it has."), ("bccd-1 gains.", "bccd-1 gains.")],
 )
 def test_a_text_becomes_a_sentence_and_a_name_stays_as_it_is(text, expected):
     assert sentence(text) == expected

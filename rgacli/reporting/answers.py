@@ -83,8 +83,8 @@ def _of_the_ensemble(evidence: Evidence) -> str:
         else:
             name, other = _best_head(evidence, images)
             name = f"its better head {name}"
-        parts.append(f"in {where} {in_words(*evidence.gain(other, own, images))} over {name}")
-    return f"{what} gains in AP " + "; ".join(parts)
+        parts.append(f"in {where} {in_words(*evidence.gain(other, own, images))} against {name}")
+    return f"{what} has AP {own.overall['AP']:.3f}, " + "; ".join(parts)
 
 
 def _of_the_heads(evidence: Evidence) -> str:

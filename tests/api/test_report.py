@@ -89,7 +89,7 @@ def test_the_images_are_those_asked_for_and_have_each_head(made):
 def test_of_two_runs_the_second_is_what_the_first_is_compared_with(here, rendered):
     found = report(["base", "other"], bootstrap=2, images=0)
     assert found.path == Path("figures/test/report.html")
-    assert found.answers[0].endswith("over other.")
+    assert found.answers[0].endswith("against other.")
     text = found.path.read_text()
     assert "base against other" in text
     assert not Outline(text).all("script")
