@@ -32,6 +32,7 @@ quickstart: install
 		|| { rm -rf $(QUICKSTART) && $(BIN)/rgacli train --lambda0 7 --ratios 1:1,1:9 --name quickstart; }
 	$(BIN)/rgacli eval quickstart --head all
 	$(BIN)/rgacli analyze gt-bins quickstart
+	$(BIN)/rgacli analyze report quickstart
 
 test: install
 	$(BIN)/python -m pytest -n auto

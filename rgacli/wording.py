@@ -61,6 +61,13 @@ def spelled(text: str, speller: Speller | None = None) -> str:
     return _MARK.sub(spell, text)
 
 
+def sentence(text: str) -> str:
+    """Return a text with a full stop, and its first letter large unless a name begins it: "bccd-1 gains"."""
+    first = text.partition(" ")[0].rstrip(":,;")
+    begin = text[:1].upper() if first.isalpha() else text[:1]
+    return f"{begin}{text[1:].removesuffix('.')}."
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """Return the first of some names, and how many more there are: "a, b, c, d, e and 7 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

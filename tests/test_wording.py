@@ -3,7 +3,7 @@ import pytest
 from rgacli.cli.app import app
 from rgacli.cli.spelling import COMMANDS, CommandLine
 from rgacli.errors import UsageError
-from rgacli.wording import function, param, spelled
+from rgacli.wording import function, param, sentence, spelled
 from tests.cli.commands import commands
 
 
@@ -52,3 +52,11 @@ def test_an_error_reads_as_python_and_keeps_what_others_spell():
 
 def test_every_function_with_a_command_has_one_that_exists():
     assert set(COMMANDS.values()) == {name for name in commands(app) if name}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("it has one head", "It has one head."), ("so: it has", "So: it has."), ("bccd-1 gains.", "bccd-1 gains.")],
+)
+def test_a_text_becomes_a_sentence_and_a_name_stays_as_it_is(text, expected):
+    assert sentence(text) == expected

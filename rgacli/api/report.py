@@ -23,11 +23,13 @@ from rgacli.api.proposals import proposals
 from rgacli.api.scores import scores
 from rgacli.api.subjects import Detected, detections_of
 from rgacli.config.dataset import image_folder
+from rgacli.config.recipe import parallel_ratios
 from rgacli.engine.device import Device
 from rgacli.ensembles.fusion import oracle
 from rgacli.errors import RgacliError, UsageError, explain
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import parse_bins
+from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE
@@ -128,7 +130,7 @@ def report(
             results,
             Path(image_folder(detector.dataset)),
             evidence.bins,
-            scored.finding.disagreement.get(names[0], {}) if scored else {},
+            _disagreement(detector, scored),
             most=images,
             max_dets=binned.max_dets.value,
         )
@@ -154,6 +156,8 @@ def _analyses(
     """Return title -> analysis, and title -> why it could not be made."""
     runs = [str(detector.home) for detector in found.detectors.values()]  # the latest run is to stay the same
     names = list(found.detectors)
+    # A single head has no other to be compared with, and a training may have logged no gradients.
+    parallel = [str(one.home) for one in found.detectors.values() if len(parallel_ratios(one.cfg)) > 1]
     split = dict(bins=bins, out=out, **place)
     making: dict[str, Callable[[], Analysis]] = {
         _BINNED: lambda: gt_bins(
@@ -162,11 +166,11 @@ def _analyses(
         "Kinds of errors": lambda: error_types(runs, max_dets=max_dets, **split),
         "Calibration": lambda: calibration(runs, max_dets=max_dets, **split),
         "Counting objects": lambda: count_error(runs, **split),
-        _SCORED: lambda: scores(runs, **split),
+        _SCORED: lambda: scores(parallel or runs, **split),
         "Positive proposals": lambda: proposals(runs, **split),
         "Positives in training": lambda: positives(runs, out=out),
         _ACCURACY: lambda: accuracy(runs, out=out),
-        "Gradients": lambda: gradients(runs, out=out),
+        "Gradients": lambda: gradients(runs[:1], out=out),
     }
     analyses, lacking = {_BINNED: making.pop(_BINNED)()}, {}
     for title, make in making.items():
@@ -175,6 +179,13 @@ def _analyses(
         except (RgacliError, OSError) as error:  # an image that is gone does not cost the other analyses
             lacking[title] = str(explain(error))
     return analyses, lacking
+
+
+def _disagreement(detector: SplitDetections, scored: Analysis | None) -> Mapping[int, float]:
+    """Return image id -> how far a detector's heads differ; nothing of a single head."""
+    if scored is None or len(parallel_ratios(detector.cfg)) < 2:
+        return {}
+    return next(iter(scored.finding.disagreement.values()))  # the first of those with several heads
 
 
 def _evidence(

@@ -13,6 +13,7 @@ from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.method import ENSEMBLE, parse_head_name
+from rgacli.wording import sentence
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,14 @@ class Evidence:
 
 def answers(evidence: Evidence) -> list[str]:
     """Return the sentences."""
-    return [
+    texts = (
         _of_the_ensemble(evidence),
         _of_the_heads(evidence),
         _of_dispatch(evidence),
         _of_rga(evidence.accuracy),
         _of_ratios(evidence),
-    ]
+    )
+    return list(map(sentence, texts))
 
 
 def _of_the_ensemble(evidence: Evidence) -> str:
@@ -81,8 +83,8 @@ def _of_the_ensemble(evidence: Evidence) -> str:
         else:
             name, other = _best_head(evidence, images)
             name = f"its better head {name}"
-        parts.append(f"in {where} {in_words(*evidence.gain(other, own, images))} over {name}")
-    return f"{what} gains in AP " + "; ".join(parts)
+        parts.append(f"in {where} {in_words(*evidence.gain(other, own, images))} against {name}")
+    return f"{what} has AP {own.overall['AP']:.3f}, " + "; ".join(parts)
 
 
 def _of_the_heads(evidence: Evidence) -> str:

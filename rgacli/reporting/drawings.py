@@ -35,4 +35,6 @@ def inline_svg(drawing: str, name: str) -> str:
     svg = _COLOR.sub(lambda match: _VARIABLES[match[0].lower()], svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)
-    return re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    # As wide as it was drawn, so that text is of one size in all figures, if the page is as wide.
+    svg = re.sub(r' width="([\d.]+pt)"', r' style="--width: \1"', svg, count=1)
+    return re.sub(r' height="[\d.]+pt"', "", svg, count=1)

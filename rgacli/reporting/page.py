@@ -14,6 +14,7 @@ from markupsafe import Markup
 from rgacli.analysis.finding import Analysis
 from rgacli.reporting.drawings import color_scheme, inline_svg
 from rgacli.reporting.images import Gallery
+from rgacli.wording import sentence
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": _cell, "is_number": _is_number, "sentence": _sentence, "clauses": _clauses}
+    environment.filters |= {"cell": _cell, "is_number": _is_number, "sentence": sentence, "clauses": _clauses}
     return environment.get_template("page.html").render(
         page=page,
         light=Markup(color_scheme(dark=False)),
@@ -81,13 +82,6 @@ def _cell(value: Any) -> str:
     if value is None or value != value:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _sentence(text: str) -> str:
-    """Return a text with a full stop, and its first letter large unless a name begins it: "bccd-1 gains"."""
-    first = text.partition(" ")[0]
-    begin = text[:1].upper() if first.isalpha() else text[:1]
-    return f"{begin}{text[1:].removesuffix('.')}."
 
 
 def _clauses(text: str) -> list[str]:

@@ -41,9 +41,9 @@ def test_what_is_within_its_interval_is_said_to_be():
 
 
 def test_another_detector_is_what_the_ensemble_is_compared_with():
-    assert "over its better head 1:1" in answers(PARALLEL)[0]
+    assert "against its better head 1:1" in answers(PARALLEL)[0]
     found = answers(replace(PARALLEL, baseline=("plain", POOR)))[0]
-    assert "over plain" in found
+    assert "against plain" in found
     assert "better head" not in found
 
 

@@ -61,7 +61,7 @@ def gallery(tmp_path):
 def page(gallery, tmp_path):
     found = publish(Heights((Row(HOSTILE, 0.5),)), place(Heights, tmp_path))
     sections = [Section("Heights & more", found), Section("Scores", lacking="it has one head")]
-    return Page(HOSTILE, "on test", [f"the head {HOSTILE} gains"], {"run": HOSTILE}, sections, gallery)
+    return Page(HOSTILE, "on test", [f"The head {HOSTILE} gains."], {"run": HOSTILE}, sections, gallery)
 
 
 def test_the_page_is_whole_and_asks_for_nothing_outside(page):

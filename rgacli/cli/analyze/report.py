@@ -70,4 +70,4 @@ def report(
         print_json({**about, "figures": figures})
         return
     for number, answer in enumerate(found.answers, start=1):
-        typer.echo(f"{number}. {answer[:1].upper()}{answer[1:]}.")
+        typer.echo(f"{number}. {answer}")
