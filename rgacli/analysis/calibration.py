@@ -257,11 +257,11 @@ def _point(name: str, label: str, found: Mapping[str, Any]) -> Point:
 
 
 def _bias(row: Row) -> str:
-    if Estimate(row.bias, row.bias_low, row.bias_high).is_zero_inside:
-        spread = per_bin.spread(row.bias_low, row.bias_high)
+    spread = per_bin.spread(row.bias_low, row.bias_high)
+    if row.bias_low <= 0 <= row.bias_high:
         return f"{row.name} scores right within its interval ({row.bias:.2f}, {spread})"
     if row.bias > 0:
-        return f"{row.name} scores {row.bias:.2f} too high ({per_bin.spread(row.bias_low, row.bias_high)})"
+        return f"{row.name} scores {row.bias:.2f} too high ({spread})"
     return f"{row.name} scores {-row.bias:.2f} too low ({per_bin.spread(-row.bias_high, -row.bias_low)})"
 
 

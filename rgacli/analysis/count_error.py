@@ -130,8 +130,9 @@ class CountError(Finding):
         if len(names) > _MOST_TOLD:
             names = [name for name in names if not any(name in (each.first, each.second) for each in self._of_heads)]
         overall = [_error(row) for row in self.rows if row.bin == per_bin.ALL and row.name in names and row.objects]
-        across = [_contrast(each) for each in self.contrasts if each.first == each.second and each.first in names]
-        between = [_contrast(each) for each in self._of_heads if each.first_bin == per_bin.ALL]
+        known = [each for each in self.contrasts if not math.isnan(each.value)]
+        across = [_contrast(each) for each in known if each.first == each.second and each.first in names]
+        between = [_contrast(each) for each in known if each.first != each.second and each.first_bin == per_bin.ALL]
         sentences = [f"from a score of {self.score:g} on {', '.join(overall)}" if overall else "", *across, *between]
         return "; ".join(filter(None, sentences)) or "no image has objects"
 
@@ -284,12 +285,11 @@ def _contrasts(
 def _error(row: Row) -> str:
     estimate = Estimate(row.error, row.error_low, row.error_high)
     right = "never has as many" if math.isnan(row.right_score) else f"is right from {row.right_score:.2f} on"
-    if estimate.is_zero_inside:
-        spread = per_bin.spread(*estimate[1:], 1)
+    spread = per_bin.spread(*estimate[1:], 1)
+    if row.error_low <= 0 <= row.error_high:
         return f"{row.name} counts right within its interval ({row.error:+.1f} objects an image, {spread}; {right})"
-    low, high = sorted((abs(row.error_low), abs(row.error_high)))
-    kind = "many" if row.error > 0 else "few"
-    return f"{row.name} counts {abs(row.error):.1f} objects too {kind} an image ({low:.1f} to {high:.1f}; {right})"
+    kind, ends = ("many", estimate[1:]) if row.error > 0 else ("few", (-row.error_high, -row.error_low))
+    return f"{row.name} counts {abs(row.error):.1f} objects too {kind} an image ({per_bin.spread(*ends, 1)}; {right})"
 
 
 def _contrast(each: Contrast) -> str:
