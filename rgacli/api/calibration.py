@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.calibration import Calibration, collect
+from rgacli.analysis.calibration.finding import Calibration, collect
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detections_of
@@ -60,7 +60,7 @@ def calibration(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.calibration.Row`.
+        Rows are `rgacli.analysis.calibration.finding.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used, or a score is no probability.

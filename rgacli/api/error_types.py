@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.error_types import ErrorTypes, collect
+from rgacli.analysis.error_types.finding import ErrorTypes, collect
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detections_of
@@ -62,7 +62,7 @@ def error_types(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.error_types.Row`.
+        Rows are `rgacli.analysis.error_types.finding.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used.

@@ -60,7 +60,7 @@ def gradients(
         progress: Told of each batch.
 
     Returns:
-        Rows are `rgacli.analysis.gradients.Row`.
+        Rows are `rgacli.analysis.gradients.finding.Row`.
 
     Raises:
         UsageError, DataError: a run logged no gradients, or the detector, its weight or the split cannot be used.
@@ -80,8 +80,8 @@ def gradients(
     if measure < 1:
         raise UsageError(f"{param('measure', measure)}: it counts images, so it must be at least 1.")
     # Here, as torch is imported by them.
-    from rgacli.analysis.gradient_probes import probes_of
-    from rgacli.analysis.gradients import Gradients, collect
+    from rgacli.analysis.gradients.finding import Gradients, collect
+    from rgacli.analysis.gradients.probes import probes_of
     from rgacli.engine.device import on_device
     from rgacli.evaluation import head_gradients
 
@@ -97,8 +97,8 @@ def gradients(
 
 def _logged(runs: str | Path | Sequence[str | Path] | None, out: Path | None, style: StyleName) -> Analysis:
     logs = logs_of(runs)
-    from rgacli.analysis.gradient_probes import read, require_probes
-    from rgacli.analysis.gradients import Gradients, collect
+    from rgacli.analysis.gradients.finding import Gradients, collect
+    from rgacli.analysis.gradients.probes import read, require_probes
 
     probes = [require_probes(log.name, read(log.name, log.cfg, log.lines)) for log in logs]
     path = place(Gradients, out or logged_figures(logs))

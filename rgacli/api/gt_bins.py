@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.compared import Training, by_training
 from rgacli.analysis.finding import Analysis, place, publish
-from rgacli.analysis.gt_bins import GtBins, collect
+from rgacli.analysis.gt_bins.compared import Training, by_training
+from rgacli.analysis.gt_bins.finding import GtBins, collect
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detections_of
 from rgacli.errors import UsageError
@@ -72,7 +72,7 @@ def gt_bins(
         progress: Told of each batch, and of each head that is compared.
 
     Returns:
-        Rows are `rgacli.analysis.gt_bins.Row`.
+        Rows are `rgacli.analysis.gt_bins.finding.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results, the bins or the baseline cannot be used.

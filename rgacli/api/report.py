@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from rgacli.analysis.figures import require_place
 from rgacli.analysis.finding import Analysis
-from rgacli.analysis.gt_bins import GtBins
+from rgacli.analysis.gt_bins.finding import GtBins
 from rgacli.api.accuracy import accuracy
 from rgacli.api.calibration import calibration
 from rgacli.api.count_error import count_error

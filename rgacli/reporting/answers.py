@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rgacli.analysis.accuracy_rows import MEAN, Row
+from rgacli.analysis.accuracy.rows import MEAN, Row
 from rgacli.analysis.differences import in_words, is_within
-from rgacli.analysis.gt_bins import subset
+from rgacli.analysis.gt_bins.finding import subset
 from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference
 from rgacli.evaluation.gt_bins import GTBin, assign

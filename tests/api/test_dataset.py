@@ -14,7 +14,7 @@ from tests.data.layouts import LAYOUTS, write_layout
 def undrawn(monkeypatch, tmp_path):
     """Spares the figure, which takes longer than all else; the working folder is empty."""
     monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.dataset.DatasetFinding.draw", lambda finding: None)
+    monkeypatch.setattr("rgacli.analysis.dataset.finding.DatasetFinding.draw", lambda finding: None)
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
 

@@ -23,7 +23,7 @@ def run(tmp_path, monkeypatch, finished_run):
 def undrawn(monkeypatch):
     """Spares the figure, which takes as long as all else."""
     monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.gradients.Gradients.draw", lambda finding: None)
+    monkeypatch.setattr("rgacli.analysis.gradients.finding.Gradients.draw", lambda finding: None)
 
 
 def log_probes(run):

@@ -47,7 +47,7 @@ def run(home, tiny_dataset, monkeypatch):
 def undrawn(monkeypatch):
     """Spares the figure, which takes as long as all else."""
     monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.gt_bins.GtBins.draw", lambda finding: None)
+    monkeypatch.setattr("rgacli.analysis.gt_bins.finding.GtBins.draw", lambda finding: None)
 
 
 @pytest.fixture

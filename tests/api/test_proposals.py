@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rgacli.analysis import positive_proposals as analysis
 from rgacli.analysis.forward import model_and_batches
+from rgacli.analysis.proposals import collecting as analysis
 from rgacli.api.proposals import proposals
 from rgacli.api.subjects import detectors_on_split
 from rgacli.errors import UsageError
@@ -93,7 +93,7 @@ def test_proposals_are_summed_up_per_bin(run, compared):
 
 def test_whole_number_boxes_and_objects_of_unlisted_images_are_no_obstacle(run, tiny_dataset, monkeypatch):
     monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.proposals.Proposals.draw", lambda finding: None)
+    monkeypatch.setattr("rgacli.analysis.proposals.finding.Proposals.draw", lambda finding: None)
     shutil.copytree(tiny_dataset, "other")
     path = Path("other/annotations/test.json")
     content = json.loads(path.read_text())
@@ -131,7 +131,7 @@ def looked_at(monkeypatch):
 
     monkeypatch.setattr("rgacli.api.proposals.collect", count)
     monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.proposals.Proposals.draw", lambda finding: None)
+    monkeypatch.setattr("rgacli.analysis.proposals.finding.Proposals.draw", lambda finding: None)
     return passes
 
 

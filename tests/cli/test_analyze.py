@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rgacli
-from rgacli.analysis.head_scores import collect
+from rgacli.analysis.scores.collecting import collect
 from rgacli.api.gt_bins import gt_bins
 from rgacli.api.proposals import proposals
 from rgacli.evaluation.results import save_results

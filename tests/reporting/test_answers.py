@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from rgacli.analysis.accuracy_rows import Row
+from rgacli.analysis.accuracy.rows import Row
 from rgacli.evaluation.coco_metrics import difference, evaluate
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign
 from rgacli.reporting.answers import Evidence, answers

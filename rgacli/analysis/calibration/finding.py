@@ -1,0 +1,273 @@
+"""How far scores can be trusted: reliability diagrams, calibration error and bias of every head, per bin of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from hotcoco.metrics import calibration_curve, calibration_error
+
+from rgacli.analysis import per_bin
+from rgacli.analysis.calibration import figure
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.intervals import Estimate, ratio
+from rgacli.errors import UsageError
+from rgacli.evaluation.coco_metrics import evaluate
+from rgacli.evaluation.gt_bins import GTBin, bins_text
+from rgacli.progress import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INTERVALS = 10  # of scores
+_MOST_TOLD = 4  # each by itself, in a sentence
+
+
+@dataclass(frozen=True)
+class Row:
+    """One set of detections on the images of one bin; only detections that are kept count.
+
+    Attributes:
+        name: A head's ("1:9", "ensemble", or "RUN 1:9" of several runs), or whatever a user calls the detections.
+        bin: The bin's label, or "all".
+        images: Number of images.
+        detections: Number of detections that count.
+        confidence: Their mean score.
+        accuracy: The share of them that are right: of the right class, at IoU 0.5 with an object not found yet.
+        bias, bias_low, bias_high: Confidence minus accuracy and its 95 % interval over images; above 0 scores promise
+            too much.
+        ECE: Expected calibration error: the mean distance of confidence and accuracy, over ten intervals of scores.
+    """
+
+    name: str
+    bin: str
+    images: int
+    detections: int
+    confidence: float
+    accuracy: float
+    bias: float
+    bias_low: float
+    bias_high: float
+    ECE: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """The detections whose scores are in one interval: one point of a reliability diagram.
+
+    Attributes:
+        name, bin: As a Row's.
+        low, high: The interval's ends.
+        confidence: Mean score.
+        accuracy: The share that are right.
+        detections: Their number.
+    """
+
+    name: str
+    bin: str
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    detections: int
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How the bias of two sets of detections differs on the same images.
+
+    Attributes:
+        first, second: Their names.
+        bin: The bin's label, or "all".
+        value, low, high: Bias of the first minus that of the second, with its 95 % interval over images.
+    """
+
+    first: str
+    second: str
+    bin: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Calibration(Finding):
+    """How scores compare with the share of detections that are right.
+
+    Attributes:
+        bins: As `parse_bins` reads them.
+        rows: Per set of detections one for all images, then one per bin.
+        curves: The points of their reliability diagrams.
+        contrasts: Of each two that are compared, for all images and each bin.
+    """
+
+    name: ClassVar[str] = "calibration"
+    title: ClassVar[str] = "scores against the share that is right"
+    paper: ClassVar[str] = (
+        "measures no calibration; it says that a head trained with more positives predicts higher scores for all "
+        "proposals, one with fewer is more prudent (Sec. 1)"
+    )
+    bins: str
+    rows: Sequence[Row]
+    curves: Sequence[Point]
+    contrasts: Sequence[Contrast]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The bins, and how two heads' biases differ."""
+        return {"bins": self.bins, "contrasts": list(map(asdict, self.contrasts))}
+
+    def conclusion(self) -> str:
+        """Say how far scores promise too much or too little, and by how much two heads differ."""
+        images, names = {row.bin: row.images for row in self.rows}, {row.name for row in self.rows}
+        compared = {name for each in self.contrasts for name in (each.first, each.second)}
+        told = names if len(names) <= _MOST_TOLD else names - compared
+        sentences = []
+        for label in per_bin.told(list(images), images):
+            biases = [_bias(row) for row in self.rows if row.bin == label and row.detections and row.name in told]
+            contrasts = [_contrast(each) for each in self.contrasts if each.bin == label and not math.isnan(each.value)]
+            if biases or contrasts:
+                sentences.append(f"{per_bin.where(label)} {', '.join([*biases, *contrasts])}")
+        return "; ".join(sentences) or "no image has detections"
+
+    def tables(self) -> list[Table]:
+        """Return a table per run, and one of how heads differ."""
+        columns = {
+            "head": "head",
+            "bin": "bin",
+            "detections": "found",
+            "confidence": "score",
+            "accuracy": "right",
+            "bias": "bias",
+            "interval": "95 %",
+            "ECE": "ECE",
+        }
+        by_run: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            run, head = per_bin.run_and_head(row.name)
+            shown = {**asdict(row), "head": head, "interval": per_bin.ends(row.bias_low, row.bias_high)}
+            by_run.setdefault(run, []).append(shown)
+        tables = [
+            Table(f"{self.title}: {run}" if run else self.title, columns, rows, group="head")
+            for run, rows in by_run.items()
+        ]
+        if self.contrasts:
+            rows = [
+                {**asdict(each), "pair": f"{each.first} − {each.second}", "interval": per_bin.ends(each.low, each.high)}
+                for each in self.contrasts
+            ]
+            headings = {"pair": "heads", "bin": "bin", "value": "difference of bias", "interval": "95 %"}
+            tables.append(Table("how their biases differ", headings, rows, group="pair"))
+        return tables
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the points of the reliability diagrams."""
+        if not self.curves:
+            raise UsageError("nothing to draw: there are no detections.")
+        return list(map(asdict, self.curves))
+
+    def draw(self) -> Figure:
+        """Draw a reliability diagram per bin, and the bias of each head in each bin.
+
+        Below the diagonal scores promise too much. Points of few detections are faint, as is all of too few images.
+        """
+        return figure.draw(self)
+
+
+def collect(
+    annotations: Mapping[str, Any],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    bins: Sequence[GTBin],
+    *,
+    max_dets: int | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Compare every set of detections' scores with what turns out to be right, on all images and on every bin.
+
+    Args:
+        annotations: A COCO dict.
+        results: Name -> detections; their scores are probabilities.
+        bins: Bins that do not overlap.
+        max_dets: How many detections of an image count; None for `max_dets_for`'s number.
+        progress: Told of each set of detections.
+
+    Raises:
+        DataError: a score is no probability.
+    """
+    rows, curves, sums = [], [], {}
+    groups: dict[str, np.ndarray] = {}
+    for done, (name, detections) in enumerate(results.items(), start=1):
+        scores = per_bin.probabilities(name, detections)
+        evaluation = evaluate(annotations, detections, max_dets=max_dets)
+        counts, outcomes = evaluation.gt_counts, evaluation.outcomes
+        groups = per_bin.groups(counts, bins)
+        place = {image: index for index, image in enumerate(counts)}
+        owners = np.array([place[detection["image_id"]] for detection in detections], dtype=int)
+        counted = outcomes >= 0
+        scores, owners, right = scores[counted], owners[counted], outcomes[counted] > 0
+
+        number, promised, kept = (
+            np.bincount(owners, weights=weights, minlength=len(counts)) for weights in (None, scores, right)
+        )
+        sums[name] = promised - kept, number
+        for label, images in groups.items():
+            inside = np.isin(owners, images)
+            own = calibration_curve(scores[inside], right[inside], INTERVALS)
+            curves += [_point(name, label, each) for each in own if each["count"]]
+            rows.append(
+                _row(name, label, images, number, promised, kept, calibration_error(scores[inside], right[inside]))
+            )
+        if progress:
+            progress("comparing", done, len(results))
+    contrasts = [
+        Contrast(
+            first,
+            second,
+            label,
+            *per_bin.difference(*(each[images] for name in (first, second) for each in sums[name])),
+        )
+        for first, second in per_bin.pairs(list(results))
+        for label, images in groups.items()
+    ]
+    return Calibration(bins_text(bins), rows, curves, contrasts)
+
+
+def _row(
+    name: str,
+    label: str,
+    images: np.ndarray,
+    number: np.ndarray,
+    promised: np.ndarray,
+    kept: np.ndarray,
+    errors: tuple[float, float],
+) -> Row:
+    number, promised, kept = (each[images] for each in (number, promised, kept))
+    total = int(number.sum())
+    confidence, accuracy, error = (
+        (float(value) for value in (promised.sum() / total, kept.sum() / total, errors[0])) if total else [math.nan] * 3
+    )
+    return Row(name, label, len(images), total, confidence, accuracy, *ratio(promised - kept, number), error)
+
+
+def _point(name: str, label: str, found: Mapping[str, Any]) -> Point:
+    ends = found["bin_lower"], found["bin_upper"]
+    return Point(name, label, *ends, found["avg_confidence"], found["avg_accuracy"], found["count"])
+
+
+def _bias(row: Row) -> str:
+    if Estimate(row.bias, row.bias_low, row.bias_high).is_zero_inside:
+        spread = per_bin.spread(row.bias_low, row.bias_high)
+        return f"{row.name} scores right within its interval ({row.bias:.2f}, {spread})"
+    if row.bias > 0:
+        return f"{row.name} scores {row.bias:.2f} too high ({per_bin.spread(row.bias_low, row.bias_high)})"
+    return f"{row.name} scores {-row.bias:.2f} too low ({per_bin.spread(-row.bias_high, -row.bias_low)})"
+
+
+def _contrast(each: Contrast) -> str:
+    spread = per_bin.spread(each.low, each.high)
+    if Estimate(each.value, each.low, each.high).is_zero_inside:
+        return f"{each.first} and {each.second} cannot be told apart ({each.value:.2f}, {spread})"
+    return f"{each.first} minus {each.second} {each.value:.2f} ({spread})"

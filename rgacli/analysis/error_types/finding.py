@@ -1,0 +1,271 @@
+"""Which errors each head makes, by TIDE (Bolya et al., 2020), per bin of images: what a ratio trades for what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rgacli.analysis import per_bin
+from rgacli.analysis.error_types import figure
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.intervals import Estimate, ratio
+from rgacli.errors import UsageError
+from rgacli.evaluation.coco_metrics import evaluate
+from rgacli.evaluation.gt_bins import GTBin, bins_text
+from rgacli.evaluation.tide import ERRORS, error_counts
+from rgacli.progress import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_TOLD = 3  # traded errors, in a sentence
+
+
+@dataclass(frozen=True)
+class Row:
+    """One error of one set of detections on the images of one bin.
+
+    Attributes:
+        name: A head's ("1:9", "ensemble", or "RUN 1:9" of several runs), or whatever a user calls the detections.
+        bin: The bin's label, or "all".
+        images: Number of images.
+        objects: Number of non-crowd objects in them.
+        AP50: Of all detections, in [0, 1]; NaN where there are no objects.
+        error: TIDE's name of it, of `rgacli.evaluation.tide.ERRORS`.
+        costs: What AP50 would gain if these errors were mended and no others, by all detections (TIDE's ΔAP).
+        count: How many there are among detections of at least the score that is looked at.
+        rate, low, high: The same per 100 objects, and its 95 % interval over images.
+    """
+
+    name: str
+    bin: str
+    images: int
+    objects: int
+    AP50: float
+    error: str
+    costs: float
+    count: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How two sets of detections differ in an error, on the same images.
+
+    Attributes:
+        first, second: Their names.
+        bin: The bin's label, or "all".
+        error: TIDE's name of it.
+        value, low, high: Errors per 100 objects, the first's minus the second's, and the 95 % interval over images.
+    """
+
+    first: str
+    second: str
+    bin: str
+    error: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ErrorTypes(Finding):
+    """The errors of every set of detections.
+
+    Attributes:
+        bins: As `parse_bins` reads them.
+        score: The least of the detections whose errors are counted.
+        rows: Per set of detections, for all images and each bin, one per error.
+        contrasts: Of each two that are compared, for all images and each bin, one per error.
+        by_image: Name -> image id -> error -> how many there are, counted as in the rows.
+    """
+
+    name: ClassVar[str] = "errors"
+    title: ClassVar[str] = "errors by kind (TIDE)"
+    paper: ClassVar[str] = (
+        "tells no errors apart; it says that a head trained with more positives predicts higher scores, one with fewer "
+        "is more prudent (Sec. 1)"
+    )
+    bins: str
+    score: float
+    rows: Sequence[Row]
+    contrasts: Sequence[Contrast]
+    by_image: Mapping[str, Mapping[int, Mapping[str, int]]]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The bins, the score, and how heads differ."""
+        return {"bins": self.bins, "score": self.score, "contrasts": list(map(asdict, self.contrasts))}
+
+    def conclusion(self) -> str:
+        """Say what two heads trade for what, where that is outside its interval, and what costs each head most."""
+        images = {row.bin: row.images for row in self.rows}
+        labels = per_bin.told(list(images), images)
+        traded = [
+            sentence
+            for first, second in self._pairs
+            for label in labels
+            if (sentence := self._trade(first, second, label))
+        ]
+        known = [row for row in self.rows if row.bin == per_bin.ALL and not math.isnan(row.AP50)]
+        worst = []
+        for name in dict.fromkeys(row.name for row in known):
+            row = max((row for row in known if row.name == name), key=lambda row: row.costs)
+            if row.costs > 0:
+                worst.append(f"{name} {row.error} ({100 * row.costs:.1f})")
+        if worst:
+            traded.append(f"what costs most AP50, in points: {', '.join(worst)}")
+        return "; ".join(traded) or ("no head makes any error" if known else "no image has objects")
+
+    def tables(self) -> list[Table]:
+        """Return per run what each error costs and how often it is made; and how heads differ."""
+        start, errors = {"head": "head", "bin": "bin"}, {error: error for error in ERRORS}
+        tables = []
+        for run in dict.fromkeys(per_bin.run_and_head(row.name)[0] for row in self.rows):
+            own = [row for row in self.rows if per_bin.run_and_head(row.name)[0] == run]
+            of_run = f": {run}" if run else ""
+            title = f"AP50 in %, and points of it that mending each error would gain{of_run}"
+            tables.append(Table(title, {**start, "AP50": "AP50", **errors}, _wide(own, "costs"), group="head"))
+            title = f"errors per 100 objects, from a score of {self.score:g} on{of_run}"
+            tables.append(Table(title, {**start, "objects": "objects", **errors}, _wide(own, "rate"), group="head"))
+        for first, second in self._pairs:
+            lines: dict[str, dict[str, Any]] = {}
+            for each in self.contrasts:
+                if (each.first, each.second) == (first, second):
+                    lines.setdefault(each.bin, {"bin": each.bin})[each.error] = _with_interval(each)
+            title = f"{first} − {second}: errors per 100 objects, with 95 % interval"
+            tables.append(Table(title, {"bin": "bin", **errors}, list(lines.values())))
+        return tables
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the rows of images that have objects."""
+        drawn = [asdict(row) for row in self.rows if row.objects]
+        if not drawn:
+            raise UsageError("nothing to draw: there are no detections, or no image has objects.")
+        return drawn
+
+    def draw(self) -> Figure:
+        """Draw two panels per bin: what each error costs, and how often it is made, of every head."""
+        return figure.draw(self)
+
+    def _trade(self, first: str, second: str, label: str) -> str:
+        own = [each for each in self.contrasts if (each.first, each.second, each.bin) == (first, second, label)]
+        own = [each for each in own if not math.isnan(each.value)]
+        sure = [each for each in own if not Estimate(each.value, each.low, each.high).is_zero_inside]
+        if not own:
+            return ""
+        if not sure:
+            return f"{per_bin.where(label)} {first} and {second} make the same errors within the intervals"
+        sure = sorted(sure, key=lambda each: -abs(each.value))[:_MOST_TOLD]
+        return f"{per_bin.where(label)} {first} against {second}, per 100 objects: {', '.join(map(_more, sure))}"
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        return list(dict.fromkeys((each.first, each.second) for each in self.contrasts))
+
+
+def collect(
+    annotations: Mapping[str, Any],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    bins: Sequence[GTBin],
+    *,
+    score: float = 0.3,
+    max_dets: int | None = None,
+    progress: Progress | None = None,
+) -> ErrorTypes:
+    """Tell the errors of every set of detections apart, on all images and on every bin.
+
+    Args:
+        annotations: A COCO dict.
+        results: Name -> detections.
+        bins: Bins that do not overlap.
+        score: The least of the detections whose errors are counted; what they cost is by all of them, as AP is.
+        max_dets: How many detections of an image count; None for `max_dets_for`'s number.
+        progress: Told of each set of detections.
+    """
+    by_image = error_counts(annotations, results, score=score, max_dets=max_dets, progress=progress)
+    counted: dict[str, np.ndarray] = {}
+    rows = []
+    groups: dict[str, np.ndarray] = {}
+    objects = np.empty(0)
+    for done, (name, detections) in enumerate(results.items(), start=1):
+        evaluation = evaluate(annotations, detections, max_dets=max_dets)
+        counts = evaluation.gt_counts
+        groups, listed = per_bin.groups(counts, bins), list(counts)
+        objects = np.array([counts[image] for image in listed])
+        counted[name] = np.array([[by_image[name][image][error] for error in ERRORS] for image in listed])
+        for label, images in groups.items():
+            tide = evaluation.restricted(listed[index] for index in images).tide()
+            rows += _rows(name, label, objects[images], counted[name][images], tide)
+        if progress:
+            progress("comparing", done, len(results))
+    contrasts = [
+        Contrast(
+            first, second, label, error, *_scaled(_difference(counted[first], counted[second], objects, images, i))
+        )
+        for first, second in per_bin.pairs(list(results))
+        for label, images in groups.items()
+        for i, error in enumerate(ERRORS)
+    ]
+    return ErrorTypes(bins_text(bins), score, rows, contrasts, by_image)
+
+
+def _rows(name: str, label: str, objects: np.ndarray, counts: np.ndarray, tide: Mapping[str, Any]) -> list[Row]:
+    known = objects.sum() > 0
+    return [
+        Row(
+            name=name,
+            bin=label,
+            images=len(objects),
+            objects=int(objects.sum()),
+            AP50=tide["ap_base"] if known else math.nan,
+            error=error,
+            costs=tide["delta_ap"][error] if known else math.nan,
+            count=int(own.sum()),
+            **dict(zip(("rate", "low", "high"), _scaled(ratio(own, objects, within=(0, math.inf))), strict=True)),
+        )
+        for error, own in zip(ERRORS, counts.T, strict=True)
+    ]
+
+
+def _difference(first: np.ndarray, second: np.ndarray, objects: np.ndarray, images: np.ndarray, error: int) -> Estimate:
+    return per_bin.difference(first[images, error], objects[images], second[images, error], objects[images])
+
+
+def _scaled(estimate: Estimate) -> Estimate:
+    return Estimate(*(100 * value for value in estimate))
+
+
+def _wide(rows: Sequence[Row], key: str) -> list[dict[str, Any]]:
+    """Return a line per head and bin, with a column per error."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    scale = 100 if key == "costs" else 1
+    for row in rows:
+        head = per_bin.run_and_head(row.name)[1]
+        fixed = {"head": head, "bin": row.bin, "objects": row.objects, "AP50": _tenth(100 * row.AP50)}
+        lines.setdefault((row.name, row.bin), fixed)[row.error] = _tenth(scale * getattr(row, key))
+    return list(lines.values())
+
+
+def _more(each: Contrast) -> str:
+    kind, ends = ("more", (each.low, each.high)) if each.value > 0 else ("fewer", (-each.high, -each.low))
+    digits = 0 if abs(each.value) >= 10 else 1
+    return f"{abs(each.value):.{digits}f} {kind} {each.error} ({per_bin.spread(*ends, digits)})"
+
+
+def _with_interval(each: Contrast) -> str | None:
+    if math.isnan(each.low):
+        return _tenth(each.value)
+    half = (each.high - each.low) / 2
+    digits = 0 if max(abs(each.value), half) >= 10 else 1
+    return f"{each.value:.{digits}f} ±{half:.{digits}f}"
+
+
+def _tenth(value: float) -> str | None:
+    return None if math.isnan(value) else f"{value:5.1f}"

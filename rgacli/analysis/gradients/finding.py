@@ -1,0 +1,223 @@
+"""What R-CNN heads send into the shared backbone: norms, their sum, and the angle between them (paper, Fig. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rgacli.analysis import smoothing
+from rgacli.analysis.differences import short
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.gradients import figure
+from rgacli.analysis.gradients.probes import ANGLE, CALLED, SUM, SUM_OF_NORMS, Probes
+from rgacli.analysis.intervals import UNKNOWN, Estimate
+from rgacli.analysis.steadiness import mean_of_blocks, rise
+from rgacli.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PART = 0.2
+"""Of a training, what is early at its beginning, and late at its end."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What several parts of one run send into the weight; means over all probes.
+
+    Attributes:
+        run: The run's name.
+        compared: "R-CNN heads" or "box and mask branch".
+        probes: How often it was measured.
+        norms: Of each part.
+        sum, sum_of_norms: The norm of their vector sum, and the sum of their norms.
+        ratio, ratio_low, ratio_high: The one by the other, with its 95 % interval: 1 is of vectors of one direction.
+        at_right_angles: What it would be of vectors as long that have nothing to do with each other.
+        below: Share of the probes in which the norm of the sum is below the sum of the norms.
+        angle, angle_low, angle_high: Between them, in degrees, of more than two the mean over pairs.
+        change, change_low, change_high: How much larger the angle is in the last fifth of a training than in the
+            first; NaN of a checkpoint.
+    """
+
+    run: str
+    compared: str
+    probes: int
+    norms: Mapping[str, float]
+    sum: float
+    sum_of_norms: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    at_right_angles: float
+    below: float
+    angle: float
+    angle_low: float
+    angle_high: float
+    change: float
+    change_low: float
+    change_high: float
+
+
+@dataclass(frozen=True)
+class Gradients(Finding):
+    """Gradients of R-CNN heads, along trainings or at checkpoints.
+
+    Attributes:
+        probes: Of each run.
+        rows: Per run, one of its heads and, with a mask head, one of its branches.
+        measured: What checkpoints were measured on ("64 images of train"); "" of what trainings logged.
+    """
+
+    name: ClassVar[str] = "gradients"
+    title: ClassVar[str] = "gradients of the heads at a backbone weight"
+    paper: ClassVar[str] = (
+        "the norm of the gradients' sum is always smaller than the sum of their norms, of two R-CNN heads as of box "
+        "and mask branch: they do not teach the backbone quite the same (Sec. 3.3, Fig. 5)"
+    )
+    probes: Sequence[Probes]
+    rows: Sequence[Row]
+    measured: str = ""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The weight, and what was measured."""
+        return {"weight": self.weight, "measured": self.measured or "while training"}
+
+    @property
+    def weight(self) -> str:
+        """The weight of the backbone."""
+        return self.probes[0].weight
+
+    def conclusion(self) -> str:
+        """Say how far the norm of the sum is below the sum of the norms, and the angle."""
+        if len(self.probes) > 1:
+            return "; ".join(f"{row.run}, {self._told(row)}" for row in self.rows)
+        return "; ".join(self._told(row) + _changed(row) for row in self.rows)
+
+    def tables(self) -> list[Table]:
+        """Return the rows as one table."""
+        shown = [
+            {
+                **asdict(row),
+                "norms": ", ".join(f"{part} {value:.2g}" for part, value in row.norms.items()),
+                "sum": f"{row.sum:.2g}",
+                "sum_of_norms": f"{row.sum_of_norms:.2g}",
+                "ratio": _with_interval(row.ratio, row.ratio_low, row.ratio_high, ".2f"),
+                "angle": _with_interval(row.angle, row.angle_low, row.angle_high, ".0f"),
+            }
+            for row in self.rows
+        ]
+        several = len(self.probes) > 1
+        columns = {"run": "run"} if several else {}
+        columns |= {
+            **({"compared": "of"} if len({row.compared for row in self.rows}) > 1 else {}),
+            "probes": "batches" if self.measured else "probes",
+            "norms": "norms",
+            "sum": "norm of sum",
+            "sum_of_norms": "sum of norms",
+            "ratio": "ratio (95 %)",
+            "angle": "angle in ° (95 %)",
+        }
+        title = f"gradients at {self.weight}, {self.measured or 'while training'}"
+        title += "" if several else f": {self.probes[0].name}"
+        return [Table(title, columns, shown, group="run" if several else None)]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return every value; of a training the same smoothed as well."""
+        place = "batch" if self.measured else "iteration"
+        return [
+            {"run": probes.name, "compared": CALLED[group], place: int(x), "quantity": quantity, "value": y}
+            | ({} if self.measured else {"smoothed": smooth})
+            for probes in self.probes
+            for group in CALLED
+            for quantity, values in probes.of(group).items()
+            for x, y, smooth in zip(
+                probes.places, values, values if self.measured else smoothing.smoothed(values), strict=True
+            )
+        ]
+
+    def _told(self, row: Row) -> str:
+        if len(row.norms) == 1:
+            return f"the only head's gradient has a norm of {row.sum:.2g}: there is nothing to compare it with"
+        ratio = _with_interval(row.ratio, row.ratio_low, row.ratio_high, ".2f")
+        angle = _with_interval(row.angle, row.angle_low, row.angle_high, ".0f", "°")
+        times = ("batch" + "es" * (row.probes > 1)) if self.measured else ("probe" + "s" * (row.probes > 1))
+        few = ", too few for an interval" * bool(np.isnan(row.ratio_low))
+        return (
+            f"{row.compared}: the norm of the sum is {ratio} of the sum of norms on average (angle {angle}; at right "
+            f"angles it would be {row.at_right_angles:.2f}), below it in {100 * row.below:.0f} % of {row.probes} "
+            f"{times}{few}"
+        )
+
+    def draw(self) -> Figure:
+        """Draw Fig. 5: norms beside the angle, of the heads and, with a mask head, of the branches."""
+        return figure.draw(self.probes, measured=self.measured)
+
+
+def collect(probes: Sequence[Probes], *, measured: str = "") -> Gradients:
+    """Return what the gradients of runs' heads have in common.
+
+    Args:
+        probes: Of each run, at the same weight.
+        measured: What checkpoints were measured on; "" of what trainings logged.
+
+    Raises:
+        UsageError: the runs were looked at at different weights, whose gradients are not comparable.
+    """
+    weights = dict.fromkeys(one.weight for one in probes)
+    if len(weights) > 1:
+        raise UsageError(f"the runs were looked at at different weights of the backbone ({', '.join(weights)}).")
+    rows = [_row(one, group, bool(measured)) for one in probes for group in one.groups]
+    return Gradients(probes, rows, measured)
+
+
+def _row(probes: Probes, group: str, measured: bool) -> Row:
+    values, parts = probes.of(group), probes.parts(group)
+    norms = np.array([values[part] for part in parts])
+    total, angle = values[SUM_OF_NORMS], values.get(ANGLE, np.full(len(probes.places), np.nan))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = values[SUM] / total
+        right = np.sqrt(np.square(norms).sum(axis=0)) / total
+    count = max(1, round(PART * len(angle)))
+    change = UNKNOWN if measured else rise(angle[:count], angle[-count:])
+    known = ~np.isnan(ratios)
+    return Row(
+        run=probes.name,
+        compared=CALLED[group],
+        probes=len(probes.places),
+        norms=dict(zip(parts, map(_mean, norms), strict=True)),
+        sum=_mean(values[SUM]),
+        sum_of_norms=_mean(total),
+        **_named("ratio", mean_of_blocks(ratios)),
+        at_right_angles=_mean(right),
+        below=float((ratios[known] < 1 - 1e-9).mean()) if known.any() else np.nan,
+        **_named("angle", mean_of_blocks(angle)),
+        **_named("change", change),
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else np.nan
+
+
+def _named(name: str, mean: Estimate) -> dict[str, float]:
+    return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
+
+
+def _changed(row: Row) -> str:
+    change = Estimate(row.change, row.change_low, row.change_high)
+    if np.isnan(change.low):
+        return ""
+    if change.is_zero_inside:
+        return ", and no change of the angle from the first fifth to the last beyond its 95 % interval"
+    return f", and from the first fifth to the last the angle changes by {short(*change, decimals=1)}°"
+
+
+def _with_interval(value: float, low: float, high: float, form: str, unit: str = "") -> str:
+    if np.isnan(value):
+        return "unknown"
+    return f"{value:{form}}{unit}" + ("" if np.isnan(low) else f" ({low:{form}}{unit}–{high:{form}}{unit})")

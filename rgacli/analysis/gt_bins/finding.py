@@ -1,0 +1,230 @@
+"""AP of every head and of the ensemble per ground-truth-count bin (paper, Sec. 1 and Fig. 2)."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rgacli.analysis import differences
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.gt_bins.compared import Compared, by_name, find_baseline
+from rgacli.analysis.intervals import FEW_IMAGES
+from rgacli.errors import UsageError
+from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference, evaluate, interval
+from rgacli.evaluation.gt_bins import ALL, GTBin, assign, bins_text
+from rgacli.evaluation.max_dets import MaxDets, max_dets_for
+from rgacli.progress import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_UNKNOWN = Difference(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One set of detections on the images of one bin.
+
+    Attributes:
+        name, run, head, place, line: As `rgacli.analysis.gt_bins.compared.Compared` has them.
+        bin: The bin's label, or "all".
+        images: Number of images.
+        objects: Number of non-crowd objects in them.
+        AP, AP50, AP75: COCO's, in [0, 1]; NaN where there are no objects.
+        AP_low, AP_high: AP's 95 % interval; NaN where unknown.
+        difference: AP less the baseline's on the same images; NaN where unknown, and of the baseline itself.
+        difference_low, difference_high: Its 95 % interval, in which both see the same resampled images.
+    """
+
+    name: str
+    run: str
+    head: str
+    place: str
+    line: str
+    bin: str
+    images: int
+    objects: int
+    AP: float
+    AP50: float
+    AP75: float
+    AP_low: float
+    AP_high: float
+    difference: float = math.nan
+    difference_low: float = math.nan
+    difference_high: float = math.nan
+
+    @property
+    def few(self) -> bool:
+        """Whether its images are too few to tell anything."""
+        return self.images < FEW_IMAGES
+
+    @property
+    def within(self) -> bool:
+        """Whether the difference is within its interval, so that it may as well be none, or has no interval."""
+        return differences.is_within(self.difference_low, self.difference_high)
+
+    @property
+    def gain(self) -> tuple[float, float, float]:
+        """The difference and its interval's ends."""
+        return self.difference, self.difference_low, self.difference_high
+
+
+@dataclass(frozen=True)
+class GtBins(Finding):
+    """AP by the number of objects in the image.
+
+    Attributes:
+        bins: As `parse_bins` reads them.
+        max_dets: How many detections of an image count, and why.
+        rows: Per set of detections one for all images, then one per bin.
+        baseline: Name of the detections that differences are to; None where there is one set alone.
+    """
+
+    name: ClassVar[str] = "gt_bins"
+    title: ClassVar[str] = "AP per ground-truth-count bin"
+    paper: ClassVar[str] = (
+        "more positives in training are better for images with 8 and more objects, fewer for those with 1 to 3, and "
+        "PRM is better than either (Fig. 2)"
+    )
+    bins: str
+    max_dets: MaxDets
+    rows: Sequence[Row]
+    baseline: str | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The bins, the number of detections that count, and the baseline."""
+        return {"bins": self.bins, "max_dets": asdict(self.max_dets), "baseline": self.baseline}
+
+    def conclusion(self) -> str:
+        """Say what is best on the images of fewest and of most objects, and by how much, against the baseline."""
+        labels = list(dict.fromkeys(row.bin for row in self._measured))
+        ends = [label for label in labels if label != ALL] or labels
+        return "; ".join(self._best(label) for label in dict.fromkeys([*ends[:1], *ends[-1:]]))
+
+    def tables(self) -> list[Table]:
+        """Return a table per run."""
+        by_run: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in self.rows:
+            shown = None if math.isnan(row.AP_low) else f"{row.AP_low:.2f}–{row.AP_high:.2f}"
+            images = f"{row.images} (few)" if row.few else row.images
+            cells = {"images": images, "interval": shown, "difference": differences.short(*row.gain)}
+            by_run[row.run].append({**asdict(row), **cells})
+        columns = {column: column for column in ("head", "bin", "images", "objects", "AP", "interval", "AP50", "AP75")}
+        columns["interval"] = "95 %"
+        if all(math.isnan(row.AP_low) for row in self.rows):
+            del columns["interval"]
+        against = ""
+        if not all(math.isnan(row.difference) for row in self.rows):
+            del columns["objects"]  # which all heads share: 80 columns do not hold both
+            columns["difference"] = "to baseline"
+            against = f"; baseline {self.baseline}"
+        return [
+            Table((f"{self.title}: {run}" if run else self.title) + against, columns, rows, group="head")
+            for run, rows in by_run.items()
+        ]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the rows that have an AP."""
+        if not self._measured:
+            raise UsageError("nothing to draw: there are no detections, or no image has objects.")
+        return list(map(asdict, self._measured))
+
+    def draw(self) -> Figure:
+        """Draw Fig. 2: `rgacli.analysis.gt_bins.figure.draw`. Bins without objects are left out."""
+        from rgacli.analysis.gt_bins.figure import draw
+
+        return draw(self._measured, self.baseline)
+
+    @property
+    def _measured(self) -> list[Row]:
+        return [row for row in self.rows if not math.isnan(row.AP)]
+
+    def _best(self, label: str) -> str:
+        rows = sorted((row for row in self._measured if row.bin == label), key=lambda row: row.AP, reverse=True)
+        where, best = f"in {subset(label)}", rows[0]
+        if best.few:
+            return f"{where} nothing can be told: {best.images} are too few"
+        if len(rows) == 1 or self.baseline is None:
+            known = "" if math.isnan(best.AP_low) else f" (95 %: {best.AP_low:.3f} to {best.AP_high:.3f})"
+            return f"{where} {best.name} has AP {best.AP:.3f}{known}"
+        if best.name != self.baseline:
+            return f"{where} {best.name} is best: against {self.baseline} {differences.in_words(*best.gain)}"
+        return f"{where} {best.name} is best: {rows[1].name} against it {differences.in_words(*rows[1].gain)}"
+
+
+def collect(
+    annotations: Mapping[str, Any],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    bins: Sequence[GTBin],
+    *,
+    compared: Sequence[Compared] | None = None,
+    baseline: str | None = None,
+    bootstrap: int = 200,
+    seed: int = 0,
+    max_dets: int | None = None,
+    progress: Progress | None = None,
+) -> GtBins:
+    """Evaluate every set of detections on all images and on every bin, alone and against the baseline.
+
+    Of a mapping that reads detections when they are asked for, no two are in memory at once.
+
+    Args:
+        annotations: A COCO dict, as `rgacli.data.annotations.load_annotations` returns it.
+        results: Name -> detections, as `rgacli.evaluation.results.load_results` returns them.
+        bins: Bins that do not overlap.
+        compared: What the detections are, in their order; None for `by_name`.
+        baseline: Name of the detections that the others are compared with; None for `find_baseline`'s default: of a
+            single run its ensemble.
+        bootstrap: Samples behind AP's 95 % interval (`coco_metrics.interval`); fewer than 2 leave the intervals NaN.
+        seed: Of the resampling.
+        max_dets: How many detections of an image count; None for `max_dets_for`'s number.
+        progress: Told of each set of detections.
+
+    Raises:
+        UsageError: there is no such baseline.
+    """
+    counted = max_dets_for(annotations, max_dets)
+    compared = by_name(results) if compared is None else compared
+    baseline = find_baseline(compared, baseline) if compared else None
+    reference: Evaluation | None = None
+    rows: dict[str, list[Row]] = {}
+    for one in sorted(compared, key=lambda one: one.name != baseline):  # the baseline comes first
+        evaluation = evaluate(annotations, results[one.name], max_dets=counted.value)
+        rows[one.name] = _rows(one, evaluation, reference, bins, bootstrap, seed)
+        if one.name == baseline:
+            reference = evaluation
+        if progress:
+            progress("comparing", len(rows), len(compared))
+    return GtBins(bins_text(bins), counted, [row for one in compared for row in rows[one.name]], baseline)
+
+
+def subset(label: str) -> str:
+    """Return what images a bin's label means: "images with 1-3 objects"."""
+    return "all images" if label == ALL else f"images with {label} {'object' if label == '1' else 'objects'}"
+
+
+def _rows(
+    one: Compared,
+    evaluation: Evaluation,
+    reference: Evaluation | None,
+    bins: Sequence[GTBin],
+    bootstrap: int,
+    seed: int,
+) -> list[Row]:
+    counts = evaluation.gt_counts
+    groups = {ALL: list(counts), **assign(counts, bins)}
+    metrics = {ALL: evaluation.overall, **evaluation.by_bin(bins)}
+    rows = []
+    for label, images in groups.items():
+        objects = sum(counts[image] for image in images)
+        values = [metrics[label][key] for key in ("AP", "AP50", "AP75")]
+        alone = interval(evaluation, images, samples=bootstrap, seed=seed)
+        paired = (
+            _UNKNOWN if reference is None else difference(reference, evaluation, images, samples=bootstrap, seed=seed)
+        )
+        rows.append(Row(*asdict(one).values(), label, len(images), objects, *values, *alone, *paired))
+    return rows

@@ -1,0 +1,257 @@
+"""How many positive proposals a trained RPN yields, by the number of objects in the image (paper, Fig. 1b)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+import numpy as np
+
+from rgacli.analysis import per_bin
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.intervals import FEW_IMAGES, Estimate, mean, pearson, ratio, spearman
+from rgacli.analysis.proposals import figure
+from rgacli.errors import UsageError
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Record(TypedDict):
+    """One test image."""
+
+    image_id: int
+    gt_count: int  # non-crowd ground-truth boxes
+    proposals: int  # that the RPN passes on
+    positives: int  # of those, with IoU >= 0.5 with any object
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the RPN of one run's checkpoint finds.
+
+    Attributes:
+        run: The run's name.
+        checkpoint: "epoch 4", "initial" (before the training), or what else its file is called.
+        records: Of each image.
+    """
+
+    run: str
+    checkpoint: str
+    records: Sequence[Record]
+
+    @property
+    def epoch(self) -> int | None:
+        """Epochs of training; None where its name does not say."""
+        match = re.fullmatch(r"epoch (\d+)", self.checkpoint)
+        return int(match[1]) if match else 0 if self.checkpoint == "initial" else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The images of one bin; statistics over images, NaN where unknown. Intervals are 95 %.
+
+    Attributes:
+        run, checkpoint: As of `Counted`.
+        bin: The bin's label, or "all": of all images that have objects; others have no positives anyway.
+        images: Number of images.
+        mean, mean_low, mean_high: Of the number of positive proposals.
+        lower_quartile, median, upper_quartile: Of the same.
+        share: Mean of positives / proposals, over the images that have proposals.
+        per_object, per_object_low, per_object_high: Positive proposals to an object, over all of the images' objects.
+        pearson, pearson_low, pearson_high: Correlation of the numbers of objects and of positive proposals.
+        spearman, spearman_low, spearman_high: The same of their ranks.
+    """
+
+    run: str
+    checkpoint: str
+    bin: str
+    images: int
+    mean: float
+    mean_low: float
+    mean_high: float
+    lower_quartile: float
+    median: float
+    upper_quartile: float
+    share: float
+    per_object: float
+    per_object_low: float
+    per_object_high: float
+    pearson: float
+    pearson_low: float
+    pearson_high: float
+    spearman: float
+    spearman_low: float
+    spearman_high: float
+
+    def estimate(self, name: str) -> Estimate:
+        """Return "mean", "per_object", "pearson" or "spearman" with its interval."""
+        return Estimate(*(getattr(self, name + end) for end in ("", "_low", "_high")))
+
+
+@dataclass(frozen=True)
+class Proposals(Finding):
+    """Positive proposals by the number of objects in the image, of runs and of their checkpoints.
+
+    Attributes:
+        counted: Of each run, each checkpoint in the order asked for; the last one stands for the run.
+        bins: Bins that do not overlap.
+        about: Runs, checkpoints, split and bins.
+        rows: Per run and checkpoint one for all images that have objects, then one per bin.
+    """
+
+    name: ClassVar[str] = "proposals"
+    title: ClassVar[str] = "positive proposals per image"
+    paper: ClassVar[str] = "the more objects an image has, the more positive proposals a trained RPN yields (Fig. 1b)"
+    counted: Sequence[Counted]
+    bins: Sequence[GTBin]
+    about: Mapping[str, Any]
+    rows: Sequence[Row]
+
+    @property
+    def runs(self) -> dict[str, list[Counted]]:
+        """Run -> its checkpoints, in the order asked for."""
+        found: dict[str, list[Counted]] = {}
+        for counted in self.counted:
+            found.setdefault(counted.run, []).append(counted)
+        return found
+
+    def rows_of(self, counted: Counted) -> dict[str, Row]:
+        """Return bin -> row, of one checkpoint."""
+        key = (counted.run, counted.checkpoint)
+        return {row.bin: row for row in self.rows if (row.run, row.checkpoint) == key}
+
+    def images_of(self, counted: Counted) -> dict[str, list[Record]]:
+        """Return bin -> its images, of one checkpoint; those outside all bins have "" for theirs."""
+        found: dict[str, list[Record]] = {}
+        for record in counted.records:
+            if record["gt_count"]:
+                found.setdefault(label_of(record, self.bins), []).append(record)
+        return found
+
+    def images_in(self, label: str) -> int:
+        """Return how many images are in a bin."""
+        return self.rows_of(self.counted[0])[label].images
+
+    def conclusion(self) -> str:
+        """Say how many positives the bins have, how they go with objects, and how that changes in training."""
+        named = len(self.runs) > 1
+        return "; ".join((f"{run}: " if named else "") + self._sentence(own) for run, own in self.runs.items())
+
+    def tables(self) -> list[Table]:
+        """Return, per run, a table of the bins, and one of the correlation by checkpoint."""
+        return [table for run, own in self.runs.items() for table in self._tables(run, own)]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the records of the images that have objects; those outside all bins have "" for theirs."""
+        found = [
+            {"run": own.run, "checkpoint": own.checkpoint, "bin": label, **record}
+            for own in self.counted
+            for label, records in self.images_of(own).items()
+            for record in records
+        ]
+        if not any(point["bin"] for point in found):
+            raise UsageError("nothing to draw: no image falls into any bin.")
+        return found
+
+    def draw(self) -> Figure:
+        """Draw Fig. 1b: positives against objects, and their distribution per bin; below, through the checkpoints."""
+        return figure.draw(self)
+
+    def _sentence(self, own: Sequence[Counted]) -> str:
+        rows = self.rows_of(own[-1])
+        overall = rows.pop(ALL)
+        told = [row for row in rows.values() if row.images >= FEW_IMAGES]
+        parts = [f"{overall.mean:.1f}", *(f"{row.mean:.1f} in those with {per_bin.subset(row.bin)}" for row in told)]
+        per_object, relation = overall.estimate("per_object"), overall.estimate("spearman")
+        sentence = f"positive proposals per image: {', '.join(parts)}; {_interval(per_object, 1)} to an object"
+        if relation.is_zero_inside:
+            sentence += "; whether their number goes with that of objects cannot be told"
+        else:
+            how = "more objects, more positives" if relation.value > 0 else "more objects, fewer positives"
+            sentence += f"; {how} (Spearman's {_interval(relation, 2)})"
+        return sentence + (self._through_training(own) if len(own) > 1 else "")
+
+    def _through_training(self, own: Sequence[Counted]) -> str:
+        """Return how much the last checkpoint's positives differ from the first's, on the same images."""
+        first, last = own[0], own[-1]
+        before = {record["image_id"]: record["positives"] for record in first.records}
+        change = mean([one["positives"] - before[one["image_id"]] for one in last.records if one["gt_count"]])
+        told = "cannot be told" if change.is_zero_inside else f"is {change.value:+.1f}"
+        reach = "" if math.isnan(change.low) else f" ({change.low:+.1f} to {change.high:+.1f})"
+        return f"; the change per image from {first.checkpoint} to {last.checkpoint} {told}{reach}"
+
+    def _tables(self, run: str, own: Sequence[Counted]) -> Iterator[Table]:
+        where = f"{run} on {self.about['split']}"
+        rows = list(map(asdict, self.rows_of(own[-1]).values()))
+        columns = ("bin", "images", "mean", "lower_quartile", "median", "upper_quartile", "share", "per_object")
+        headings = {"lower_quartile": "25 %", "upper_quartile": "75 %", "per_object": "per object"}
+        last = f", {own[-1].checkpoint}" if len(own) > 1 else ""
+        yield Table(f"{self.title}: {where}{last}", {key: key for key in columns} | headings, rows)
+        relations = [self.rows_of(each)[ALL] for each in own]
+        shown = [
+            {"checkpoint": row.checkpoint, "mean": _interval(row.estimate("mean"), 1)}
+            | {key: _interval(row.estimate(key), 2) for key in ("per_object", "pearson", "spearman")}
+            for row in relations
+        ]
+        headings = {"checkpoint": "checkpoint"} if last else {}
+        headings |= {"mean": "per image", "per_object": "per object", "pearson": "Pearson", "spearman": "Spearman"}
+        yield Table(f"positive proposals and objects, 95 % intervals: {where}", headings, shown)
+
+
+def found_in(counted: Sequence[Counted], bins: Sequence[GTBin], **about: Any) -> Proposals:
+    """Return what the records say of all images and of each bin; `about` is what they were counted on."""
+    rows = [row for own in counted for row in _rows(own, bins)]
+    named = {"runs": list(dict.fromkeys(own.run for own in counted))}
+    checkpoints = list(dict.fromkeys(own.checkpoint for own in counted))
+    return Proposals(counted, bins, {**named, "checkpoints": checkpoints, **about, "bins": bins_text(bins)}, rows)
+
+
+def label_of(record: Record, bins: Sequence[GTBin]) -> str:
+    """Return the label of the bin that an image falls into; "" of none."""
+    return next((gt_bin.label for gt_bin in bins if record["gt_count"] in gt_bin), "")
+
+
+def _rows(own: Counted, bins: Sequence[GTBin]) -> Iterator[Row]:
+    groups: dict[str, list[Record]] = {ALL: [], **{gt_bin.label: [] for gt_bin in bins}}
+    for record in own.records:
+        if record["gt_count"]:
+            groups[ALL].append(record)
+        if label := label_of(record, bins):
+            groups[label].append(record)
+    for label, records in groups.items():
+        yield _summary(own, label, records)
+
+
+def _summary(own: Counted, label: str, records: Sequence[Record]) -> Row:
+    positives = np.array([record["positives"] for record in records], dtype=float)
+    objects = np.array([record["gt_count"] for record in records], dtype=float)
+    shares = [record["positives"] / record["proposals"] for record in records if record["proposals"]]
+    return Row(
+        own.run,
+        own.checkpoint,
+        label,
+        len(records),
+        *mean(positives),
+        *(np.quantile(positives, [0.25, 0.5, 0.75]).tolist() if len(records) else [math.nan] * 3),
+        sum(shares) / len(shares) if shares else math.nan,
+        *ratio(positives, objects),
+        *pearson(objects, positives),
+        *spearman(objects, positives),
+    )
+
+
+def _interval(estimate: Estimate, digits: int) -> str:
+    value, low, high = (f"{number:.{digits}f}" for number in estimate)
+    between = " to " if estimate.low < 0 else "–"
+    return value if math.isnan(estimate.low) else f"{value} ({low}{between}{high})"
+
+
+def checkpoint_name(path: Path) -> str:
+    """Return what a checkpoint's file is called in tables: "epoch 4"."""
+    return path.stem.replace("_", " ")

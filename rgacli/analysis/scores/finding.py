@@ -1,0 +1,286 @@
+"""How the heads' scores of the same boxes differ (paper, Sec. 4.3 and Fig. 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from rgacli.analysis import per_bin
+from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.intervals import FEW_IMAGES, Estimate, ratio
+from rgacli.analysis.scores import figure
+from rgacli.analysis.scores.tally import (
+    CELLS,
+    FAR,
+    HIGH,
+    PAPERS_SHARE,
+    Histograms,
+    ImageScores,
+    ScoreTally,
+    share_from,
+)
+from rgacli.errors import UsageError
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MIN_SCORE = 0.05
+"""What a score has to reach in one head for an output to count: below it mmdet's detectors drop boxes on COCO."""
+BY_CLASS, FOREGROUND = "class", "foreground"
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """What one run's heads said of the same boxes.
+
+    Attributes:
+        run: Its name.
+        heads: The heads' names, in the config's order.
+        tallies: BY_CLASS and FOREGROUND -> what was counted of each.
+    """
+
+    run: str
+    heads: Sequence[str]
+    tallies: Mapping[str, ScoreTally]
+
+    @property
+    def by_class(self) -> ScoreTally:
+        """What is shown: an output for each box and class."""
+        return self.tallies[BY_CLASS]
+
+    @property
+    def pairs(self) -> list[tuple[str, ...]]:
+        """Names of every two heads, the one with the more positives first."""
+        return [tuple(self.heads[k] for k in pair) for pair in self.by_class.pairs]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One head, or two heads, on the images of one bin; intervals are 95 %, over images, and NaN where unknown.
+
+    Attributes:
+        run: The run's name.
+        score: "class": an output is a box and a class; "foreground": a box, scored by all but the background.
+        bin: The bin's label, or "all".
+        images: Number of images.
+        outputs: Number of outputs that any head scores high enough to count.
+        heads: One head's name, or two heads': the first was trained with the more positives.
+        mean, mean_low, mean_high: Of the head's scores; of two heads, of the first's minus the second's.
+        share, share_low, share_high: Of scores of at least 0.5; of two heads, of absolute differences above 0.1.
+    """
+
+    run: str
+    score: str
+    bin: str
+    images: int
+    outputs: int
+    heads: tuple[str, ...]
+    mean: float
+    mean_low: float
+    mean_high: float
+    share: float
+    share_low: float
+    share_high: float
+
+    @property
+    def name(self) -> str:
+        """The head, or the two as a difference: "1:1 − 1:9"."""
+        return difference_name(self.heads)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether it compares two heads."""
+        return len(self.heads) == 2
+
+    @property
+    def difference(self) -> Estimate:
+        """The mean with its interval."""
+        return Estimate(self.mean, self.mean_low, self.mean_high)
+
+    @property
+    def far(self) -> Estimate:
+        """The share with its interval."""
+        return Estimate(self.share, self.share_low, self.share_high)
+
+    def is_like(self, other: Row) -> bool:
+        """Whether another row is of the same heads and images, by whichever kind of score."""
+        return (self.run, self.bin, self.heads) == (other.run, other.bin, other.heads)
+
+    @property
+    def is_few(self) -> bool:
+        """Whether there are too few images to tell."""
+        return self.images < FEW_IMAGES
+
+
+@dataclass(frozen=True)
+class Scores(Finding):
+    """The heads' scores of the same boxes, and their differences.
+
+    Attributes:
+        found: What was counted of each run.
+        bins: Bins that do not overlap.
+        about: Runs, split, bins, and what score makes an output count.
+        rows: Per run and kind of score, for all images and each bin: one of every head, and of every two.
+    """
+
+    name: ClassVar[str] = "scores"
+    title: ClassVar[str] = "scores of the heads for the same boxes"
+    paper: ClassVar[str] = (
+        "21.9 % of the scores of heads at 1:1 and 1:9 differ by more than 0.1 (COCO), and a head trained with fewer "
+        "positives tends to lower ones (Fig. 6)"
+    )
+    found: Sequence[HeadScores]
+    bins: Sequence[GTBin]
+    about: Mapping[str, Any]
+    rows: Sequence[Row]
+
+    @property
+    def disagreement(self) -> dict[str, dict[int, float]]:
+        """Run -> image id -> mean absolute difference of its heads' scores, over outputs and every two heads.
+
+        0 of an image without outputs.
+        """
+        return {own.run: {image.image_id: image.disagreement for image in own.by_class.images} for own in self.found}
+
+    def conclusion(self) -> str:
+        """Say, of every two heads, how many scores differ and which head's are higher; and in which bin most."""
+        sentences = [self._sentence(row) for row in self.pairs() if row.bin == ALL]
+        return "; ".join([*sentences, f"the paper, of its scores on COCO: {_percent(PAPERS_SHARE)}"])
+
+    def tables(self) -> list[Table]:
+        """Return, per run, a table of the heads and one of every two."""
+        return [table for own in self.found for table in self._tables(own.run)]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the histograms: how many scores of each head, and differences of every two, are in each cell."""
+        if not any(own.by_class.overall.scores.any() for own in self.found):
+            raise UsageError(f"nothing to draw: no head scores any box at least {self.about['min_score']:g}.")
+        return list(self._points())
+
+    def draw(self) -> Figure:
+        """Draw Fig. 6: the heads' scores, the share of outputs by how far two heads differ; below, both per bin."""
+        return figure.draw(self)
+
+    def pairs(self, score: str = BY_CLASS) -> list[Row]:
+        """Return the rows of every two heads."""
+        return [row for row in self.rows if row.is_pair and row.score == score]
+
+    def _sentence(self, row: Row) -> str:
+        name = f"{row.run}: " if len(self.found) > 1 else ""
+        first, second = row.heads
+        if not row.outputs:
+            return f"{name}no output of {first} and {second} to compare"
+        interval = "" if math.isnan(row.share_low) else f" ({_percent(row.share_low)} to {_percent(row.share_high)})"
+        (foreground,) = (other.share for other in self.pairs(FOREGROUND) if other.is_like(row))
+        return (
+            f"{name}{_percent(row.share)}{interval} of the scores of {first} and {second} differ by more than {FAR:g}, "
+            f"of the boxes' foreground scores {_percent(foreground)}; {_which_is_higher(row)}{self._across_bins(row)}"
+        )
+
+    def _across_bins(self, overall: Row) -> str:
+        """Return in which bins most and fewest differ; nothing where fewer than two bins tell."""
+        rows = [row for row in self.pairs() if (row.run, row.heads) == (overall.run, overall.heads) and row.bin != ALL]
+        told = sorted((row for row in rows if not row.is_few and row.outputs), key=lambda row: row.share)
+        if len(told) < 2:
+            return ""
+        low, high = told[0], told[-1]
+        if high.share_low <= low.share_high:
+            return "; between bins no difference can be told"
+        return (
+            f"; most differ in images with {per_bin.subset(high.bin)} ({_percent(high.share)}), fewest in those with "
+            f"{per_bin.subset(low.bin)} ({_percent(low.share)})"
+        )
+
+    def _tables(self, run: str) -> Iterator[Table]:
+        where = f"{run} on {self.about['split']}"
+        rows = [_readable(row) for row in self.rows if row.run == run and row.score == BY_CLASS]
+        columns = {"bin": "bin", "images": "images", "outputs": "outputs"}
+        heads = {**columns, "name": "head", "mean": "mean", "mean_95": "95 %", "share": f"≥ {HIGH:g}"}
+        yield Table(f"{self.title}: {where}", heads, [row for row in rows if not row["is_pair"]], group="bin")
+        shares = {"share": f"> {FAR:g}", "share_95": "95 %"}
+        pairs = {"bin": "bin", "images": "images", "name": "difference", "mean": "mean", "mean_95": "95 %", **shares}
+        yield Table(f"differences of these: {where}", pairs, [row for row in rows if row["is_pair"]], group="bin")
+
+    def _points(self) -> Iterator[dict[str, Any]]:
+        for own in self.found:
+            for score, tally in own.tallies.items():
+                for label, counted in {ALL: tally.overall, **tally.by_bin}.items():
+                    for name, counts, kind in _named(own, counted):
+                        for cell, (count, share) in enumerate(zip(counts, share_from(counts)[:-1], strict=True)):
+                            yield {
+                                "run": own.run,
+                                "score": score,
+                                "bin": label,
+                                "value": kind,
+                                "heads": name,
+                                "from": cell / CELLS,
+                                "to": (cell + 1) / CELLS,
+                                "count": int(count),
+                                "share_from_here_on": float(share),
+                            }
+
+
+def difference_name(heads: Sequence[str]) -> str:
+    """Return one head's name, or of two "1:1 − 1:9"."""
+    return " − ".join(heads)
+
+
+def found_in(found: Sequence[HeadScores], bins: Sequence[GTBin], **about: Any) -> Scores:
+    """Return what the runs' tallies say of all images and of each bin; `about` is what they were counted on."""
+    rows = [row for own in found for score, tally in own.tallies.items() for row in _rows(own, score, tally, bins)]
+    return Scores(found, bins, {"runs": [own.run for own in found], **about, "bins": bins_text(bins)}, rows)
+
+
+def _rows(own: HeadScores, score: str, tally: ScoreTally, bins: Sequence[GTBin]) -> Iterator[Row]:
+    inside = {gt_bin.label: [image for image in tally.images if image.gt_count in gt_bin] for gt_bin in bins}
+    for label, images in {ALL: tally.images, **inside}.items():
+        outputs = np.array([image.outputs for image in images])
+        key = (own.run, score, label, len(images), int(outputs.sum()))
+        for k, head in enumerate(own.heads):
+            mean = ratio(_column(images, "score", k), outputs, within=(0, 1))
+            yield Row(*key, (head,), *mean, *ratio(_column(images, "high", k), outputs, within=(0, 1)))
+        for p, names in enumerate(own.pairs):
+            mean = ratio(_column(images, "difference", p), outputs, within=(-1, 1))
+            yield Row(*key, names, *mean, *ratio(_column(images, "far", p), outputs, within=(0, 1)))
+
+
+def _column(images: Sequence[ImageScores], name: str, index: int) -> list[float]:
+    return [getattr(image, name)[index] for image in images]
+
+
+def _named(own: HeadScores, counted: Histograms) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Yield name, histogram, and what is in it, of each head and of every two."""
+    for head, counts in zip(own.heads, counted.scores, strict=True):
+        yield head, counts, "score"
+    for pair, counts in zip(own.pairs, counted.distances, strict=True):
+        yield difference_name(pair), counts, "absolute difference"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _which_is_higher(row: Row) -> str:
+    first, second = row.heads
+    if row.difference.is_zero_inside:
+        return f"which of them scores higher cannot be told (difference {row.mean:+.3f})"
+    higher, lower = (first, second) if row.mean > 0 else (second, first)
+    low, high = sorted(map(abs, (row.mean_low, row.mean_high)))
+    return f"{higher} scores {abs(row.mean):.3f} ({low:.3f} to {high:.3f}) higher than {lower} on average"
+
+
+def _readable(row: Row) -> dict[str, Any]:
+    """Return a row with its intervals as text."""
+    intervals = {
+        f"{key}_95": per_bin.ends(low, high, 3)
+        for key, low, high in (
+            ("mean", row.mean_low, row.mean_high),
+            ("share", row.share_low, row.share_high),
+        )
+    }
+    return {**asdict(row), "name": row.name, "is_pair": row.is_pair, **intervals}
