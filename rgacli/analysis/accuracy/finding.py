@@ -14,9 +14,9 @@ from rgacli.analysis.accuracy.rows import EARLY, MEAN, Row, compare, told
 from rgacli.analysis.accuracy.validated import Validated, validations_of
 from rgacli.analysis.accuracy.validated import draw as draw_validations
 from rgacli.analysis.accuracy.validated import table as validation_table
-from rgacli.analysis.differences import short
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, TrainingLog, require_heads
+from rgacli.analysis.logged import ON_NEGATIVES, ON_POSITIVES, TrainingLog, require_heads, stage_note
+from rgacli.analysis.words import short
 from rgacli.method import ENSEMBLE
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ class Accuracy(Finding):
 
     @property
     def about(self) -> dict[str, Any]:
-        """The runs with what they were trained by, the share of iterations that is early, and validations."""
-        runs = [dict(run=one.name, method=one.method, seed=one.seed) for one in self.trainings]
-        return {"runs": runs, "early": EARLY, "validations": list(map(asdict, self.validated))}
+        """The runs, what they were trained by, the share of iterations that is early, and validations."""
+        trainings = [dict(run=one.name, method=one.method, seed=one.seed) for one in self.trainings]
+        validations = list(map(asdict, self.validated))
+        runs = [one.name for one in self.trainings]
+        return {"runs": runs, "trainings": trainings, "early": EARLY, "validations": validations}
 
     def conclusion(self) -> str:
         """Say how heads do early and late; of several runs, how they differ from what they are compared with."""
@@ -62,14 +64,15 @@ class Accuracy(Finding):
         return "; ".join(found)
 
     def _levels(self) -> list[str]:
-        by_head: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        """Return, for each run, how its heads do early and late."""
+        by_run: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for row in self.rows:
             if row.head != MEAN:
-                by_head[row.run, row.head].append(row)
+                by_run[row.run][row.head].append(f"{row.early:.1f} and {row.late:.1f} % of {row.on}")
         return [
-            f"{run}, head {head}, first and last 20 % of iterations: "
-            + ", ".join(f"{row.early:.1f} and {row.late:.1f} % of {row.on} right" for row in rows)
-            for (run, head), rows in by_head.items()
+            f"{run}, right in the first and in the last 20 % of iterations: "
+            + "; ".join(f"head {head} {', '.join(sides)}" for head, sides in heads.items())
+            for run, heads in by_run.items()
         ]
 
     def tables(self) -> list[Table]:
@@ -83,7 +86,7 @@ class Accuracy(Finding):
             against = ""
         found = [
             Table(
-                f"{self.title}, on {side}{self._stage}{against}",
+                f"{self.title}, on {side}{stage_note(self.trainings)}{against}",
                 columns,
                 [_shown(row) for row in self.rows if row.on == side],
                 group="run",
@@ -120,11 +123,11 @@ class Accuracy(Finding):
             self._draw_side(axis, statistic, looks)
             axis.set_title(f"accuracy on {side} (%)", fontsize="medium")
             axis.set_xlabel("iteration")
-            axis.set_ylabel(self._stage.removeprefix(", "))
+            axis.set_ylabel(stage_note(self.trainings).removeprefix(", "))
         axes[0].set_ylim(0, 102)
         if self.validated:
             draw_validations(axes[2], self.validated, looks)
-        figures.legend_above(figure, self._legend(looks))
+        figures.legend_above(figure, self._legend(looks).items())
         return figure
 
     def _draw_side(self, axis: Axes, statistic: str, looks: Mapping[tuple[str, str], style.Look]) -> None:
@@ -161,10 +164,6 @@ class Accuracy(Finding):
         ink = style.current().ink
         heads = {f"head {head}": style.Look(ink, dash, "") for head, dash in dashes.items() if len(dashes) > 1}
         return runs | heads
-
-    @property
-    def _stage(self) -> str:
-        return ", first stage" if any(training.is_cascade for training in self.trainings) else ""
 
 
 def collect(trainings: Sequence[TrainingLog]) -> Accuracy:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rgacli.analysis.differences import in_words, signed
 from rgacli.analysis.intervals import Estimate
 from rgacli.analysis.logged import TrainingLog
-from rgacli.analysis.steadiness import mean_of_blocks
+from rgacli.analysis.steadiness import first_part, last_part, mean_of_blocks
+from rgacli.analysis.words import in_words, signed
 
 EARLY = 0.2
 """Of the iterations, those that are early at the beginning, and late at the end."""
@@ -104,24 +104,18 @@ def _series(training: TrainingLog, statistic: str, mean: bool) -> dict[str, np.n
 def _row(
     training: TrainingLog, head: str, on: str, values: np.ndarray, other: TrainingLog | None, statistic: str
 ) -> Row:
-    end = training.iterations[-1]
-    whole = [values, values[_first(training.iterations)], values[training.iterations > (1 - EARLY) * end]]
+    is_first, is_last = (part(training.iterations, EARLY) for part in (first_part, last_part))
     differences, is_early = np.array([]), np.array([], dtype=bool)
     if other and (head in other.of(statistic) or training.of(statistic).keys() == other.of(statistic).keys()):
         steps, own, others = np.intersect1d(training.iterations, other.iterations, return_indices=True)
         if steps.size:
             differences = values[own] - _series(other, statistic, mean=True)[head][others]
-            is_early = _first(steps)
+            is_early = first_part(steps, EARLY)
     early, all_ = mean_of_blocks(differences[is_early]), mean_of_blocks(differences)
-    whole, first, last = (mean_of_blocks(part).value for part in whole)
+    first, last, whole = (mean_of_blocks(part).value for part in (values[is_first], values[is_last], values))
     compared = int((~np.isnan(differences)).sum())
     baseline = other.name if other and compared else None
     return Row(training.name, head, on, first, last, whole, baseline, compared, *early, *all_)
-
-
-def _first(iterations: np.ndarray) -> np.ndarray:
-    """Return which lines (N,) are of the first 20 % of iterations; the first line always is."""
-    return iterations <= max(EARLY * iterations[-1], iterations[0])
 
 
 def told(trainings: Sequence[TrainingLog], rows: Sequence[Row]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rgacli.analysis import figures, per_bin, style
+from rgacli.analysis.intervals import FEW_IMAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 FEW_DETECTIONS = 20
 """Fewer show little of an interval of scores."""
-FAINT = f"faint: fewer than {FEW_DETECTIONS} detections, or {per_bin.FEW_IMAGES} images"
+FAINT = f"faint: fewer than {FEW_DETECTIONS} detections, or {FEW_IMAGES} images"
 
 
 def draw(finding: Calibration) -> Figure:
@@ -27,15 +28,12 @@ def draw(finding: Calibration) -> Figure:
     figure, axes = figures.panels(len(labels) + 1, panel=(0.99 * chosen.width / chosen.scale / 3, 3.1))
     for axis, label in zip(axes, labels, strict=False):
         images = next(row.images for row in finding.rows if row.bin == label)
-        few = math.inf if images < per_bin.FEW_IMAGES else FEW_DETECTIONS
+        few = math.inf if images < FEW_IMAGES else FEW_DETECTIONS
         _draw_diagram(axis, [each for each in finding.curves if each.bin == label], look_of, few)
         axis.set_title(per_bin.heading(label, images), fontsize="medium")
     _draw_biases(axes[-1], [row for row in finding.rows if row.bin in labels], look_of)
-    for name, look in look_of.items():
-        shown = figures.abbreviated(name)
-        axes[-1].plot([], [], color=look.color, linestyle=look.dashes, marker=look.marker, label=shown)
-    axes[-1].plot([], [], "o", color=chosen.muted, alpha=0.35, label=FAINT)
-    figures.plain_legend(figure, loc="outside upper center", ncols=4)
+    named = [(figures.abbreviated(name), look) for name, look in look_of.items()]
+    figures.legend_above(figure, [*named, (FAINT, style.Look(f"{chosen.muted}59", "", "o"))])
     return figure
 
 
@@ -68,9 +66,9 @@ def _draw_biases(axis: Axes, rows: Sequence[Row], look_of: Mapping[str, style.Lo
     labels = list(dict.fromkeys(row.bin for row in rows))
     step = min(0.2, 0.7 / len(look_of))
     for index, (name, look) in enumerate(look_of.items()):
-        shift = (index - (len(look_of) - 1) / 2) * step
+        shift = figures.shift(index, len(look_of), step)
         for row in (row for row in rows if row.name == name and row.detections):
-            x, alpha = labels.index(row.bin) + shift, 0.35 if row.images < per_bin.FEW_IMAGES else 1
+            x, alpha = labels.index(row.bin) + shift, 0.35 if row.images < FEW_IMAGES else 1
             axis.vlines(x, row.bias_low, row.bias_high, color=look.color, linewidth=1.5, alpha=alpha)
             axis.plot(x, row.bias, look.marker, color=look.color, markersize=5, alpha=alpha)
     axis.axhline(0, color=style.current().muted, linewidth=1, zorder=1)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from hotcoco.metrics import calibration_curve, calibration_error
 
-from rgacli.analysis import per_bin
+from rgacli.analysis import per_bin, words
 from rgacli.analysis.calibration import figure
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, ratio
+from rgacli.analysis.intervals import Estimate, estimate_of, ratio
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
-from rgacli.evaluation.gt_bins import GTBin, bins_text
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
@@ -121,16 +121,16 @@ class Calibration(Finding):
         return {"bins": self.bins, "contrasts": list(map(asdict, self.contrasts))}
 
     def conclusion(self) -> str:
-        """Say how far scores promise too much or too little, and by how much two heads differ."""
+        """Say how far scores promise too much or too little, and by how much two heads differ in which bin."""
         images, names = {row.bin: row.images for row in self.rows}, {row.name for row in self.rows}
         compared = {name for each in self.contrasts for name in (each.first, each.second)}
-        told = names if len(names) <= _MOST_TOLD else names - compared
-        sentences = []
+        named = names if len(names) <= _MOST_TOLD else names - compared
+        biases = [_bias(row) for row in self.rows if row.bin == ALL and row.detections and row.name in named]
+        sentences = [f"{per_bin.where(ALL)} {', '.join(biases)}"] if biases else []
         for label in per_bin.told(list(images), images):
-            biases = [_bias(row) for row in self.rows if row.bin == label and row.detections and row.name in told]
             contrasts = [_contrast(each) for each in self.contrasts if each.bin == label and not math.isnan(each.value)]
-            if biases or contrasts:
-                sentences.append(f"{per_bin.where(label)} {', '.join([*biases, *contrasts])}")
+            if contrasts:
+                sentences.append(f"{per_bin.where(label)} {', '.join(contrasts)}")
         return "; ".join(sentences) or "no image has detections"
 
     def tables(self) -> list[Table]:
@@ -145,18 +145,11 @@ class Calibration(Finding):
             "interval": "95 %",
             "ECE": "ECE",
         }
-        by_run: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows:
-            run, head = per_bin.run_and_head(row.name)
-            shown = {**asdict(row), "head": head, "interval": per_bin.ends(row.bias_low, row.bias_high)}
-            by_run.setdefault(run, []).append(shown)
-        tables = [
-            Table(f"{self.title}: {run}" if run else self.title, columns, rows, group="head")
-            for run, rows in by_run.items()
-        ]
+        shown = ({**asdict(row), "interval": words.ends(row.bias_low, row.bias_high)} for row in self.rows)
+        tables = per_bin.tables(self.title, columns, shown)
         if self.contrasts:
             rows = [
-                {**asdict(each), "pair": f"{each.first} − {each.second}", "interval": per_bin.ends(each.low, each.high)}
+                {**asdict(each), "pair": f"{each.first} − {each.second}", "interval": words.ends(each.low, each.high)}
                 for each in self.contrasts
             ]
             headings = {"pair": "heads", "bin": "bin", "value": "difference of bias", "interval": "95 %"}
@@ -258,16 +251,16 @@ def _point(name: str, label: str, found: Mapping[str, Any]) -> Point:
 
 
 def _bias(row: Row) -> str:
-    if Estimate(row.bias, row.bias_low, row.bias_high).is_zero_inside:
-        spread = per_bin.spread(row.bias_low, row.bias_high)
-        return f"{row.name} scores right within its interval ({row.bias:.2f}, {spread})"
+    if estimate_of(row, "bias").is_zero_inside:
+        spread = words.spread(row.bias_low, row.bias_high)
+        return f"{row.name} scores right within its interval ({words.plain(row.bias)}, {spread})"
     if row.bias > 0:
-        return f"{row.name} scores {row.bias:.2f} too high ({per_bin.spread(row.bias_low, row.bias_high)})"
-    return f"{row.name} scores {-row.bias:.2f} too low ({per_bin.spread(-row.bias_high, -row.bias_low)})"
+        return f"{row.name} scores {row.bias:.2f} too high ({words.spread(row.bias_low, row.bias_high)})"
+    return f"{row.name} scores {-row.bias:.2f} too low ({words.spread(-row.bias_high, -row.bias_low)})"
 
 
 def _contrast(each: Contrast) -> str:
-    spread = per_bin.spread(each.low, each.high)
+    value, spread = words.plain(each.value), words.spread(each.low, each.high)
     if Estimate(each.value, each.low, each.high).is_zero_inside:
-        return f"{each.first} and {each.second} cannot be told apart ({each.value:.2f}, {spread})"
-    return f"{each.first} minus {each.second} {each.value:.2f} ({spread})"
+        return f"{each.first} and {each.second} cannot be told apart ({value}, {spread})"
+    return f"{each.first} minus {each.second} {value} ({spread})"

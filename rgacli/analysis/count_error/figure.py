@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rgacli.analysis import figures, per_bin, style
+from rgacli.analysis.intervals import FEW_IMAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from rgacli.analysis.count_error.finding import CountError, Point, Row
 
+_DOTTED = (0, (2, 2))
 _MOST_BANDS = 4  # more hide each other
 _HIGHEST = 150  # % above the true count
 
@@ -29,20 +31,17 @@ def draw(finding: CountError) -> Figure:
     for axis, label in zip(axes, labels, strict=True):
         rows = {row.name: row for row in finding.rows if row.bin == label}
         images = next(iter(rows.values())).images
-        strength = 0.4 if images < per_bin.FEW_IMAGES else 1
+        strength = 0.4 if images < FEW_IMAGES else 1
         _draw_curves(axis, [point for point in finding.curves if point.bin == label], look_of, strength)
         _draw_right_scores(axis, rows, look_of, strength)
         axis.axhline(0, color=chosen.ink, linewidth=1, zorder=2)
-        axis.axvline(finding.score, color=chosen.muted, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+        axis.axvline(finding.score, color=chosen.muted, linewidth=1, linestyle=_DOTTED, zorder=1)
         axis.set_title(per_bin.heading(label, images), fontsize="medium")
         axis.set(xlim=(0, 1), ylim=(-105, _HIGHEST))
     figure.supxlabel("score from which detections count", fontsize="medium")
     figure.supylabel("detections − objects (% of the objects)", fontsize="medium")
-    for name, look in look_of.items():
-        shown = figures.abbreviated(name)
-        axes[0].plot([], [], color=look.color, linestyle=look.dashes, marker=look.marker, label=shown)
-    axes[0].plot([], [], color=chosen.muted, linewidth=1, linestyle=(0, (2, 2)), label=f"score {finding.score:g}")
-    figures.plain_legend(figure, loc="outside upper center", ncols=4)
+    named = [(figures.abbreviated(name), look) for name, look in look_of.items()]
+    figures.legend_above(figure, [*named, (f"score {finding.score:g}", style.Look(chosen.muted, _DOTTED, ""))])
     return figure
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rgacli.analysis import per_bin
+from rgacli.analysis import per_bin, words
 from rgacli.analysis.count_error import figure
 from rgacli.analysis.count_error.right_score import SCORES, Right, numbers_from, percentiles, right_score
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, ratio
+from rgacli.analysis.intervals import Estimate, estimate_of, ratio
 from rgacli.data.annotations import gt_counts
 from rgacli.errors import UsageError
-from rgacli.evaluation.gt_bins import GTBin, bins_text
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
@@ -128,11 +128,12 @@ class CountError(Finding):
     def conclusion(self) -> str:
         """Say how far the counts are off at the score, which scores are right where, and how those differ."""
         names = list(dict.fromkeys(row.name for row in self.rows))
-        if len(names) > _MOST_TOLD:
-            names = [name for name in names if not any(name in (each.first, each.second) for each in self._of_heads)]
-        overall = [_error(row) for row in self.rows if row.bin == per_bin.ALL and row.name in names and row.objects]
-        across = [_contrast(each) for each in self.contrasts if each.first == each.second and each.first in names]
-        between = [_contrast(each) for each in self._of_heads if each.first_bin == per_bin.ALL]
+        compared = {name for each in self._of_heads for name in (each.first, each.second)}
+        others = [name for name in names if name not in compared]
+        named = names if len(names) <= _MOST_TOLD else others
+        overall = [_error(row) for row in self.rows if row.bin == ALL and row.name in named and row.objects]
+        across = [_contrast(each) for each in self.contrasts if each.first == each.second and each.first in others]
+        between = [_contrast(each) for each in self._of_heads if each.first_bin == ALL]
         sentences = [f"from a score of {self.score:g} on {', '.join(overall)}" if overall else "", *across, *between]
         return "; ".join(filter(None, sentences)) or "no image has objects"
 
@@ -148,25 +149,23 @@ class CountError(Finding):
             "right_score": "right",
             "right_interval": "95 %",
         }
-        by_run: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows:
-            run, head = per_bin.run_and_head(row.name)
-            intervals = {
-                "interval": per_bin.ends(row.error_low, row.error_high, 1),
-                "right_interval": per_bin.ends(row.right_low, row.right_high),
+        shown = (
+            {
+                **asdict(row),
+                "interval": words.ends(row.error_low, row.error_high, 1),
+                "right_interval": words.ends(row.right_low, row.right_high),
             }
-            by_run.setdefault(run, []).append({**asdict(row), "head": head, **intervals})
+            for row in self.rows
+        )
         title = f"objects found from a score of {self.score:g} on, error per image, and the right score"
-        tables = [
-            Table(f"{title}: {run}" if run else title, columns, rows, group="head") for run, rows in by_run.items()
-        ]
+        tables = per_bin.tables(title, columns, shown)
         if self.contrasts:
             rows = [
                 {
                     "what": _pair(each),
                     "where": each.first_bin if each.first_bin == each.second_bin else "",
                     "value": each.value,
-                    "interval": per_bin.ends(each.low, each.high),
+                    "interval": words.ends(each.low, each.high),
                 }
                 for each in self.contrasts
             ]
@@ -271,7 +270,7 @@ def _curve(name: str, label: str, scores: np.ndarray, numbers: np.ndarray, objec
 def _contrasts(
     found: Mapping[tuple[str, str], Right], names: Sequence[str], groups: Mapping[str, np.ndarray]
 ) -> list[Contrast]:
-    _, *bins = per_bin.told(list(groups), {label: len(images) for label, images in groups.items()})
+    bins = per_bin.told(list(groups), {label: len(images) for label, images in groups.items()})
     compared = [(name, bins[-1], name, bins[0]) for name in names if len(bins) > 1]
     compared += [(first, label, second, label) for first, second in per_bin.pairs(names) for label in groups]
     contrasts = []
@@ -283,19 +282,18 @@ def _contrasts(
 
 
 def _error(row: Row) -> str:
-    estimate = Estimate(row.error, row.error_low, row.error_high)
-    right = "never has as many" if math.isnan(row.right_score) else f"is right from {row.right_score:.2f} on"
-    if estimate.is_zero_inside:
-        spread = per_bin.spread(*estimate[1:], 1)
-        return f"{row.name} counts right within its interval ({row.error:+.1f} objects an image, {spread}; {right})"
+    right = "never as many" if math.isnan(row.right_score) else f"right from {row.right_score:.2f} on"
+    if estimate_of(row, "error").is_zero_inside:
+        error, spread = words.signed(row.error, 1), words.spread(row.error_low, row.error_high, 1)
+        return f"{row.name} counts right within its interval ({error} objects an image, {spread}; {right})"
     low, high = sorted((abs(row.error_low), abs(row.error_high)))
     kind = "many" if row.error > 0 else "few"
     return f"{row.name} counts {abs(row.error):.1f} objects too {kind} an image ({low:.1f} to {high:.1f}; {right})"
 
 
 def _contrast(each: Contrast) -> str:
-    estimate, spread = Estimate(each.value, each.low, each.high), per_bin.spread(each.low, each.high)
-    told = f"{each.value:+.2f}, {spread}"
+    estimate, spread = Estimate(each.value, each.low, each.high), words.spread(each.low, each.high)
+    told = f"{words.signed(each.value, 2)}, {spread}"
     if each.first != each.second:
         known = "cannot be told apart" if estimate.is_zero_inside else "differ"
         return f"the right scores of {each.first} and {each.second} {known} {per_bin.where(each.first_bin)} ({told})"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rgacli.analysis import figures, per_bin, style
+from rgacli.analysis.intervals import FEW_IMAGES
 from rgacli.evaluation.tide import ERRORS
 
 if TYPE_CHECKING:
@@ -36,9 +38,8 @@ def draw(finding: ErrorTypes) -> Figure:
     axes[1, 0].set_yscale("symlog", linthresh=10)
     axes[1, 0].set_ylim(bottom=0)
     axes[1, 0].yaxis.set_major_formatter("{x:g}")
-    for name, look in look_of.items():
-        axes[0, 0].plot([], [], look.marker, color=look.color, label=figures.abbreviated(name))
-    figures.plain_legend(figure, loc="outside upper center", ncols=4)
+    named = [(figures.abbreviated(name), replace(look, dashes="")) for name, look in look_of.items()]
+    figures.legend_above(figure, named)
     explained = ", ".join(f"{error}: {meaning}" for error, meaning in ERRORS.items())
     figure.supxlabel(explained, fontsize="small", color=chosen.muted)
     return figure
@@ -65,8 +66,8 @@ def _placed(rows: Sequence[Row], look_of: Mapping[str, style.Look]) -> list[tupl
         (
             row,
             look_of[row.name],
-            errors.index(row.error) + (names.index(row.name) - (len(names) - 1) / 2) * step,
-            0.4 if row.images < per_bin.FEW_IMAGES else 1,
+            errors.index(row.error) + figures.shift(names.index(row.name), len(names), step),
+            0.4 if row.images < FEW_IMAGES else 1,
         )
         for row in rows
     ]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rgacli.analysis import per_bin
+from rgacli.analysis import per_bin, words
 from rgacli.analysis.error_types import figure
 from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.intervals import Estimate, ratio
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
-from rgacli.evaluation.gt_bins import GTBin, bins_text
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 from rgacli.evaluation.tide import ERRORS, error_counts
 from rgacli.progress import Progress
 
@@ -113,7 +113,7 @@ class ErrorTypes(Finding):
             for label in labels
             if (sentence := self._trade(first, second, label))
         ]
-        known = [row for row in self.rows if row.bin == per_bin.ALL and not math.isnan(row.AP50)]
+        known = [row for row in self.rows if row.bin == ALL and not math.isnan(row.AP50)]
         worst = []
         for name in dict.fromkeys(row.name for row in known):
             row = max((row for row in known if row.name == name), key=lambda row: row.costs)
@@ -126,14 +126,11 @@ class ErrorTypes(Finding):
     def tables(self) -> list[Table]:
         """Return per run what each error costs and how often it is made; and how heads differ."""
         start, errors = {"head": "head", "bin": "bin"}, {error: error for error in ERRORS}
-        tables = []
-        for run in dict.fromkeys(per_bin.run_and_head(row.name)[0] for row in self.rows):
-            own = [row for row in self.rows if per_bin.run_and_head(row.name)[0] == run]
-            of_run = f": {run}" if run else ""
-            title = f"AP50 in %, and points of it that mending each error would gain{of_run}"
-            tables.append(Table(title, {**start, "AP50": "AP50", **errors}, _wide(own, "costs"), group="head"))
-            title = f"errors per 100 objects, from a score of {self.score:g} on{of_run}"
-            tables.append(Table(title, {**start, "objects": "objects", **errors}, _wide(own, "rate"), group="head"))
+        title = "AP50 in %, and points of it that mending each error would gain"
+        costs = per_bin.tables(title, {**start, "AP50": "AP50", **errors}, _wide(self.rows, "costs"))
+        title = f"errors per 100 objects, from a score of {self.score:g} on"
+        rates = per_bin.tables(title, {**start, "objects": "objects", **errors}, _wide(self.rows, "rate"))
+        tables = [table for of_run in zip(costs, rates, strict=True) for table in of_run]
         for first, second in self._pairs:
             lines: dict[str, dict[str, Any]] = {}
             for each in self.contrasts:
@@ -247,8 +244,7 @@ def _wide(rows: Sequence[Row], key: str) -> list[dict[str, Any]]:
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     scale = 100 if key == "costs" else 1
     for row in rows:
-        head = per_bin.run_and_head(row.name)[1]
-        fixed = {"head": head, "bin": row.bin, "objects": row.objects, "AP50": _tenth(100 * row.AP50)}
+        fixed = {"name": row.name, "bin": row.bin, "objects": row.objects, "AP50": _tenth(100 * row.AP50)}
         lines.setdefault((row.name, row.bin), fixed)[row.error] = _tenth(scale * getattr(row, key))
     return list(lines.values())
 
@@ -256,7 +252,7 @@ def _wide(rows: Sequence[Row], key: str) -> list[dict[str, Any]]:
 def _more(each: Contrast) -> str:
     kind, ends = ("more", (each.low, each.high)) if each.value > 0 else ("fewer", (-each.high, -each.low))
     digits = 0 if abs(each.value) >= 10 else 1
-    return f"{abs(each.value):.{digits}f} {kind} {each.error} ({per_bin.spread(*ends, digits)})"
+    return f"{abs(each.value):.{digits}f} {kind} {each.error} ({words.spread(*ends, digits)})"
 
 
 def _with_interval(each: Contrast) -> str | None:

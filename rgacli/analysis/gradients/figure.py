@@ -45,7 +45,7 @@ def draw(probes: Sequence[Probes], *, measured: str) -> Figure:
             _finish_angle(angle)
     figure.supxlabel(f"batches out of {measured}" if measured else "iteration", fontsize="medium")
     if legend := _legend(probes, groups, measured):
-        figures.legend_above(figure, legend)
+        figures.legend_above(figure, legend.items())
     return figure
 
 
@@ -105,7 +105,7 @@ def _draw_batches(
     quantities = [*parts, SUM, SUM_OF_NORMS] if len(parts) > 1 else parts
     step = 0.8 / len(probes)
     for index, one in enumerate(probes):
-        shift = (index - (len(probes) - 1) / 2) * step
+        shift = figures.shift(index, len(probes), step)
         for quantity, values in one.of(group).items():
             look = looks.get((one.name, quantity)) or looks[one.name, ANGLE]
             if quantity == ANGLE:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rgacli.analysis import smoothing
-from rgacli.analysis.differences import short
+from rgacli.analysis import smoothing, words
 from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.gradients import figure
 from rgacli.analysis.gradients.probes import ANGLE, CALLED, SUM, SUM_OF_NORMS, Probes
-from rgacli.analysis.intervals import UNKNOWN, Estimate
+from rgacli.analysis.intervals import UNKNOWN, estimate_of
 from rgacli.analysis.steadiness import mean_of_blocks, rise
 from rgacli.errors import UsageError
 
@@ -83,8 +82,9 @@ class Gradients(Finding):
 
     @property
     def about(self) -> dict[str, Any]:
-        """The weight, and what was measured."""
-        return {"weight": self.weight, "measured": self.measured or "while training"}
+        """The runs, the weight, and what was measured."""
+        runs = [probes.name for probes in self.probes]
+        return {"runs": runs, "weight": self.weight, "measured": self.measured or "while training"}
 
     @property
     def weight(self) -> str:
@@ -105,8 +105,8 @@ class Gradients(Finding):
                 "norms": ", ".join(f"{part} {value:.2g}" for part, value in row.norms.items()),
                 "sum": f"{row.sum:.2g}",
                 "sum_of_norms": f"{row.sum_of_norms:.2g}",
-                "ratio": _with_interval(row.ratio, row.ratio_low, row.ratio_high, ".2f"),
-                "angle": _with_interval(row.angle, row.angle_low, row.angle_high, ".0f"),
+                "ratio": words.with_ends(*estimate_of(row, "ratio")),
+                "angle": words.with_ends(*estimate_of(row, "angle"), decimals=0),
             }
             for row in self.rows
         ]
@@ -142,8 +142,8 @@ class Gradients(Finding):
     def _told(self, row: Row) -> str:
         if len(row.norms) == 1:
             return f"the only head's gradient has a norm of {row.sum:.2g}: there is nothing to compare it with"
-        ratio = _with_interval(row.ratio, row.ratio_low, row.ratio_high, ".2f")
-        angle = _with_interval(row.angle, row.angle_low, row.angle_high, ".0f", "°")
+        ratio = words.with_ends(*estimate_of(row, "ratio"))
+        angle = words.with_ends(*estimate_of(row, "angle"), decimals=0, unit="°")
         times = ("batch" + "es" * (row.probes > 1)) if self.measured else ("probe" + "s" * (row.probes > 1))
         few = ", too few for an interval" * bool(np.isnan(row.ratio_low))
         return (
@@ -191,11 +191,11 @@ def _row(probes: Probes, group: str, measured: bool) -> Row:
         norms=dict(zip(parts, map(_mean, norms), strict=True)),
         sum=_mean(values[SUM]),
         sum_of_norms=_mean(total),
-        **_named("ratio", mean_of_blocks(ratios)),
+        **mean_of_blocks(ratios).named("ratio"),
         at_right_angles=_mean(right),
         below=float((ratios[known] < 1 - 1e-9).mean()) if known.any() else np.nan,
-        **_named("angle", mean_of_blocks(angle)),
-        **_named("change", change),
+        **mean_of_blocks(angle).named("angle"),
+        **change.named("change"),
     )
 
 
@@ -204,20 +204,9 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if known.size else np.nan
 
 
-def _named(name: str, mean: Estimate) -> dict[str, float]:
-    return {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
-
-
 def _changed(row: Row) -> str:
-    change = Estimate(row.change, row.change_low, row.change_high)
+    change = estimate_of(row, "change")
     if np.isnan(change.low):
         return ""
-    if change.is_zero_inside:
-        return ", and no change of the angle from the first fifth to the last beyond its 95 % interval"
-    return f", and from the first fifth to the last the angle changes by {short(*change, decimals=1)}°"
-
-
-def _with_interval(value: float, low: float, high: float, form: str, unit: str = "") -> str:
-    if np.isnan(value):
-        return "unknown"
-    return f"{value:{form}}{unit}" + ("" if np.isnan(low) else f" ({low:{form}}{unit}–{high:{form}}{unit})")
+    told = words.in_words(*change, decimals=1, unit="°")
+    return f", and from the first fifth to the last the angle changes by {told}"

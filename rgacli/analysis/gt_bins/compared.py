@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from rgacli.analysis.per_bin import run_and_head
 from rgacli.errors import UsageError
 from rgacli.method import ENSEMBLE, parse_head_name
 from rgacli.wording import param
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 SEPARATELY = "separately trained"
 
@@ -47,15 +52,30 @@ class Training:
     settings: Mapping[str, str]
 
 
+def training_of(cfg: Config) -> Training:
+    """Return what a run's config says of its training, as far as runs are told apart by it."""
+    from rgacli.config.recipe import annealing_config, parallel_modules, single_ratio, variant_names  # load mmengine
+
+    ratio, prm, annealing = single_ratio(cfg), parallel_modules(cfg), annealing_config(cfg)
+    backbone, schedule = cfg.model.get("backbone") or {}, cfg.train_cfg
+    epochs, iterations = schedule.get("max_epochs"), schedule.get("max_iters")
+    settings = {
+        "detector": f"{cfg.model.type}, {backbone.get('type')} {backbone.get('depth', '')}".rstrip(),
+        "annealing": f"λ0 {annealing['lambda0']:g} ({annealing['anneal']})" if annealing else "no RGA",
+        "sampling": f"{prm.sampling if prm else 'soft'} sampling",
+        "length": f"{epochs} epochs" if epochs else f"{iterations} iterations",
+    }
+    return Training(tuple(variant_names(cfg).values()), str(ratio) if ratio else None, settings)
+
+
 def by_name(names: Iterable[str]) -> list[Compared]:
     """Return what detections are, by their names alone: "RUN 1:9" is a head of RUN, "RetinaNet" is itself."""
     found = []
     for name in names:
-        run, _, head = name.rpartition(" ")
-        if head != ENSEMBLE and not parse_head_name(head):
-            found.append(Compared(name, "", name, name, name))
-        else:
-            found.append(Compared(name, run, head, head, run or "heads"))
+        run, head = run_and_head(name)
+        is_head = head == ENSEMBLE or parse_head_name(head) is not None
+        place, line = (head, run or "heads") if is_head else (name, name)
+        found.append(Compared(name, run, head, place, line))
     return found
 
 

@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rgacli.analysis import figures, style
+from rgacli.analysis import figures, per_bin, style
 from rgacli.analysis.gt_bins.compared import SEPARATELY
-from rgacli.analysis.gt_bins.finding import Row, subset
 from rgacli.method import ENSEMBLE, parse_head_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from rgacli.analysis.gt_bins.finding import Row
 
 Limits = tuple[float, float]
 
@@ -33,7 +34,7 @@ def draw(rows: Sequence[Row], baseline: str | None) -> Figure:
     lines = list(dict.fromkeys(row.line for row in rows))
     places = sorted(dict.fromkeys(row.place for row in rows), key=_order)
     colors = _colors(rows, lines)
-    told = [row for row in rows if not row.few]
+    told = [row for row in rows if not row.is_few]
     limits = [_limits([(row.AP, row.AP_low, row.AP_high) for row in told])]
     known = ", 95 % interval" if any(not math.isnan(row.AP_low) for row in told) else ""
     labels = [f"AP (%){known}"]
@@ -54,7 +55,7 @@ def draw(rows: Sequence[Row], baseline: str | None) -> Figure:
         panels[0].entitle(of_bin[0])
         for kind, panel in enumerate(panels):
             panel.prepare(limits[kind], labels[kind] if column == 0 else None, lowest=panel is panels[-1])
-            if of_bin[0].few:
+            if of_bin[0].is_few:
                 panel.decline()
             elif kind == 0:
                 panel.draw_ap(of_bin)
@@ -62,7 +63,7 @@ def draw(rows: Sequence[Row], baseline: str | None) -> Figure:
                 panel.draw_differences(of_bin, baseline)
     if any(map(parse_head_name, places)):
         figure.supxlabel("ratio in training, positives : negatives", fontsize="medium")
-    _add_legend(figure, axes.flat[0], rows, lines, colors)
+    _add_legend(figure, rows, lines, colors)
     return figure
 
 
@@ -93,8 +94,8 @@ class _Panel:
 
     def entitle(self, row: Row) -> None:
         """Name the bin, and the number of its images."""
-        title = subset(row.bin).removeprefix("images with ")
-        self._axis.set_title(f"{title}\n({row.images} {'image' if row.images == 1 else 'images'})", fontsize="medium")
+        title = f"{per_bin.subset(row.bin)}\n({per_bin.number_of(row.images)})"
+        self._axis.set_title(title, fontsize="medium")
 
     def prepare(self, limits: Limits, label: str | None, *, lowest: bool) -> None:
         """Set the axes: the first panel of a row has the y axis's label and ticks, the lowest one of a bin the x's."""
@@ -155,7 +156,7 @@ class _Panel:
     def _x(self, row: Row) -> float:
         beside = [line for line in self._lines if (line, row.place) in self._colors]
         step = min(0.2, 0.6 / len(beside))
-        return self._places.index(row.place) + (beside.index(row.line) - (len(beside) - 1) / 2) * step
+        return self._places.index(row.place) + figures.shift(beside.index(row.line), len(beside), step)
 
 
 def _colors(rows: Sequence[Row], lines: Sequence[str]) -> dict[tuple[str, str], str]:
@@ -166,17 +167,14 @@ def _colors(rows: Sequence[Row], lines: Sequence[str]) -> dict[tuple[str, str], 
     return {(row.line, row.place): looks["", row.place].color for row in rows}
 
 
-def _add_legend(
-    figure: Figure, axis: Axes, rows: Sequence[Row], lines: Sequence[str], colors: dict[tuple[str, str], str]
-) -> None:
+def _add_legend(figure: Figure, rows: Sequence[Row], lines: Sequence[str], colors: dict[tuple[str, str], str]) -> None:
     """Add a legend of the lines that the x axis does not name already, unless there is one line alone."""
     owners = {row.line: row for row in rows if row.place != row.line}
     if len(lines) < 2 or not owners:
         return
-    for line, row in owners.items():
-        name = line if line.startswith(SEPARATELY) else figures.abbreviated(line)
-        axis.plot([], [], color=colors[line, row.place], linewidth=3, label=name)
-    figures.plain_legend(figure, loc="outside upper center", ncols=min(4, len(owners)))
+    names = {line: line if line.startswith(SEPARATELY) else figures.abbreviated(line) for line in owners}
+    named = [(names[line], style.Look(colors[line, row.place], "-", "")) for line, row in owners.items()]
+    figures.legend_above(figure, named)
 
 
 def _brief(name: str) -> str:

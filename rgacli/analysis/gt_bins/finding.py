@@ -8,20 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rgacli.analysis import differences
+from rgacli.analysis import per_bin, words
 from rgacli.analysis.finding import Finding, Table
+from rgacli.analysis.gt_bins import figure
 from rgacli.analysis.gt_bins.compared import Compared, by_name, find_baseline
-from rgacli.analysis.intervals import FEW_IMAGES
+from rgacli.analysis.intervals import FEW_IMAGES, UNKNOWN, Estimate, estimate_of
 from rgacli.errors import UsageError
-from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference, evaluate, interval
+from rgacli.evaluation.coco_metrics import Evaluation, difference, evaluate, interval
 from rgacli.evaluation.gt_bins import ALL, GTBin, assign, bins_text
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_UNKNOWN = Difference(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,14 @@ class Row:
     difference_high: float = math.nan
 
     @property
-    def few(self) -> bool:
+    def is_few(self) -> bool:
         """Whether its images are too few to tell anything."""
         return self.images < FEW_IMAGES
 
     @property
-    def within(self) -> bool:
-        """Whether the difference is within its interval, so that it may as well be none, or has no interval."""
-        return differences.is_within(self.difference_low, self.difference_high)
-
-    @property
-    def gain(self) -> tuple[float, float, float]:
-        """The difference and its interval's ends."""
-        return self.difference, self.difference_low, self.difference_high
+    def gain(self) -> Estimate:
+        """The difference with its interval."""
+        return estimate_of(self, "difference")
 
 
 @dataclass(frozen=True)
@@ -109,9 +103,9 @@ class GtBins(Finding):
         """Return a table per run."""
         by_run: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in self.rows:
-            shown = None if math.isnan(row.AP_low) else f"{row.AP_low:.2f}–{row.AP_high:.2f}"
-            images = f"{row.images} (few)" if row.few else row.images
-            cells = {"images": images, "interval": shown, "difference": differences.short(*row.gain)}
+            images = f"{row.images} (few)" if row.is_few else row.images
+            intervals = {"interval": words.ends(row.AP_low, row.AP_high), "difference": words.short(*row.gain)}
+            cells = {"images": images, **intervals}
             by_run[row.run].append({**asdict(row), **cells})
         columns = {column: column for column in ("head", "bin", "images", "objects", "AP", "interval", "AP50", "AP75")}
         columns["interval"] = "95 %"
@@ -134,10 +128,8 @@ class GtBins(Finding):
         return list(map(asdict, self._measured))
 
     def draw(self) -> Figure:
-        """Draw Fig. 2: `rgacli.analysis.gt_bins.figure.draw`. Bins without objects are left out."""
-        from rgacli.analysis.gt_bins.figure import draw
-
-        return draw(self._measured, self.baseline)
+        """Draw Fig. 2: AP over the ratio in training on each bin, and the differences to the baseline below."""
+        return figure.draw(self._measured, self.baseline)
 
     @property
     def _measured(self) -> list[Row]:
@@ -145,15 +137,14 @@ class GtBins(Finding):
 
     def _best(self, label: str) -> str:
         rows = sorted((row for row in self._measured if row.bin == label), key=lambda row: row.AP, reverse=True)
-        where, best = f"in {subset(label)}", rows[0]
-        if best.few:
+        where, best = per_bin.where(label), rows[0]
+        if best.is_few:
             return f"{where} nothing can be told: {best.images} are too few"
         if len(rows) == 1 or self.baseline is None:
-            known = "" if math.isnan(best.AP_low) else f" (95 %: {best.AP_low:.3f} to {best.AP_high:.3f})"
-            return f"{where} {best.name} has AP {best.AP:.3f}{known}"
+            return f"{where} {best.name} has AP {words.with_ends(*estimate_of(best, 'AP'), decimals=3)}"
         if best.name != self.baseline:
-            return f"{where} {best.name} is best: against {self.baseline} {differences.in_words(*best.gain)}"
-        return f"{where} {best.name} is best: {rows[1].name} against it {differences.in_words(*rows[1].gain)}"
+            return f"{where} {best.name} is best: against {self.baseline} {words.in_words(*best.gain)}"
+        return f"{where} {best.name} is best: {rows[1].name} against it {words.in_words(*rows[1].gain)}"
 
 
 def collect(
@@ -202,11 +193,6 @@ def collect(
     return GtBins(bins_text(bins), counted, [row for one in compared for row in rows[one.name]], baseline)
 
 
-def subset(label: str) -> str:
-    """Return what images a bin's label means: "images with 1-3 objects"."""
-    return "all images" if label == ALL else f"images with {label} {'object' if label == '1' else 'objects'}"
-
-
 def _rows(
     one: Compared,
     evaluation: Evaluation,
@@ -223,8 +209,8 @@ def _rows(
         objects = sum(counts[image] for image in images)
         values = [metrics[label][key] for key in ("AP", "AP50", "AP75")]
         alone = interval(evaluation, images, samples=bootstrap, seed=seed)
-        paired = (
-            _UNKNOWN if reference is None else difference(reference, evaluation, images, samples=bootstrap, seed=seed)
-        )
+        paired = UNKNOWN
+        if reference is not None:
+            paired = difference(reference, evaluation, images, samples=bootstrap, seed=seed)
         rows.append(Row(*asdict(one).values(), label, len(images), objects, *values, *alone, *paired))
     return rows

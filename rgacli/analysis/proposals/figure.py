@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rgacli.analysis import figures, per_bin, style
-from rgacli.analysis.intervals import FEW_IMAGES
+from rgacli.analysis.intervals import FEW_IMAGES, estimate_of
 from rgacli.evaluation.gt_bins import ALL
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _draw_boxes(axis: Axes, finding: Proposals, last: Sequence[Counted], bins: S
     # Boxes rather than overlaid histograms: they stay legible from three images to thousands, and for many bins.
     spread, width = np.random.default_rng(0), 0.75 / len(last)
     for index, own in enumerate(last):
-        shift = (index - (len(last) - 1) / 2) * width
+        shift = figures.shift(index, len(last), width)
         for position, label in enumerate(bins):
             values = [record["positives"] for record in finding.images_of(own).get(label, [])]
             axis.plot(
@@ -114,10 +115,10 @@ def _draw_history(axis: Axes, finding: Proposals, bins: Sequence[str], name: str
     for index, (run, counted) in enumerate(finding.runs.items()):
         own = sorted(counted, key=lambda each: each.epoch) if by_epoch else counted
         x = np.array([each.epoch if by_epoch else names.index(each.checkpoint) for each in own], dtype=float)
-        x += 0.01 * np.ptp(x) * (index - (len(finding.runs) - 1) / 2)  # intervals stand side by side
+        x += figures.shift(index, len(finding.runs), 0.01 * np.ptp(x))  # intervals stand side by side
         for label in bins:
             look = looks[run, label]
-            values, low, high = np.array([finding.rows_of(each)[label].estimate(name) for each in own]).T
+            values, low, high = np.array([estimate_of(finding.rows_of(each)[label], name) for each in own]).T
             axis.plot(x, values, color=look.color, linestyle=look.dashes, marker=look.marker, markersize=5)
             if finding.images_in(label) >= FEW_IMAGES:
                 axis.vlines(x, low, high, color=look.color, linewidth=1.2)
@@ -141,21 +142,14 @@ def _looks(finding: Proposals, bins: Sequence[str]) -> Looks:
 
 def _legend(figure: Figure, finding: Proposals, bins: Sequence[str], looks: Looks) -> None:
     """Say above the figure what colours and dashes are, where the axes do not."""
-    from matplotlib.lines import Line2D
-
     runs = finding.runs if len(finding.runs) > 1 else ()
-    handles = [Line2D([], [], color=looks[run, ALL].color, linewidth=3, label=figures.abbreviated(run)) for run in runs]
+    named = [(figures.abbreviated(run), style.Look(looks[run, ALL].color, "-", "")) for run in runs]
     first = next(iter(finding.runs))
     for label in bins:
         look = looks[first, label]
-        own = style.current().ink if runs else look.color
-        handles.append(
-            Line2D(
-                [], [], color=own, linestyle=look.dashes, marker=look.marker, markersize=5, label=per_bin.subset(label)
-            )
-        )
-    if handles:
-        figures.plain_legend(figure, handles=handles, loc="outside upper center", ncols=3)
+        named.append((per_bin.subset(label), replace(look, color=style.current().ink) if runs else look))
+    if named:
+        figures.legend_above(figure, named)
 
 
 def _alpha(dots: int) -> float:

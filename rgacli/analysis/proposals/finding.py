@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
-from rgacli.analysis import per_bin
+from rgacli.analysis import per_bin, words
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import FEW_IMAGES, Estimate, mean, pearson, ratio, spearman
+from rgacli.analysis.intervals import FEW_IMAGES, estimate_of, mean, pearson, ratio, spearman
 from rgacli.analysis.proposals import figure
 from rgacli.errors import UsageError
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
@@ -88,10 +88,6 @@ class Row:
     spearman: float
     spearman_low: float
     spearman_high: float
-
-    def estimate(self, name: str) -> Estimate:
-        """Return "mean", "per_object", "pearson" or "spearman" with its interval."""
-        return Estimate(*(getattr(self, name + end) for end in ("", "_low", "_high")))
 
 
 @dataclass(frozen=True)
@@ -168,13 +164,15 @@ class Proposals(Finding):
         overall = rows.pop(ALL)
         told = [row for row in rows.values() if row.images >= FEW_IMAGES]
         parts = [f"{overall.mean:.1f}", *(f"{row.mean:.1f} in those with {per_bin.subset(row.bin)}" for row in told)]
-        per_object, relation = overall.estimate("per_object"), overall.estimate("spearman")
-        sentence = f"positive proposals per image: {', '.join(parts)}; {_interval(per_object, 1)} to an object"
+        per_object, relation = estimate_of(overall, "per_object"), estimate_of(overall, "spearman")
+        sentence = (
+            f"positive proposals per image: {', '.join(parts)}; {words.with_ends(*per_object, decimals=1)} to an object"
+        )
         if relation.is_zero_inside:
             sentence += "; whether their number goes with that of objects cannot be told"
         else:
             how = "more objects, more positives" if relation.value > 0 else "more objects, fewer positives"
-            sentence += f"; {how} (Spearman's {_interval(relation, 2)})"
+            sentence += f"; {how} (Spearman's {words.with_ends(*relation)})"
         return sentence + (self._through_training(own) if len(own) > 1 else "")
 
     def _through_training(self, own: Sequence[Counted]) -> str:
@@ -182,9 +180,7 @@ class Proposals(Finding):
         first, last = own[0], own[-1]
         before = {record["image_id"]: record["positives"] for record in first.records}
         change = mean([one["positives"] - before[one["image_id"]] for one in last.records if one["gt_count"]])
-        told = "cannot be told" if change.is_zero_inside else f"is {change.value:+.1f}"
-        reach = "" if math.isnan(change.low) else f" ({change.low:+.1f} to {change.high:+.1f})"
-        return f"; the change per image from {first.checkpoint} to {last.checkpoint} {told}{reach}"
+        return f"; per image {words.in_words(*change, decimals=1)} from {first.checkpoint} to {last.checkpoint}"
 
     def _tables(self, run: str, own: Sequence[Counted]) -> Iterator[Table]:
         where = f"{run} on {self.about['split']}"
@@ -195,8 +191,8 @@ class Proposals(Finding):
         yield Table(f"{self.title}: {where}{last}", {key: key for key in columns} | headings, rows)
         relations = [self.rows_of(each)[ALL] for each in own]
         shown = [
-            {"checkpoint": row.checkpoint, "mean": _interval(row.estimate("mean"), 1)}
-            | {key: _interval(row.estimate(key), 2) for key in ("per_object", "pearson", "spearman")}
+            {"checkpoint": row.checkpoint, "mean": words.with_ends(*estimate_of(row, "mean"), decimals=1)}
+            | {key: words.with_ends(*estimate_of(row, key)) for key in ("per_object", "pearson", "spearman")}
             for row in relations
         ]
         headings = {"checkpoint": "checkpoint"} if last else {}
@@ -244,12 +240,6 @@ def _summary(own: Counted, label: str, records: Sequence[Record]) -> Row:
         *pearson(objects, positives),
         *spearman(objects, positives),
     )
-
-
-def _interval(estimate: Estimate, digits: int) -> str:
-    value, low, high = (f"{number:.{digits}f}" for number in estimate)
-    between = " to " if estimate.low < 0 else "–"
-    return value if math.isnan(estimate.low) else f"{value} ({low}{between}{high})"
 
 
 def checkpoint_name(path: Path) -> str:

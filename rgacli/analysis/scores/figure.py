@@ -102,7 +102,7 @@ def _draw_bins(axis: Axes, rows: Sequence[Row], values: Sequence[Estimate], pair
     chosen = style.current()
     bins = {row.bin: row for row in rows}
     step = min(0.2, 0.6 / len(pairs))  # runs and pairs stand side by side
-    places = {pair: (index - (len(pairs) - 1) / 2) * step for index, pair in enumerate(pairs)}
+    places = {pair: figures.shift(index, len(pairs), step) for index, pair in enumerate(pairs)}
     for row, (value, low, high) in zip(rows, values, strict=True):
         pair = (row.run, row.heads)
         x, look = list(bins).index(row.bin) + places[pair], pairs[pair]
@@ -130,10 +130,8 @@ def _pair_looks(finding: Scores) -> Pairs:
 
 def _runs_legend(figure: Figure, looks: Mapping[tuple[str, str], style.Look]) -> None:
     """Say above the figure which runs the colours are, and which heads the dashes."""
-    from matplotlib.lines import Line2D
-
-    runs = {figures.abbreviated(run): look.color for (run, _), look in looks.items()}
+    runs = {run: look.color for (run, _), look in looks.items()}
     heads = {head: look.dashes for (_, head), look in looks.items()}
-    handles = [Line2D([], [], color=color, linewidth=3, label=run) for run, color in runs.items()]
-    handles += [Line2D([], [], color=style.current().ink, linestyle=own, label=head) for head, own in heads.items()]
-    figures.plain_legend(figure, handles=handles, loc="outside upper center", ncols=3)
+    named = [(figures.abbreviated(run), style.Look(color, "-", "")) for run, color in runs.items()]
+    named += [(head, style.Look(style.current().ink, dashes, "")) for head, dashes in heads.items()]
+    figures.legend_above(figure, named)

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rgacli.analysis import per_bin
+from rgacli.analysis import per_bin, words
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import FEW_IMAGES, Estimate, ratio
+from rgacli.analysis.intervals import FEW_IMAGES, Estimate, estimate_of, ratio
 from rgacli.analysis.scores import figure
 from rgacli.analysis.scores.tally import (
     CELLS,
     FAR,
     HIGH,
-    PAPERS_SHARE,
     Histograms,
     ImageScores,
     ScoreTally,
@@ -100,12 +99,12 @@ class Row:
     @property
     def difference(self) -> Estimate:
         """The mean with its interval."""
-        return Estimate(self.mean, self.mean_low, self.mean_high)
+        return estimate_of(self, "mean")
 
     @property
     def far(self) -> Estimate:
         """The share with its interval."""
-        return Estimate(self.share, self.share_low, self.share_high)
+        return estimate_of(self, "share")
 
     def is_like(self, other: Row) -> bool:
         """Whether another row is of the same heads and images, by whichever kind of score."""
@@ -149,8 +148,7 @@ class Scores(Finding):
 
     def conclusion(self) -> str:
         """Say, of every two heads, how many scores differ and which head's are higher; and in which bin most."""
-        sentences = [self._sentence(row) for row in self.pairs() if row.bin == ALL]
-        return "; ".join([*sentences, f"the paper, of its scores on COCO: {_percent(PAPERS_SHARE)}"])
+        return "; ".join(self._sentence(row) for row in self.pairs() if row.bin == ALL)
 
     def tables(self) -> list[Table]:
         """Return, per run, a table of the heads and one of every two."""
@@ -268,7 +266,7 @@ def _percent(share: float) -> str:
 def _which_is_higher(row: Row) -> str:
     first, second = row.heads
     if row.difference.is_zero_inside:
-        return f"which of them scores higher cannot be told (difference {row.mean:+.3f})"
+        return f"which of them scores higher cannot be told (difference {words.signed(row.mean)})"
     higher, lower = (first, second) if row.mean > 0 else (second, first)
     low, high = sorted(map(abs, (row.mean_low, row.mean_high)))
     return f"{higher} scores {abs(row.mean):.3f} ({low:.3f} to {high:.3f}) higher than {lower} on average"
@@ -277,7 +275,7 @@ def _which_is_higher(row: Row) -> str:
 def _readable(row: Row) -> dict[str, Any]:
     """Return a row with its intervals as text."""
     intervals = {
-        f"{key}_95": per_bin.ends(low, high, 3)
+        f"{key}_95": words.ends(low, high, 3)
         for key, low, high in (
             ("mean", row.mean_low, row.mean_high),
             ("share", row.share_low, row.share_high),

@@ -1,7 +1,6 @@
 import math
 
 import pytest
-
 from rgacli.analysis.differences import in_words, is_within, short
 
 NAN = math.nan
