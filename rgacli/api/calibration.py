@@ -58,7 +58,7 @@ def calibration(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.calibration.finding.Row`.
+        Rows are `rgacli.analysis.calibration.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used, or a score is no probability.

@@ -60,7 +60,7 @@ def count_error(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.count_error.finding.Row`.
+        Rows are `rgacli.analysis.count_error.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used, or a score is no probability.

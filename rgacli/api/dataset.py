@@ -52,7 +52,7 @@ def analyze_dataset(
         progress: Told of each image that is read to convert the annotations.
 
     Returns:
-        Rows are `rgacli.analysis.dataset.finding.Row`, one per ratio.
+        Rows are `rgacli.analysis.dataset.rows.Row`, one per ratio.
 
     Raises:
         UsageError, DataError: the dataset is not there, malformed or without objects, or a number is out of range.

@@ -60,7 +60,7 @@ def error_types(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.error_types.finding.Row`.
+        Rows are `rgacli.analysis.error_types.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used.

@@ -67,7 +67,7 @@ def gt_bins(
         progress: Told of each batch, and of each head that is compared.
 
     Returns:
-        Rows are `rgacli.analysis.gt_bins.finding.Row`.
+        Rows are `rgacli.analysis.gt_bins.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results, the bins or the baseline cannot be used.

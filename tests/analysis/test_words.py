@@ -1,7 +1,9 @@
 import math
 
 import pytest
-from rgacli.analysis.differences import in_words, is_within, short
+
+from rgacli.analysis.intervals import is_within
+from rgacli.analysis.words import ends, in_words, short, spread, with_ends
 
 NAN = math.nan
 
@@ -30,3 +32,13 @@ def test_percentages_have_as_many_decimals_as_are_asked_for():
     assert in_words(-1.25, -3.04, 0.54, decimals=1) == "−1.2, within its interval (95 %: −3.0 to +0.5)"
     assert short(1.0, NAN, NAN, decimals=1) == "+1.0"
     assert short(1.0, 0.5, 1.5, decimals=1) == "+1.0 ±0.5"
+    assert in_words(1.0, NAN, NAN, decimals=1, unit=" points") == "+1.0 points (no interval)"
+
+
+def test_a_value_has_its_interval_behind_or_beside_it():
+    assert with_ends(0.333, 0.3, 0.361) == "0.33 (0.30 to 0.36)"
+    assert with_ends(90, 88.4, 91.6, decimals=0, unit="°") == "90° (88° to 92°)"
+    assert (with_ends(90, NAN, NAN, decimals=0), with_ends(NAN, NAN, NAN)) == ("90", "unknown")
+    assert (spread(-0.126, 3), ends(-0.126, 3)) == ("−0.13 to 3.00", "−0.13…3.00")
+    assert (spread(NAN, NAN), ends(NAN, NAN)) == ("interval unknown", None)
+    assert spread(-0.001, 0) == "0.00 to 0.00"

@@ -64,7 +64,7 @@ def test_a_run_without_probes_is_refused(run):
         (dict(weight="layer3.0.conv1"), r"weight=layer3\.0\.conv1 goes with measure"),
         (dict(device="cpu"), "device=cpu goes with measure"),
         (dict(seed=1), "seed=1 goes with measure"),
-        (dict(measure=0), "measure=0: it counts images, so it must be at least 1"),
+        (dict(measure=0), "measure=0: it must be at least 1"),
         (dict(measure=2, weight="gone"), "weight=gone: ResNet has no such weight; it has"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rgacli.analysis.scores.collecting import outputs
-from rgacli.analysis.scores.finding import BY_CLASS, FOREGROUND, HeadScores
+from rgacli.analysis.scores.rows import BY_CLASS, FOREGROUND, HeadScores
 from rgacli.analysis.scores.tally import ScoreTally
 from rgacli.api.scores import scores
 from rgacli.errors import UsageError

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rgacli.analysis.calibration.finding import Calibration, Point, Row
+    from rgacli.analysis.calibration.finding import Calibration
+    from rgacli.analysis.calibration.rows import Point, Row
 
 FEW_DETECTIONS = 20
 """Fewer show little of an interval of scores."""

@@ -12,8 +12,9 @@ from hotcoco.metrics import calibration_curve, calibration_error
 
 from rgacli.analysis import per_bin, words
 from rgacli.analysis.calibration import figure
+from rgacli.analysis.calibration.rows import INTERVALS, Contrast, Point, Row, contrasts_of, point_of, row_of
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, estimate_of, ratio
+from rgacli.analysis.intervals import Estimate, estimate_of
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
@@ -22,75 +23,7 @@ from rgacli.progress import Progress
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INTERVALS = 10  # of scores
 _MOST_TOLD = 4  # each by itself, in a sentence
-
-
-@dataclass(frozen=True)
-class Row:
-    """One set of detections on the images of one bin; only detections that are kept count.
-
-    Attributes:
-        name: A head's ("1:9", "ensemble", or "RUN 1:9" of several runs), or whatever a user calls the detections.
-        bin: The bin's label, or "all".
-        images: Number of images.
-        detections: Number of detections that count.
-        confidence: Their mean score.
-        accuracy: The share of them that are right: of the right class, at IoU 0.5 with an object not found yet.
-        bias, bias_low, bias_high: Confidence minus accuracy and its 95 % interval over images; above 0 scores promise
-            too much.
-        ECE: Expected calibration error: the mean distance of confidence and accuracy, over ten intervals of scores.
-    """
-
-    name: str
-    bin: str
-    images: int
-    detections: int
-    confidence: float
-    accuracy: float
-    bias: float
-    bias_low: float
-    bias_high: float
-    ECE: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """The detections whose scores are in one interval: one point of a reliability diagram.
-
-    Attributes:
-        name, bin: As a Row's.
-        low, high: The interval's ends.
-        confidence: Mean score.
-        accuracy: The share that are right.
-        detections: Their number.
-    """
-
-    name: str
-    bin: str
-    low: float
-    high: float
-    confidence: float
-    accuracy: float
-    detections: int
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """How the bias of two sets of detections differs on the same images.
-
-    Attributes:
-        first, second: Their names.
-        bin: The bin's label, or "all".
-        value, low, high: Bias of the first minus that of the second, with its 95 % interval over images.
-    """
-
-    first: str
-    second: str
-    bin: str
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -209,45 +142,13 @@ def collect(
         for label, images in groups.items():
             inside = np.isin(owners, images)
             own = calibration_curve(scores[inside], right[inside], INTERVALS)
-            curves += [_point(name, label, each) for each in own if each["count"]]
+            curves += [point_of(name, label, each) for each in own if each["count"]]
             rows.append(
-                _row(name, label, images, number, promised, kept, calibration_error(scores[inside], right[inside]))
+                row_of(name, label, images, number, promised, kept, calibration_error(scores[inside], right[inside]))
             )
         if progress:
             progress("comparing", done, len(results))
-    contrasts = [
-        Contrast(
-            first,
-            second,
-            label,
-            *per_bin.difference(*(each[images] for name in (first, second) for each in sums[name])),
-        )
-        for first, second in per_bin.pairs(list(results))
-        for label, images in groups.items()
-    ]
-    return Calibration(bins_text(bins), rows, curves, contrasts)
-
-
-def _row(
-    name: str,
-    label: str,
-    images: np.ndarray,
-    number: np.ndarray,
-    promised: np.ndarray,
-    kept: np.ndarray,
-    errors: tuple[float, float],
-) -> Row:
-    number, promised, kept = (each[images] for each in (number, promised, kept))
-    total = int(number.sum())
-    confidence, accuracy, error = (
-        (float(value) for value in (promised.sum() / total, kept.sum() / total, errors[0])) if total else [math.nan] * 3
-    )
-    return Row(name, label, len(images), total, confidence, accuracy, *ratio(promised - kept, number), error)
-
-
-def _point(name: str, label: str, found: Mapping[str, Any]) -> Point:
-    ends = found["bin_lower"], found["bin_upper"]
-    return Point(name, label, *ends, found["avg_confidence"], found["avg_accuracy"], found["count"])
+    return Calibration(bins_text(bins), rows, curves, contrasts_of(sums, groups))
 
 
 def _bias(row: Row) -> str:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rgacli.analysis.count_error.finding import CountError, Point, Row
+    from rgacli.analysis.count_error.finding import CountError
+    from rgacli.analysis.count_error.rows import Point, Row
 
 _DOTTED = (0, (2, 2))
 _MOST_BANDS = 4  # more hide each other

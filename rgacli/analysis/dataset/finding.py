@@ -11,6 +11,7 @@ import numpy as np
 from rgacli.analysis import figures
 from rgacli.analysis.dataset import panels, tables
 from rgacli.analysis.dataset.ratio_choice import Choice, Sampling, choose
+from rgacli.analysis.dataset.rows import Row, row_of
 from rgacli.analysis.finding import Finding, Table
 from rgacli.data.annotations import Annotations, category_counts, category_names, gt_boxes, gt_counts
 from rgacli.data.check import gt_count_histogram
@@ -19,26 +20,6 @@ from rgacli.method import LAMBDA0, RATIOS, SamplingRatio
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a head of one ratio is to expect, in images that have objects.
-
-    Attributes:
-        ratio: Positives : negatives.
-        quota: The most positives that the head samples of an image.
-        early, late: Positives that it samples of an image early and late in training, on average.
-        filled: Share of the images that fill the quota late.
-        chosen: Whether the ratio is one to try.
-    """
-
-    ratio: str
-    quota: int
-    early: float
-    late: float
-    filled: float
-    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -163,19 +144,6 @@ def collect(
     classes = [(name, numbers[category]) for category, name in category_names(content).items()]
     trained_on = objects[objects > 0]  # mmdet leaves out images without objects
     choice = choose(trained_on, ratios, sampling)
-    rows = [_row(ratio, sampling, trained_on, ratio in choice.ratios) for ratio in ratios]
+    rows = [row_of(ratio, sampling, trained_on, ratio in choice.ratios) for ratio in ratios]
     place = {"dataset": dataset, "split": split}
     return DatasetFinding(place, objects, areas, shares, classes, sampling, choice, rows)
-
-
-def _row(ratio: SamplingRatio, sampling: Sampling, objects: np.ndarray, chosen: bool) -> Row:
-    quota, late = sampling.quota(ratio), sampling.available(objects)
-    early = np.minimum(quota, sampling.available(objects, early=True))
-    return Row(
-        str(ratio),
-        quota,
-        float(early.mean()),
-        float(np.minimum(quota, late).mean()),
-        float((late >= quota).mean()),
-        chosen,
-    )

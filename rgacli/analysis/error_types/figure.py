@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rgacli.analysis.error_types.finding import ErrorTypes, Row
+    from rgacli.analysis.error_types.finding import ErrorTypes
+    from rgacli.analysis.error_types.rows import Row
 
 
 def draw(finding: ErrorTypes) -> Figure:

@@ -11,8 +11,9 @@ import numpy as np
 
 from rgacli.analysis import per_bin, words
 from rgacli.analysis.error_types import figure
+from rgacli.analysis.error_types.rows import Contrast, Row, contrasts_of, rows_of
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, ratio
+from rgacli.analysis.intervals import Estimate
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
@@ -23,55 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_TOLD = 3  # traded errors, in a sentence
-
-
-@dataclass(frozen=True)
-class Row:
-    """One error of one set of detections on the images of one bin.
-
-    Attributes:
-        name: A head's ("1:9", "ensemble", or "RUN 1:9" of several runs), or whatever a user calls the detections.
-        bin: The bin's label, or "all".
-        images: Number of images.
-        objects: Number of non-crowd objects in them.
-        AP50: Of all detections, in [0, 1]; NaN where there are no objects.
-        error: TIDE's name of it, of `rgacli.evaluation.tide.ERRORS`.
-        costs: What AP50 would gain if these errors were mended and no others, by all detections (TIDE's ΔAP).
-        count: How many there are among detections of at least the score that is looked at.
-        rate, low, high: The same per 100 objects, and its 95 % interval over images.
-    """
-
-    name: str
-    bin: str
-    images: int
-    objects: int
-    AP50: float
-    error: str
-    costs: float
-    count: int
-    rate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """How two sets of detections differ in an error, on the same images.
-
-    Attributes:
-        first, second: Their names.
-        bin: The bin's label, or "all".
-        error: TIDE's name of it.
-        value, low, high: Errors per 100 objects, the first's minus the second's, and the 95 % interval over images.
-    """
-
-    first: str
-    second: str
-    bin: str
-    error: str
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -199,44 +151,10 @@ def collect(
         counted[name] = np.array([[by_image[name][image][error] for error in ERRORS] for image in listed])
         for label, images in groups.items():
             tide = evaluation.restricted(listed[index] for index in images).tide()
-            rows += _rows(name, label, objects[images], counted[name][images], tide)
+            rows += rows_of(name, label, objects[images], counted[name][images], tide)
         if progress:
             progress("comparing", done, len(results))
-    contrasts = [
-        Contrast(
-            first, second, label, error, *_scaled(_difference(counted[first], counted[second], objects, images, i))
-        )
-        for first, second in per_bin.pairs(list(results))
-        for label, images in groups.items()
-        for i, error in enumerate(ERRORS)
-    ]
-    return ErrorTypes(bins_text(bins), score, rows, contrasts, by_image)
-
-
-def _rows(name: str, label: str, objects: np.ndarray, counts: np.ndarray, tide: Mapping[str, Any]) -> list[Row]:
-    known = objects.sum() > 0
-    return [
-        Row(
-            name=name,
-            bin=label,
-            images=len(objects),
-            objects=int(objects.sum()),
-            AP50=tide["ap_base"] if known else math.nan,
-            error=error,
-            costs=tide["delta_ap"][error] if known else math.nan,
-            count=int(own.sum()),
-            **dict(zip(("rate", "low", "high"), _scaled(ratio(own, objects, within=(0, math.inf))), strict=True)),
-        )
-        for error, own in zip(ERRORS, counts.T, strict=True)
-    ]
-
-
-def _difference(first: np.ndarray, second: np.ndarray, objects: np.ndarray, images: np.ndarray, error: int) -> Estimate:
-    return per_bin.difference(first[images, error], objects[images], second[images, error], objects[images])
-
-
-def _scaled(estimate: Estimate) -> Estimate:
-    return Estimate(*(100 * value for value in estimate))
+    return ErrorTypes(bins_text(bins), score, rows, contrasts_of(counted, objects, groups), by_image)
 
 
 def _wide(rows: Sequence[Row], key: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rgacli.analysis.gt_bins.finding import Row
+    from rgacli.analysis.gt_bins.rows import Row
 
 Limits = tuple[float, float]
 

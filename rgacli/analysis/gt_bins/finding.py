@@ -12,58 +12,16 @@ from rgacli.analysis import per_bin, words
 from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.gt_bins import figure
 from rgacli.analysis.gt_bins.compared import Compared, by_name, find_baseline
-from rgacli.analysis.intervals import FEW_IMAGES, UNKNOWN, Estimate, estimate_of
+from rgacli.analysis.gt_bins.rows import Row, rows_of
+from rgacli.analysis.intervals import estimate_of
 from rgacli.errors import UsageError
-from rgacli.evaluation.coco_metrics import Evaluation, difference, evaluate, interval
-from rgacli.evaluation.gt_bins import ALL, GTBin, assign, bins_text
+from rgacli.evaluation.coco_metrics import Evaluation, evaluate
+from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Row:
-    """One set of detections on the images of one bin.
-
-    Attributes:
-        name, run, head, place, line: As `rgacli.analysis.gt_bins.compared.Compared` has them.
-        bin: The bin's label, or "all".
-        images: Number of images.
-        objects: Number of non-crowd objects in them.
-        AP, AP50, AP75: COCO's, in [0, 1]; NaN where there are no objects.
-        AP_low, AP_high: AP's 95 % interval; NaN where unknown.
-        difference: AP less the baseline's on the same images; NaN where unknown, and of the baseline itself.
-        difference_low, difference_high: Its 95 % interval, in which both see the same resampled images.
-    """
-
-    name: str
-    run: str
-    head: str
-    place: str
-    line: str
-    bin: str
-    images: int
-    objects: int
-    AP: float
-    AP50: float
-    AP75: float
-    AP_low: float
-    AP_high: float
-    difference: float = math.nan
-    difference_low: float = math.nan
-    difference_high: float = math.nan
-
-    @property
-    def is_few(self) -> bool:
-        """Whether its images are too few to tell anything."""
-        return self.images < FEW_IMAGES
-
-    @property
-    def gain(self) -> Estimate:
-        """The difference with its interval."""
-        return estimate_of(self, "difference")
 
 
 @dataclass(frozen=True)
@@ -185,32 +143,9 @@ def collect(
     rows: dict[str, list[Row]] = {}
     for one in sorted(compared, key=lambda one: one.name != baseline):  # the baseline comes first
         evaluation = evaluate(annotations, results[one.name], max_dets=counted.value)
-        rows[one.name] = _rows(one, evaluation, reference, bins, bootstrap, seed)
+        rows[one.name] = rows_of(one, evaluation, reference, bins, bootstrap, seed)
         if one.name == baseline:
             reference = evaluation
         if progress:
             progress("comparing", len(rows), len(compared))
     return GtBins(bins_text(bins), counted, [row for one in compared for row in rows[one.name]], baseline)
-
-
-def _rows(
-    one: Compared,
-    evaluation: Evaluation,
-    reference: Evaluation | None,
-    bins: Sequence[GTBin],
-    bootstrap: int,
-    seed: int,
-) -> list[Row]:
-    counts = evaluation.gt_counts
-    groups = {ALL: list(counts), **assign(counts, bins)}
-    metrics = {ALL: evaluation.overall, **evaluation.by_bin(bins)}
-    rows = []
-    for label, images in groups.items():
-        objects = sum(counts[image] for image in images)
-        values = [metrics[label][key] for key in ("AP", "AP50", "AP75")]
-        alone = interval(evaluation, images, samples=bootstrap, seed=seed)
-        paired = UNKNOWN
-        if reference is not None:
-            paired = difference(reference, evaluation, images, samples=bootstrap, seed=seed)
-        rows.append(Row(*asdict(one).values(), label, len(images), objects, *values, *alone, *paired))
-    return rows

@@ -14,7 +14,7 @@ from rgacli.analysis.forward import model_and_batches  # first: it makes mmdet i
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor, nn
 
-from rgacli.analysis.proposals.finding import Record
+from rgacli.analysis.proposals.rows import Record
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.progress import Progress
 

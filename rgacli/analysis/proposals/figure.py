@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rgacli.analysis.proposals.finding import Counted, Proposals
+    from rgacli.analysis.proposals.finding import Proposals
+    from rgacli.analysis.proposals.rows import Counted
 
 Looks = Mapping[tuple[str, str], style.Look]
 """Run and bin (or ALL) -> how it is drawn."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rgacli.analysis.forward import model_and_batches
-from rgacli.analysis.scores.finding import BY_CLASS, FOREGROUND, MIN_SCORE, HeadScores
+from rgacli.analysis.scores.rows import BY_CLASS, FOREGROUND, MIN_SCORE, HeadScores
 from rgacli.analysis.scores.tally import ScoreTally
 from rgacli.config.recipe import parallel_ratios
 from rgacli.data.annotations import gt_counts

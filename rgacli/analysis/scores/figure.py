@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rgacli.analysis.scores.finding import Row, Scores
+    from rgacli.analysis.scores.finding import Scores
+    from rgacli.analysis.scores.rows import Row
 
 _COARSE = 5  # cells of the histogram to one step of the drawing
 

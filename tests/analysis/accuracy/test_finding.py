@@ -88,9 +88,9 @@ def test_a_detector_without_heads_of_ours_has_its_validations_beside():
 
 def test_the_conclusion_of_a_run_is_what_its_heads_begin_and_end_with():
     assert collect([two_heads(scores=[0.25])]).conclusion() == (
-        "run, head 1:1, first and last 20 % of iterations: 17.3 and 82.7 % of positives right, 99.5 and 95.5 % of "
-        "negatives right; run, head 1:9, first and last 20 % of iterations: 8.7 and 41.3 % of positives right, 99.5 "
-        "and 95.5 % of negatives right; run ends at AP 0.250 (ensemble)"
+        "run, right in the first and in the last 20 % of iterations: head 1:1 17.3 and 82.7 % of positives, 99.5 and "
+        "95.5 % of negatives; head 1:9 8.7 and 41.3 % of positives, 99.5 and 95.5 % of negatives; run ends at AP 0.250 "
+        "(ensemble)"
     )
 
 

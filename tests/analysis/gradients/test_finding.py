@@ -87,7 +87,7 @@ def test_intervals_and_the_change_are_told_where_there_are_enough_probes():
         found.conclusion()
     )
     steady = collect([probed("run", vectors(*rising()[np.random.default_rng(1).permutation(50)]))])
-    assert "no change of the angle from the first fifth to the last beyond its 95 % interval" in steady.conclusion()
+    assert "°, within its interval (95 %: −" in steady.conclusion()
 
 
 def test_too_few_probes_are_called_so():
@@ -98,7 +98,7 @@ def test_of_a_checkpoint_there_is_no_change():
     found = collect([probed("run", vectors(*rising()), every=1)], measured="64 images of train")
     assert math.isnan(found.rows[0].change)
     assert found.conclusion().endswith("below it in 100 % of 50 batches")
-    assert found.about == {"weight": WEIGHT, "measured": "64 images of train"}
+    assert found.about == {"runs": ["run"], "weight": WEIGHT, "measured": "64 images of train"}
 
 
 def test_a_mask_head_makes_a_row_of_branches():

@@ -10,7 +10,8 @@ from scipy import stats
 
 from rgacli.analysis.finding import publish
 from rgacli.analysis.proposals.collecting import count_positive_proposals
-from rgacli.analysis.proposals.finding import Counted, found_in
+from rgacli.analysis.proposals.finding import found_in
+from rgacli.analysis.proposals.rows import Counted
 from rgacli.errors import UsageError
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, parse_bins
 
@@ -99,9 +100,7 @@ def test_the_conclusion_says_whether_positives_go_with_objects():
 def test_the_conclusion_follows_the_same_images_through_the_checkpoints():
     first = Counted("mine", "initial", with_positives(lambda image, count: 5 * count))
     last = Counted("mine", "epoch 6", with_positives(lambda image, count: 6 * count + 1)[::-1])
-    assert (
-        found(first, last).conclusion().endswith("the change per image from initial to epoch 6 is +6.5 (+5.6 to +7.4)")
-    )
+    assert found(first, last).conclusion().endswith("; per image +6.5 (95 %: +5.6 to +7.4) from initial to epoch 6")
     again = Counted("mine", "epoch 7", with_positives(lambda image, count: 5 * count + (-1) ** (image // 10)))
     assert found(first, again).conclusion().endswith("from initial to epoch 7 cannot be told (-0.3 to +0.3)")
 
