@@ -27,5 +27,6 @@ def short(value: float, low: float, high: float, decimals: int = 3) -> str | Non
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """Return "+0.021" or "−0.021"."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
+    """Return "+0.021" or "−0.021"; what rounds to nothing has no sign: "0.000"."""
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
