@@ -6,6 +6,7 @@ import csv
 import errno
 import math
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,5 +149,6 @@ def write(figure: Figure, target: Any, kind: str) -> None:
     from matplotlib import rc_context
 
     dateless = {} if kind == "png" else {"metadata": {"Date" if kind == "svg" else "CreationDate": None}}
-    with rc_context(style.current().settings):
+    with rc_context(style.current().settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # browsers find other fonts for SVGs
         figure.savefig(target, format=kind, dpi=_DPI, **dateless)

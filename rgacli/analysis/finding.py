@@ -98,13 +98,14 @@ class Analysis:
 
 
 def place(kind: type[Finding], folder: Path | str) -> Path:
-    """Return where a finding's figure goes, having made sure that it can: before the work.
+    """Return where a finding's figure goes, having made sure that it and its other files can: before the work.
 
     Raises:
         OSError: it cannot.
     """
     path = Path(folder) / f"{kind.name}.png"
-    figures.require_place(path)
+    for suffix in (".png", ".svg", ".pdf", ".csv"):
+        figures.require_place(path.with_suffix(suffix))
     return path
 
 

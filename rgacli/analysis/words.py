@@ -46,10 +46,11 @@ def ends(low: float, high: float, decimals: int = 2) -> str | None:
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """Return "+0.021" or "−0.021"."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
+    """Return "+0.021" or "−0.021"; what rounds to nothing has no sign: "0.000"."""
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def plain(value: float, decimals: int = 2) -> str:
-    """Return "0.02" or "−0.02", and what rounds to nothing without a sign."""
-    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
+    """Return "0.02" or "−0.02"; what rounds to nothing has no sign either."""
+    return signed(value, decimals).removeprefix("+")

@@ -27,7 +27,7 @@ from rgacli.config.dataset import image_folder
 from rgacli.config.recipe import parallel_ratios
 from rgacli.engine.device import Device
 from rgacli.ensembles.fusion import oracle
-from rgacli.errors import UsageError
+from rgacli.errors import RgacliError, explain
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.files import write_text
@@ -174,8 +174,8 @@ def _analyses(
     for title, make in making.items():
         try:
             analyses[title] = make()
-        except UsageError as error:
-            lacking[title] = str(error)
+        except (RgacliError, OSError) as error:  # an image that is gone does not cost the other analyses
+            lacking[title] = str(explain(error))
     return analyses, lacking
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
+from rgacli.errors import DataError
 from rgacli.files import write_text
 
 
@@ -55,11 +56,25 @@ def _json_number(value: Any) -> Any:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines that are there, less one that a killed run left half written."""
+    """Return the lines that are there, less one that a killed run left half written.
+
+    Raises:
+        DataError: a line is none that was logged.
+    """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [_logged(line, number, path) for number, line in enumerate(lines, start=1) if line.endswith(b"\n")]
+
+
+def _logged(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError:  # of the encoding, too
+        values = None
+    if not isinstance(values, dict) or "step" not in values:
+        raise DataError(f"{path} is damaged: line {number} is no JSON object with a step; remove that line.")
+    return values
 
 
 def is_validation(line: Mapping[str, Any]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,11 +107,16 @@ class Gallery:
         }
 
     def _content(self, image: Shown) -> dict[str, Any]:
-        source, (width, height) = small_copy(image.path)
         by_head = [image.found[head] for head in self.heads]
+        name = image.path.name
+        try:
+            source, (width, height) = small_copy(image.path)
+        except (OSError, Image.DecompressionBombError):  # it may be gone since the detections were made
+            name += " (cannot be read)"
+            source, (width, height) = _uri(Image.new("RGB", (1, 1), "gray")), _extent(by_head)
         fates = zip(*(found.objects for found in by_head), strict=True)
         return {
-            "name": image.path.name,
+            "name": name,
             "width": width,
             "height": height,
             "source": source,
@@ -133,12 +140,31 @@ def _box(box: Sequence[float]) -> list[float]:
     return [round(value, 1) for value in box]
 
 
+def _extent(found: Sequence[Fates]) -> tuple[int, int]:
+    """Return the width and the height that all boxes fit in."""
+    boxes = [fate.box for own in found for fate in (*own.objects, *own.detections)]
+    return tuple(math.ceil(max((box[axis] + box[axis + 2] for box in boxes), default=1)) for axis in (0, 1))
+
+
 def small_copy(path: Path) -> tuple[str, tuple[int, int]]:
-    """Return an image as a data URI, of 640 px at most and upright, and its own (width, height) in px."""
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+    """Return an image as a data URI, of 640 px at most and upright, and its own (width, height) in px.
+
+    Raises:
+        OSError, DecompressionBombError: it is not there, damaged, or of more pixels than any photograph.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images, and of what is wrong with metadata
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):  # 16 bits, which a conversion would cut at 255
+            upright = upright.point(lambda value: value * (1 / 256)).convert("L")
+        upright = upright.convert("RGB")
     size = upright.size
     upright.thumbnail((_SIDE, _SIDE))
+    return _uri(upright), size
+
+
+def _uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    upright.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", size
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

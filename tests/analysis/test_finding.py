@@ -56,3 +56,10 @@ def test_what_cannot_be_drawn_leaves_nothing(tmp_path):
     with pytest.raises(UsageError, match="style=neon"):
         publish(Heights((Row("1:1", 0.5),)), place(Heights, tmp_path / "new"), "neon")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "csv"])
+def test_what_is_in_the_way_of_a_file_is_told_before_the_work(tmp_path, kind):
+    (tmp_path / f"heights.{kind}").mkdir()
+    with pytest.raises(FileExistsError, match="it is a folder"):
+        place(Heights, tmp_path)

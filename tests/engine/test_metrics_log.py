@@ -3,7 +3,8 @@ import json
 import pytest
 import torch
 
-from rgacli.engine.metrics_log import JsonLinesVisBackend, truncate_metrics
+from rgacli.engine.metrics_log import JsonLinesVisBackend, read_metrics, truncate_metrics
+from rgacli.errors import DataError
 
 
 def strictly(line):
@@ -41,3 +42,11 @@ def test_lines_after_an_iteration_are_dropped_with_one_half_written(tmp_path):
 def test_there_may_be_nothing_to_truncate(tmp_path):
     truncate_metrics(tmp_path / "metrics.jsonl", 3)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("line", [b"not json", b'{"loss": 1, "st', b"[1, 2]", b'{"loss": 1}', b"\xfe\x00"])
+def test_a_damaged_line_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"loss": 1, "step": 1}\n' + line + b'\n{"loss": 1, "step": 2}\n')
+    with pytest.raises(DataError, match=rf"{path} is damaged: line 2 "):
+        read_metrics(path)

@@ -103,3 +103,22 @@ def test_a_copy_is_small_and_upright(tmp_path, size, kept):
     assert head == "data:image/jpeg;base64"
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
         assert image.size == kept
+
+
+def test_of_sixteen_bits_a_copy_shows_the_upper_ones(tmp_path):
+    Image.fromarray(np.full((8, 8), 100 * 256, np.uint16)).save(tmp_path / "a.png")
+    source, _ = small_copy(tmp_path / "a.png")
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+        assert image.getpixel((4, 4)) == pytest.approx((100, 100, 100), abs=2)
+
+
+def test_an_image_that_cannot_be_read_costs_no_more_than_its_picture(folder, tmp_path):
+    found = collected(tmp_path, most=2)
+    for path in (image.path for image in found.images.values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no image")
+    whole = collected(folder, most=2).content()["images"]
+    for key, image in found.content()["images"].items():
+        assert image["name"] == f"{whole[key]['name']} (cannot be read)"
+        assert image["objects"] == whole[key]["objects"]
+        assert all(box[0] + box[2] <= image["width"] + 0.1 for own in image["found"] for box in own)

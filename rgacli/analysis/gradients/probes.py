@@ -66,7 +66,7 @@ def read(name: str, cfg: Config, lines: Sequence[Mapping[str, Any]]) -> Probes |
     found = {
         line["step"]: {key.removeprefix(PREFIX): value for key, value in line.items() if key.startswith(PREFIX)}
         for line in lines
-        if any(key.startswith(PREFIX) for key in line)
+        if any(key.startswith(PREFIX) and value is not None for key, value in line.items())
     }
     hooks = cfg.get("custom_hooks") or []
     weight = next((hook.get("weight") for hook in hooks if hook.type == GradientProbeHook.__name__), None)
