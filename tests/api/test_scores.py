@@ -19,12 +19,6 @@ def run(tmp_path, finished_run, monkeypatch):
     return Path(shutil.copytree(finished_run, tmp_path / "runs/base"))
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.scores.finding.Scores.draw", lambda finding: None)
-
-
 def test_outputs_are_those_that_any_head_scores_high_enough():
     of_heads = torch.tensor([[[0.6, 0.1, 0.3], [0.02, 0.01, 0.97]], [[0.1, 0.02, 0.88], [0.01, 0.08, 0.91]]])
     assert outputs(of_heads, "class", 0.05).tolist() == torch.tensor([[0.6, 0.1, 0.01], [0.1, 0.02, 0.08]]).tolist()
