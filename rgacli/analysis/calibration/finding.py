@@ -18,6 +18,7 @@ from rgacli.analysis.intervals import Estimate, estimate_of
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
+from rgacli.evaluation.max_dets import MaxDets, max_dets_for
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Calibration(Finding):
 
     Attributes:
         bins: As `parse_bins` reads them.
+        max_dets: How many detections of an image count, and why.
         rows: Per set of detections one for all images, then one per bin.
         curves: The points of their reliability diagrams.
         contrasts: Of each two that are compared, for all images and each bin.
@@ -44,14 +46,16 @@ class Calibration(Finding):
         "proposals, one with fewer is more prudent (Sec. 1)"
     )
     bins: str
+    max_dets: MaxDets
     rows: Sequence[Row]
     curves: Sequence[Point]
     contrasts: Sequence[Contrast]
 
     @property
     def about(self) -> dict[str, Any]:
-        """The bins, and how two heads' biases differ."""
-        return {"bins": self.bins, "contrasts": list(map(asdict, self.contrasts))}
+        """The bins, the number of detections that count, and how two heads' biases differ."""
+        contrasts = list(map(asdict, self.contrasts))
+        return {"bins": self.bins, "max_dets": asdict(self.max_dets), "contrasts": contrasts}
 
     def conclusion(self) -> str:
         """Say how far scores promise too much or too little, and by how much two heads differ in which bin."""
@@ -123,11 +127,12 @@ def collect(
     Raises:
         DataError: a score is no probability.
     """
+    limit = max_dets_for(annotations, max_dets)
     rows, curves, sums = [], [], {}
     groups: dict[str, np.ndarray] = {}
     for done, (name, detections) in enumerate(results.items(), start=1):
         scores = per_bin.probabilities(name, detections)
-        evaluation = evaluate(annotations, detections, max_dets=max_dets)
+        evaluation = evaluate(annotations, detections, max_dets=limit.value)
         counts, outcomes = evaluation.gt_counts, evaluation.outcomes
         groups = per_bin.groups(counts, bins)
         place = {image: index for index, image in enumerate(counts)}
@@ -148,7 +153,7 @@ def collect(
             )
         if progress:
             progress("comparing", done, len(results))
-    return Calibration(bins_text(bins), rows, curves, contrasts_of(sums, groups))
+    return Calibration(bins_text(bins), limit, rows, curves, contrasts_of(sums, groups))
 
 
 def _bias(row: Row) -> str:

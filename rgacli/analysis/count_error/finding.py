@@ -63,9 +63,13 @@ class CountError(Finding):
         others = [name for name in names if name not in compared]
         named = names if len(names) <= _MOST_TOLD else others
         overall = [_error(row) for row in self.rows if row.bin == ALL and row.name in named and row.objects]
-        across = [_contrast(each) for each in self.contrasts if each.first == each.second and each.first in others]
+        of_bins = [each for each in self.contrasts if each.first == each.second and each.first in (others or named)]
         between = [_contrast(each) for each in self._of_heads if each.first_bin == ALL]
-        sentences = [f"from a score of {self.score:g} on {', '.join(overall)}" if overall else "", *across, *between]
+        sentences = [
+            f"from a score of {self.score:g} on {', '.join(overall)}" if overall else "",
+            *map(_contrast, of_bins),
+            *between,
+        ]
         return "; ".join(filter(None, sentences)) or "no image has objects"
 
     def tables(self) -> list[Table]:

@@ -17,6 +17,7 @@ from rgacli.analysis.intervals import Estimate
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
+from rgacli.evaluation.max_dets import MaxDets, max_dets_for
 from rgacli.evaluation.tide import ERRORS, error_counts
 from rgacli.progress import Progress
 
@@ -32,6 +33,7 @@ class ErrorTypes(Finding):
 
     Attributes:
         bins: As `parse_bins` reads them.
+        max_dets: How many detections of an image count, and why.
         score: The least of the detections whose errors are counted.
         rows: Per set of detections, for all images and each bin, one per error.
         contrasts: Of each two that are compared, for all images and each bin, one per error.
@@ -45,6 +47,7 @@ class ErrorTypes(Finding):
         "is more prudent (Sec. 1)"
     )
     bins: str
+    max_dets: MaxDets
     score: float
     rows: Sequence[Row]
     contrasts: Sequence[Contrast]
@@ -52,8 +55,9 @@ class ErrorTypes(Finding):
 
     @property
     def about(self) -> dict[str, Any]:
-        """The bins, the score, and how heads differ."""
-        return {"bins": self.bins, "score": self.score, "contrasts": list(map(asdict, self.contrasts))}
+        """The bins, the number of detections that count, the score, and how heads differ."""
+        counted = {"max_dets": asdict(self.max_dets), "score": self.score}
+        return {"bins": self.bins, **counted, "contrasts": list(map(asdict, self.contrasts))}
 
     def conclusion(self) -> str:
         """Say what two heads trade for what, where that is outside its interval, and what costs each head most."""
@@ -138,13 +142,14 @@ def collect(
         max_dets: How many detections of an image count; None for `max_dets_for`'s number.
         progress: Told of each set of detections.
     """
-    by_image = error_counts(annotations, results, score=score, max_dets=max_dets, progress=progress)
+    limit = max_dets_for(annotations, max_dets)
+    by_image = error_counts(annotations, results, score=score, max_dets=limit.value, progress=progress)
     counted: dict[str, np.ndarray] = {}
     rows = []
     groups: dict[str, np.ndarray] = {}
     objects = np.empty(0)
     for done, (name, detections) in enumerate(results.items(), start=1):
-        evaluation = evaluate(annotations, detections, max_dets=max_dets)
+        evaluation = evaluate(annotations, detections, max_dets=limit.value)
         counts = evaluation.gt_counts
         groups, listed = per_bin.groups(counts, bins), list(counts)
         objects = np.array([counts[image] for image in listed])
@@ -154,7 +159,7 @@ def collect(
             rows += rows_of(name, label, objects[images], counted[name][images], tide)
         if progress:
             progress("comparing", done, len(results))
-    return ErrorTypes(bins_text(bins), score, rows, contrasts_of(counted, objects, groups), by_image)
+    return ErrorTypes(bins_text(bins), limit, score, rows, contrasts_of(counted, objects, groups), by_image)
 
 
 def _wide(rows: Sequence[Row], key: str) -> list[dict[str, Any]]:
