@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from rgacli.analysis import figures
+from rgacli.analysis.finding import Finding
 from tests.support.once import once
 from tests.support.sketches import sketch
 
@@ -44,6 +45,14 @@ def _sketches():
 def rendered(monkeypatch):
     """Figures are rendered."""
     monkeypatch.setattr(figures, "write", _WRITE)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are not drawn, nor is anything saved of them: drawing takes as long as all else."""
+    monkeypatch.setattr(figures, "save", lambda figure, path, rows: path.with_suffix(".svg"))
+    for kind in Finding.__subclasses__():
+        monkeypatch.setattr(kind, "draw", lambda finding: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,1 @@
-"""One module per figure of the paper: collect, table, plot."""
+"""What is found of detectors and drawn: a folder per figure, and what figures share."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rgacli.analysis import figures, style
+from rgacli.analysis import figures, per_bin, style
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import Evaluation, difference
-from rgacli.evaluation.gt_bins import GTBin
+from rgacli.evaluation.gt_bins import ALL, GTBin
 from rgacli.progress import Progress
 
 
@@ -84,10 +84,10 @@ def plot(rows: Sequence[Row], reference: str, images: Mapping[str, int], path: P
     """
     if all(math.isnan(row.AP) for row in rows):
         raise UsageError("nothing to draw: no image has objects.")
-    panels = {"all images": {row.name: row.AP for row in rows}}
+    panels = {per_bin.subset(ALL): {row.name: row.AP for row in rows}}
     for label in rows[0].bins:
-        count = f"({images[label]} {'image' if images[label] == 1 else 'images'})"
-        panels[f"{label} objects\n{count}"] = {row.name: row.bins[label] for row in rows}
+        title = f"{per_bin.subset(label)}\n({per_bin.number_of(images[label])})"
+        panels[title] = {row.name: row.bins[label] for row in rows}
     panels = {title: values for title, values in panels.items() if not all(map(math.isnan, values.values()))}
     height = 1.0 + 0.3 * len(rows)
     figure, [axes] = figures.canvas(1, 1 + len(panels), panel=(2.6, height), sharey=True)

@@ -7,7 +7,7 @@ import errno
 import math
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,23 +64,28 @@ def plain_legend(owner: Axes | Figure, **options: Any) -> None:
         text.set_parse_math(False)
 
 
-def legend_above(figure: Figure, looks: Mapping[str, style.Look]) -> None:
+def legend_above(figure: Figure, looks: Iterable[tuple[str, style.Look]]) -> None:
     """Add one legend for all panels, above them, in as many columns as there is room for.
 
     Args:
         figure: Its panels are drawn.
-        looks: Name -> how it is drawn.
+        looks: Names, `abbreviated` where they are a user's, and how they are drawn.
     """
     from matplotlib.lines import Line2D
 
     lines = [
         Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker, markersize=5, label=name)
-        for name, look in looks.items()
+        for name, look in looks
     ]
     room = figure.get_figwidth() / (0.075 * style.current().scale)  # in letters
-    widths = [len(name) + 7 for name in looks]  # the line and the gap beside it
+    widths = [len(line.get_label()) + 7 for line in lines]  # the line and the gap beside it
     columns = len(lines) if sum(widths) <= room else max(1, int(room / max(widths)))
     plain_legend(figure, handles=lines, loc="outside upper center", ncols=columns)
+
+
+def shift(index: int, count: int, step: float) -> float:
+    """Return how far from its tick one of several things stands that share it, side by side."""
+    return (index - (count - 1) / 2) * step
 
 
 def bin_ticks(axis: Axes, images: Mapping[str, int]) -> None:

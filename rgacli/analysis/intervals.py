@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from rgacli.analysis.differences import is_within
 
 _LEVEL = 0.95
 
@@ -29,8 +27,26 @@ class Estimate(NamedTuple):
         """Whether the interval leaves it open on which side of 0 the value is; so does an unknown one."""
         return is_within(self.low, self.high)
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return it as a row has it: `name`, `name_low`, `name_high`."""
+        return dict(zip(_fields(name), self, strict=True))
+
 
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+
+
+def estimate_of(row: Any, name: str) -> Estimate:
+    """Return what a row has as `name`, `name_low` and `name_high`."""
+    return Estimate(*(getattr(row, field) for field in _fields(name)))
+
+
+def _fields(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_low", f"{name}_high"
+
+
+def is_within(low: float, high: float) -> bool:
+    """Return whether a difference may as well be none: its interval holds 0, or is unknown."""
+    return not (low > 0 or high < 0)
 
 
 def ratio(

@@ -123,6 +123,11 @@ def statistic_of(key: str, variants: Mapping[str, str]) -> tuple[str, str] | Non
     return (name, head) if head else None
 
 
+def stage_note(trainings: Sequence[TrainingLog]) -> str:
+    """Return what a title adds where a training is a cascade's: that statistics are the first stage's."""
+    return ", first stage" if any(training.is_cascade for training in trainings) else ""
+
+
 def require_heads(trainings: Sequence[TrainingLog]) -> None:
     """Raise a UsageError unless a training logged what its heads drew; says why none did."""
     if any(training.statistics for training in trainings):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rgacli.analysis import style
+from rgacli.analysis.finding import Table
 from rgacli.analysis.intervals import FEW_IMAGES, UNKNOWN, Estimate, mean
 from rgacli.errors import DataError
 from rgacli.evaluation.gt_bins import ALL, GTBin, assign
@@ -30,7 +31,12 @@ def subset(label: str) -> str:
 def heading(label: str, images: int) -> str:
     """Return the title of a bin's panel; it says so where there are too few images."""
     few = ": too few" if images < FEW_IMAGES else ""
-    return f"{subset(label)} ({images} {'image' if images == 1 else 'images'}{few})"
+    return f"{subset(label)} ({number_of(images)}{few})"
+
+
+def number_of(images: int) -> str:
+    """Return "1 image" or "60 images"."""
+    return f"{images} {'image' if images == 1 else 'images'}"
 
 
 def where(label: str) -> str:
@@ -48,6 +54,21 @@ def looks(names: Sequence[str]) -> dict[str, style.Look]:
     """Return how each is drawn."""
     found = style.looks([run_and_head(name) for name in names])
     return {name: found[run_and_head(name)] for name in names}
+
+
+def tables(title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> list[Table]:
+    """Return a table per run.
+
+    Args:
+        title: Of each; a run's name is added.
+        columns: As of `Table`; there may be a "head", which the rows need not have.
+        rows: With the "name" of whatever they are of.
+    """
+    by_run: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        run, head = run_and_head(row["name"])
+        by_run.setdefault(run, []).append({**row, "head": head})
+    return [Table(f"{title}: {run}" if run else title, columns, own, group="head") for run, own in by_run.items()]
 
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -69,9 +90,9 @@ def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def told(labels: Sequence[str], images: Mapping[str, int]) -> list[str]:
-    """Return the bins that a sentence speaks of: all images, and the outermost bins that are not of too few."""
+    """Return what a sentence speaks of: the outermost bins that are not of too few images, else all images."""
     enough = [label for label in labels if label != ALL and images[label] >= FEW_IMAGES]
-    return list(dict.fromkeys([ALL, *enough[:1], *enough[-1:]]))
+    return [enough[0], enough[-1]] if len(enough) > 1 else [ALL]
 
 
 def difference(
@@ -99,16 +120,6 @@ def difference(
         return Estimate(value, math.nan, math.nan)
     _, low, high = mean(len(moves) * moves)
     return Estimate(value, value + low, value + high)
-
-
-def spread(low: float, high: float, digits: int = 2) -> str:
-    """Return "0.31 to 0.35", the ends of an interval, as a sentence has them."""
-    return "interval unknown" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def ends(low: float, high: float, digits: int = 2) -> str | None:
-    """Return "0.31…0.35", as a table has an interval; None where it is unknown."""
-    return None if math.isnan(low) else f"{low:.{digits}f}…{high:.{digits}f}"
 
 
 def probabilities(name: str, detections: Sequence[Mapping[str, Any]]) -> np.ndarray:

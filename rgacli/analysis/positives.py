@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from rgacli.analysis import figures, smoothing, style
+from rgacli.analysis import figures, smoothing, style, words
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate
-from rgacli.analysis.logged import POSITIVES, TrainingLog, require_heads
-from rgacli.analysis.steadiness import rise
+from rgacli.analysis.intervals import estimate_of
+from rgacli.analysis.logged import POSITIVES, TrainingLog, require_heads, stage_note
+from rgacli.analysis.steadiness import first_part, last_part, rise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +83,8 @@ class Positives(Finding):
         by_run: dict[str, list[str]] = defaultdict(list)
         for row in self.rows:
             by_run[row.run].append(_told(row))
-        return "; ".join(f"{run}: {', '.join(heads)}" for run, heads in by_run.items())
+        when = "positives drawn in the first 5 % and in the last 20 % of iterations"
+        return f"{when}: " + "; ".join(f"{run}, {', '.join(heads)}" for run, heads in by_run.items())
 
     def tables(self) -> list[Table]:
         """Return the rows as one table."""
@@ -103,7 +103,7 @@ class Positives(Finding):
             }
             for row in self.rows
         ]
-        title = self.title + self._stage + ("" if several else f": {self.trainings[0].name}")
+        title = self.title + stage_note(self.trainings) + ("" if several else f": {self.trainings[0].name}")
         return [Table(title, columns, shown, group="run" if several else None)]
 
     def points(self) -> list[dict[str, Any]]:
@@ -127,11 +127,12 @@ class Positives(Finding):
         figure, axes = figures.panels(len(heads), panel=(3.6, 2.6))
         for axis, head in zip(axes, heads, strict=True):
             self._draw_head(axis, head, looks)
-        axes[0].set_ylabel(f"positives per image{self._stage}")
+        axes[0].set_ylabel(f"positives per image{stage_note(self.trainings)}")
         figure.supxlabel("iteration", fontsize="medium")
         if len(self.trainings) > 1:
             drawn = {row.run: replace(looks[row.run, row.head], marker="") for row in self.rows}
-            figures.legend_above(figure, {one.label: drawn[one.name] for one in self.trainings if one.name in drawn})
+            named = [(one.label, drawn[one.name]) for one in self.trainings if one.name in drawn]
+            figures.legend_above(figure, named)
         return figure
 
     @property
@@ -155,10 +156,6 @@ class Positives(Finding):
         axis.set_ylim(0, 1.06 * max(quotas))
         axis.yaxis.get_major_locator().set_params(integer=True)
 
-    @property
-    def _stage(self) -> str:
-        return ", first stage" if any(training.is_cascade for training in self.trainings) else ""
-
 
 def collect(trainings: Sequence[TrainingLog]) -> Positives:
     """Return what the heads of trainings drew.
@@ -176,8 +173,7 @@ def collect(trainings: Sequence[TrainingLog]) -> Positives:
 
 def _row(training: TrainingLog, head: str, values: np.ndarray) -> Row:
     iterations, quota = training.iterations, training.quotas[head]
-    is_early = iterations <= max(EARLY * iterations[-1], iterations[0])
-    is_late = iterations > (1 - LATE) * iterations[-1]
+    is_early, is_late = first_part(iterations, EARLY), last_part(iterations, LATE)
     early, late = np.nanmean(values[is_early]), np.nanmean(values[is_late])
     smooth = smoothing.smoothed(values)
     return Row(
@@ -190,17 +186,11 @@ def _row(training: TrainingLog, head: str, values: np.ndarray) -> Row:
         late=float(late),
         late_share=float(late / quota),
         late_from=int(iterations[is_late][0]),
-        **dict(zip(("rise", "rise_low", "rise_high"), rise(values[is_early], values[is_late]), strict=True)),
+        **rise(values[is_early], values[is_late]).named("rise"),
         reached=next(map(int, iterations[smooth >= REACHED * late]), None),
     )
 
 
 def _told(row: Row) -> str:
-    change = Estimate(row.rise, row.rise_low, row.rise_high)
-    doubt = " (no change beyond its 95 % interval)" if change.is_zero_inside else ""
-    if math.isnan(change.low):
-        doubt = " (too few lines were logged to tell a change)"
-    return (
-        f"head {row.head} draws {row.early:.1f} of the {row.quota} positives asked for in the first 5 % of iterations, "
-        f"{row.late:.1f} in the last 20 %{doubt}"
-    )
+    change = words.in_words(*estimate_of(row, "rise"), decimals=1)
+    return f"head {row.head} {row.early:.1f} and {row.late:.1f} of the {row.quota} asked for, {change}"

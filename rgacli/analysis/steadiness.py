@@ -13,6 +13,16 @@ BLOCKS = 10
 _FEWEST = 3
 
 
+def first_part(iterations: np.ndarray, share: float) -> np.ndarray:
+    """Return which lines (N,) are of the first share of a training; the first line always is."""
+    return iterations <= max(share * iterations[-1], iterations[0])
+
+
+def last_part(iterations: np.ndarray, share: float) -> np.ndarray:
+    """Return which lines (N,) are of the last share of a training."""
+    return iterations > (1 - share) * iterations[-1]
+
+
 def mean_of_blocks(values: Sequence[float]) -> Estimate:
     """Return the mean of what was logged, and Student's interval over the means of successive blocks.
 

@@ -29,14 +29,14 @@ def accuracy(
         style: What the figure is to be looked at on: "screen", "paper", "slide", "dark".
 
     Returns:
-        Rows are `rgacli.analysis.accuracy_rows.Row`.
+        Rows are `rgacli.analysis.accuracy.rows.Row`.
 
     Raises:
         UsageError: there is no such run, one stands twice, or none logged accuracies.
     """
     require_style(style)
     trainings, folder = trainings_of(runs)
-    from rgacli.analysis.accuracy import Accuracy, collect
+    from rgacli.analysis.accuracy.finding import Accuracy, collect
 
     path = place(Accuracy, out or folder)
     return publish(collect(trainings), path, style)

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.calibration import Calibration, collect
+from rgacli.analysis.calibration.finding import Calibration, collect
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detections_of
-from rgacli.evaluation.benchmark import benchmark_of
-from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,17 +58,17 @@ def calibration(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.calibration.Row`.
+        Rows are `rgacli.analysis.calibration.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used, or a score is no probability.
     """
-    own_bins = None if bins is None else parse_bins(bins)
     require_style(style)
     found = detections_of(
         runs,
         results=results,
         annotations=annotations,
+        bins=bins,
         which=which,
         checkpoint=checkpoint,
         config=config,
@@ -81,6 +79,5 @@ def calibration(
         progress=progress,
     )
     path = place(Calibration, out or found.folder)
-    chosen = own_bins or benchmark_of(found.truth).bins
-    finding = collect(found.truth, found.results, chosen, max_dets=max_dets, progress=progress)
+    finding = collect(found.truth, found.results, found.bins, max_dets=max_dets, progress=progress)
     return publish(finding, path, style)

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.count_error import CountError, collect
+from rgacli.analysis.count_error.finding import CountError, collect
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
+from rgacli.api.parameters import require_at_least
 from rgacli.api.subjects import detections_of
-from rgacli.errors import UsageError
-from rgacli.evaluation.benchmark import benchmark_of
-from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.evaluation.results import require_score
 from rgacli.progress import Progress
-from rgacli.wording import param
 
 if TYPE_CHECKING:
     from rgacli.engine.device import Device
@@ -63,20 +60,19 @@ def count_error(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.count_error.Row`.
+        Rows are `rgacli.analysis.count_error.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used, or a score is no probability.
     """
-    own_bins = None if bins is None else parse_bins(bins)
     require_score(score)
-    if bootstrap < 0:
-        raise UsageError(f"{param('bootstrap', bootstrap)}: it must be at least 0.")
+    require_at_least(0, bootstrap=bootstrap)
     require_style(style)
     found = detections_of(
         runs,
         results=results,
         annotations=annotations,
+        bins=bins,
         which=which,
         checkpoint=checkpoint,
         config=config,
@@ -86,6 +82,5 @@ def count_error(
         progress=progress,
     )
     path = place(CountError, out or found.folder)
-    chosen = own_bins or benchmark_of(found.truth).bins
-    finding = collect(found.truth, found.results, chosen, score=score, bootstrap=bootstrap, progress=progress)
+    finding = collect(found.truth, found.results, found.bins, score=score, bootstrap=bootstrap, progress=progress)
     return publish(finding, path, style)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from rgacli.analysis.dataset import DatasetFinding, collect
+from rgacli.analysis.dataset.finding import DatasetFinding, collect
+from rgacli.analysis.dataset.ratio_choice import CANDIDATES, Sampling, late_positives
 from rgacli.analysis.finding import Analysis, place, publish
-from rgacli.analysis.ratio_choice import CANDIDATES, Sampling, late_positives
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.data.annotations import load_with_objects
 from rgacli.data.layout import recognise
@@ -34,7 +34,8 @@ def analyze_dataset(
 ) -> Analysis:
     """Look at a dataset before any training: objects per image, sizes, classes, and sampling ratios to try.
 
-    Only annotations are read. The ratios are a rule of thumb (`rgacli.analysis.ratio_choice`), not yet validated.
+    Only annotations are read. The ratios are a rule of thumb (`rgacli.analysis.dataset.ratio_choice`), not yet
+    validated.
 
     Args:
         folder: In a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file, whose images need not be there;
@@ -51,7 +52,7 @@ def analyze_dataset(
         progress: Told of each image that is read to convert the annotations.
 
     Returns:
-        Rows are `rgacli.analysis.dataset.Row`, one per ratio.
+        Rows are `rgacli.analysis.dataset.rows.Row`, one per ratio.
 
     Raises:
         UsageError, DataError: the dataset is not there, malformed or without objects, or a number is out of range.

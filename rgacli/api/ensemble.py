@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rgacli.analysis.ensembles import Row, collect, plot
 from rgacli.analysis.figures import require_place
+from rgacli.api.parameters import require_at_least
 from rgacli.data.annotations import gt_counts
 from rgacli.data.splits import SPLITS
 from rgacli.ensembles.costs import Costs, Timing
@@ -160,9 +161,8 @@ def ensemble(
     own_bins = None if bins is None else parse_bins(bins)
     _require_known("method", methods, ENSEMBLING_METHODS)
     _require_known("calibrate", _several(calibrate), SPLITS)
-    for name, value, least in (("bootstrap", bootstrap, 2), ("timed", timed, 0)):
-        if value < least:
-            raise UsageError(f"{param(name, value)}: it must be at least {least}.")
+    require_at_least(2, bootstrap=bootstrap)
+    require_at_least(0, timed=timed)
     require_max_dets(max_dets)
     if results:
         detecting = runs or checkpoints or configs or data or calibrate

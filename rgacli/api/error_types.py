@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.error_types import ErrorTypes, collect
+from rgacli.analysis.error_types.finding import ErrorTypes, collect
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detections_of
-from rgacli.evaluation.benchmark import benchmark_of
-from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.evaluation.results import require_score
 from rgacli.progress import Progress
 
@@ -62,18 +60,18 @@ def error_types(
         progress: Told of each batch, and of each head that is looked at.
 
     Returns:
-        Rows are `rgacli.analysis.error_types.Row`.
+        Rows are `rgacli.analysis.error_types.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results or the bins cannot be used.
     """
-    own_bins = None if bins is None else parse_bins(bins)
     require_score(score)
     require_style(style)
     found = detections_of(
         runs,
         results=results,
         annotations=annotations,
+        bins=bins,
         which=which,
         checkpoint=checkpoint,
         config=config,
@@ -84,6 +82,5 @@ def error_types(
         progress=progress,
     )
     path = place(ErrorTypes, out or found.folder)
-    chosen = own_bins or benchmark_of(found.truth).bins
-    finding = collect(found.truth, found.results, chosen, score=score, max_dets=max_dets, progress=progress)
+    finding = collect(found.truth, found.results, found.bins, score=score, max_dets=max_dets, progress=progress)
     return publish(finding, path, style)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
-from rgacli.api.parameters import require_used
+from rgacli.api.parameters import require_at_least, require_used
 from rgacli.api.subjects import detectors_on_split, figures_folder, logged_figures, logs_of
-from rgacli.errors import UsageError
 from rgacli.progress import Progress
-from rgacli.wording import param
 
 if TYPE_CHECKING:
     from rgacli.engine.device import Device
@@ -60,7 +58,7 @@ def gradients(
         progress: Told of each batch.
 
     Returns:
-        Rows are `rgacli.analysis.gradients.Row`.
+        Rows are `rgacli.analysis.gradients.rows.Row`.
 
     Raises:
         UsageError, DataError: a run logged no gradients, or the detector, its weight or the split cannot be used.
@@ -77,11 +75,10 @@ def gradients(
         ):
             require_used(name, value, own, measure=False)
         return _logged(runs, out, style)
-    if measure < 1:
-        raise UsageError(f"{param('measure', measure)}: it counts images, so it must be at least 1.")
+    require_at_least(1, measure=measure)
     # Here, as torch is imported by them.
-    from rgacli.analysis.gradient_probes import probes_of
-    from rgacli.analysis.gradients import Gradients, collect
+    from rgacli.analysis.gradients.finding import Gradients, collect
+    from rgacli.analysis.gradients.probes import probes_of
     from rgacli.engine.device import on_device
     from rgacli.evaluation import head_gradients
 
@@ -97,8 +94,8 @@ def gradients(
 
 def _logged(runs: str | Path | Sequence[str | Path] | None, out: Path | None, style: StyleName) -> Analysis:
     logs = logs_of(runs)
-    from rgacli.analysis.gradient_probes import read, require_probes
-    from rgacli.analysis.gradients import Gradients, collect
+    from rgacli.analysis.gradients.finding import Gradients, collect
+    from rgacli.analysis.gradients.probes import read, require_probes
 
     probes = [require_probes(log.name, read(log.name, log.cfg, log.lines)) for log in logs]
     path = place(Gradients, out or logged_figures(logs))

@@ -6,20 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rgacli.analysis.compared import Training, by_training
 from rgacli.analysis.finding import Analysis, place, publish
-from rgacli.analysis.gt_bins import GtBins, collect
+from rgacli.analysis.gt_bins.compared import by_training, training_of
+from rgacli.analysis.gt_bins.finding import GtBins, collect
 from rgacli.analysis.style import StyleName, require_style
+from rgacli.api.parameters import require_at_least
 from rgacli.api.subjects import detections_of
-from rgacli.errors import UsageError
-from rgacli.evaluation.benchmark import benchmark_of
-from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.progress import Progress
-from rgacli.wording import param
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
-
     from rgacli.engine.device import Device
 
 
@@ -72,19 +67,18 @@ def gt_bins(
         progress: Told of each batch, and of each head that is compared.
 
     Returns:
-        Rows are `rgacli.analysis.gt_bins.Row`.
+        Rows are `rgacli.analysis.gt_bins.rows.Row`.
 
     Raises:
         UsageError, DataError: the runs, the results, the bins or the baseline cannot be used.
     """
-    own_bins = None if bins is None else parse_bins(bins)
-    if bootstrap < 0:
-        raise UsageError(f"{param('bootstrap', bootstrap)}: it must be at least 0.")
+    require_at_least(0, bootstrap=bootstrap)
     require_style(style)
     found = detections_of(
         runs,
         results=results,
         annotations=annotations,
+        bins=bins,
         which=which,
         checkpoint=checkpoint,
         config=config,
@@ -98,27 +92,11 @@ def gt_bins(
     finding = collect(
         found.truth,
         found.results,
-        own_bins or benchmark_of(found.truth).bins,
-        compared=by_training({name: _training(one.cfg) for name, one in found.detectors.items()}) or None,
+        found.bins,
+        compared=by_training({name: training_of(one.cfg) for name, one in found.detectors.items()}) or None,
         baseline=baseline,
         bootstrap=bootstrap,
         max_dets=max_dets,
         progress=progress,
     )
     return publish(finding, path, style)
-
-
-def _training(cfg: Config) -> Training:
-    """Return what a run's config says of its training, as far as runs are told apart by it."""
-    from rgacli.config.recipe import annealing_config, parallel_modules, single_ratio, variant_names  # load mmengine
-
-    ratio, prm, annealing = single_ratio(cfg), parallel_modules(cfg), annealing_config(cfg)
-    backbone, schedule = cfg.model.get("backbone") or {}, cfg.train_cfg
-    epochs, iterations = schedule.get("max_epochs"), schedule.get("max_iters")
-    settings = {
-        "detector": f"{cfg.model.type}, {backbone.get('type')} {backbone.get('depth', '')}".rstrip(),
-        "annealing": f"λ0 {annealing['lambda0']:g} ({annealing['anneal']})" if annealing else "no RGA",
-        "sampling": f"{prm.sampling if prm else 'soft'} sampling",
-        "length": f"{epochs} epochs" if epochs else f"{iterations} iterations",
-    }
-    return Training(tuple(variant_names(cfg).values()), str(ratio) if ratio else None, settings)

@@ -15,6 +15,13 @@ def require_used(name: str, value: Any, default: Any, **users: Any) -> None:
         raise UsageError(f"{param(name, value)} goes with {' or '.join(map(param, users))}.")
 
 
+def require_at_least(least: int, **values: int) -> None:
+    """Raise a UsageError for a parameter that is below the least that it can be."""
+    for name, value in values.items():
+        if value < least:
+            raise UsageError(f"{param(name, value)}: it must be at least {least}.")
+
+
 def tiling_of(tiles: int | None, tile_overlap: float) -> Tiling | None:
     """Return the tiling that is asked for, if one is.
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from rgacli.analysis.finding import Analysis, place, publish
-from rgacli.analysis.positive_proposals import collect
-from rgacli.analysis.proposals import Counted, Proposals, checkpoint_name, found_in
+from rgacli.analysis.proposals.collecting import collect
+from rgacli.analysis.proposals.finding import Proposals, checkpoint_name, found_in
+from rgacli.analysis.proposals.rows import Counted
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detectors_on_split, figures_folder
 from rgacli.config.recipe import require_rpn
@@ -55,7 +56,7 @@ def proposals(
         progress: Told of each image.
 
     Returns:
-        Rows are `rgacli.analysis.proposals.Row`: per run and checkpoint one for all images, then one per bin.
+        Rows are `rgacli.analysis.proposals.rows.Row`: per run and checkpoint one for all images, then one per bin.
 
     Raises:
         UsageError, DataError: a detector, a checkpoint, the split or the bins cannot be used; a detector has no RPN; no

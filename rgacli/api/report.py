@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 from rgacli.analysis.figures import require_place
 from rgacli.analysis.finding import Analysis
-from rgacli.analysis.gt_bins import GtBins
+from rgacli.analysis.gt_bins.finding import GtBins
 from rgacli.api.accuracy import accuracy
 from rgacli.api.calibration import calibration
 from rgacli.api.count_error import count_error
 from rgacli.api.error_types import error_types
 from rgacli.api.gradients import gradients
 from rgacli.api.gt_bins import gt_bins
+from rgacli.api.parameters import require_at_least
 from rgacli.api.positives import positives
 from rgacli.api.proposals import proposals
 from rgacli.api.scores import scores
@@ -26,9 +27,8 @@ from rgacli.config.dataset import image_folder
 from rgacli.config.recipe import parallel_ratios
 from rgacli.engine.device import Device
 from rgacli.ensembles.fusion import oracle
-from rgacli.errors import RgacliError, UsageError, explain
+from rgacli.errors import RgacliError, explain
 from rgacli.evaluation.coco_metrics import evaluate
-from rgacli.evaluation.gt_bins import parse_bins
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.files import write_text
 from rgacli.messages import tell
@@ -38,7 +38,6 @@ from rgacli.reporting import gallery
 from rgacli.reporting.answers import Evidence, answers
 from rgacli.reporting.facts import facts_of
 from rgacli.reporting.page import Page, Section, render
-from rgacli.wording import param
 
 IMAGES = 60
 
@@ -107,12 +106,11 @@ def report(
     Raises:
         UsageError, DataError: a run, the split or the bins cannot be used.
     """
-    for name, value, least in (("bootstrap", bootstrap, 2), ("images", images, 0)):
-        if value < least:
-            raise UsageError(f"{param(name, value)}: it must be at least {least}.")
+    require_at_least(2, bootstrap=bootstrap)
+    require_at_least(0, images=images)
     place = dict(which=which, data=data, split=split)
     own = dict(device=device, progress=progress)
-    found = detections_of(runs, max_dets=max_dets, **place, **own)
+    found = detections_of(runs, bins=bins, max_dets=max_dets, **place, **own)
     path = Path(out or found.folder) / "report.html"
     require_place(path)
     analyses, lacking = _analyses(found, bins, max_dets, bootstrap, out, place | own)
@@ -196,19 +194,19 @@ def _evidence(
     samples: int,
     analyses: Mapping[str, Analysis],
 ) -> Evidence:
-    counted, bins = binned.max_dets.value, parse_bins(binned.bins)
+    counted = binned.max_dets.value
     variants = {head: evaluate(found.truth, own, max_dets=counted) for head, own in results.items()}
     heads = {head: results[head] for head in variants if head != ENSEMBLE}
     perfect = None
     if len(heads) > 1:
-        dispatched, _ = oracle(heads, {head: variants[head] for head in heads}, bins)
+        dispatched, _ = oracle(heads, {head: variants[head] for head in heads}, found.bins)
         perfect = evaluate(found.truth, dispatched, max_dets=counted)
     other = None
     if len(names) > 1:
         *_, whole = _results_of(found, names[1]).values()
         other = (names[1], evaluate(found.truth, whole, max_dets=counted))
     trained = analyses.get(_ACCURACY)
-    return Evidence(variants, bins, perfect, other, trained.rows if trained else (), samples)
+    return Evidence(variants, found.bins, perfect, other, trained.rows if trained else (), samples)
 
 
 def _results_of(found: Detected, run: str) -> dict[str, list[dict]]:

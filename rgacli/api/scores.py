@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from rgacli.analysis.finding import Analysis, place, publish
-from rgacli.analysis.head_scores import collect, require_heads
-from rgacli.analysis.scores import MIN_SCORE, Scores, found_in
+from rgacli.analysis.scores.collecting import collect, require_heads
+from rgacli.analysis.scores.finding import Scores, found_in
+from rgacli.analysis.scores.rows import MIN_SCORE
 from rgacli.analysis.style import StyleName, require_style
 from rgacli.api.subjects import detectors_on_split, figures_folder
 from rgacli.config.recipe import require_rpn
@@ -57,7 +58,8 @@ def scores(
         progress: Told of each image.
 
     Returns:
-        Rows are `rgacli.analysis.scores.Row`; the finding's `disagreement` says how far the heads differ in each image.
+        Rows are `rgacli.analysis.scores.rows.Row`; the finding's `disagreement` says how far the heads differ in
+        each image.
 
     Raises:
         UsageError, DataError: a detector, the split or the bins cannot be used; a detector has a single head or no

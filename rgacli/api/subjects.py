@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgacli.errors import UsageError
+from rgacli.evaluation.benchmark import benchmark_of
+from rgacli.evaluation.gt_bins import GTBin, parse_bins
 from rgacli.evaluation.max_dets import require_max_dets
 from rgacli.evaluation.results import LazyResults, load_named_results, load_results
 from rgacli.progress import Progress
@@ -33,12 +35,14 @@ class Detected:
         truth: The ground truth, a COCO dict.
         results: Name -> detections; of several runs' heads, "RUN HEAD". They are read whenever they are asked for: one
             at a time, detections of any number of detectors fit in memory.
+        bins: Those that were asked for, or the benchmark's own.
         folder: Where figures go.
         detectors: Name -> detector, where they are of runs, for what else is to be asked of them.
     """
 
     truth: dict[str, Any]
     results: LazyResults
+    bins: Sequence[GTBin]
     folder: Path
     detectors: Mapping[str, SplitDetections]
 
@@ -111,6 +115,7 @@ def detections_of(
     *,
     results: Sequence[str] | Mapping[str, Path] | None = None,
     annotations: Path | None = None,
+    bins: str | None = None,
     which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
@@ -126,6 +131,7 @@ def detections_of(
         runs: The latest without.
         results: COCO results files in the runs' place, NAME=FILE each or name -> file, read without torch.
         annotations: The COCO annotations that `results` were made for.
+        bins: As `parse_bins` reads them; None for the benchmark's own.
         which, checkpoint, config, data, split, max_dets: As for `detectors_on_split`.
         device: As for `on_device`.
         progress: Told of each batch.
@@ -134,12 +140,13 @@ def detections_of(
         UsageError, DataError: they cannot be used, or parameters contradict each other.
     """
     require_max_dets(max_dets)
+    asked = None if bins is None else parse_bins(bins)
     if results:
         if as_list(runs) or which != "last" or checkpoint or config or data or split != "test" or device != "auto":
             *others, last = map(param, ("runs", "which", "checkpoint", "config", "data", "split", "device"))
             raise UsageError(f"{param('results')} stand alone: leave out {', '.join(others)} and {last}.")
         truth, found = load_named_results(results, annotations)
-        return Detected(truth, found, Path("figures"), {})
+        return Detected(truth, found, asked or benchmark_of(truth).bins, Path("figures"), {})
     if annotations:
         raise UsageError(
             f"{param('annotations')} goes with {param('results', 'NAME=FILE')}; a run's dataset is named by "
@@ -158,8 +165,9 @@ def detections_of(
                 file = detector.folder / f"{variant}.json"
                 full = f"{name} {head}" if len(detectors) > 1 else head
                 readers[full] = partial(load_results, file, detector.annotations)
-    first = next(iter(detectors.values()))
-    return Detected(first.annotations, LazyResults(readers), figures_folder(detectors), detectors)
+    truth = next(iter(detectors.values())).annotations
+    chosen = asked or benchmark_of(truth).bins
+    return Detected(truth, LazyResults(readers), chosen, figures_folder(detectors), detectors)
 
 
 def logs_of(runs: Names) -> list[LoggedRun]:

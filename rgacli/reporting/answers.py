@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rgacli.analysis.accuracy_rows import MEAN, Row
-from rgacli.analysis.differences import in_words, is_within
-from rgacli.analysis.gt_bins import subset
-from rgacli.analysis.intervals import FEW_IMAGES
+from rgacli.analysis.accuracy.rows import MEAN, Row
+from rgacli.analysis.intervals import FEW_IMAGES, is_within
+from rgacli.analysis.per_bin import where
+from rgacli.analysis.words import in_words
 from rgacli.evaluation.coco_metrics import Difference, Evaluation, difference
-from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.evaluation.gt_bins import ALL, GTBin, assign
 from rgacli.method import ENSEMBLE, parse_head_name
 from rgacli.wording import sentence
 
@@ -47,10 +47,10 @@ class Evidence:
         return [name for name in self.variants if name != ENSEMBLE]
 
     def groups(self) -> dict[str, list[int]]:
-        """Return what images are called -> their ids: those of fewest and of most objects that are not too few."""
+        """Return "in images with 8+ objects" -> their ids: of most and of fewest objects that are not too few."""
         counts = self.variants[self.best].gt_counts
         groups = assign(counts, self.bins).items()
-        found = {subset(label): images for label, images in groups if len(images) >= FEW_IMAGES}
+        found = {where(label): images for label, images in groups if len(images) >= FEW_IMAGES}
         ends = list(found)
         return {name: found[name] for name in dict.fromkeys([*ends[-1:], *ends[:1]])}
 
@@ -77,13 +77,13 @@ def _of_the_ensemble(evidence: Evidence) -> str:
     if not evidence.baseline and not _is_parallel(evidence):
         return f"{what} has AP {own.overall['AP']:.3f}; there is no other detector to compare it with"
     parts = []
-    for where, images in {**evidence.groups(), "all images": None}.items():
+    for place, images in {**evidence.groups(), where(ALL): None}.items():
         if evidence.baseline:
             name, other = evidence.baseline
         else:
             name, other = _best_head(evidence, images)
             name = f"its better head {name}"
-        parts.append(f"in {where} {in_words(*evidence.gain(other, own, images))} against {name}")
+        parts.append(f"{place} {in_words(*evidence.gain(other, own, images))} against {name}")
     return f"{what} has AP {own.overall['AP']:.3f}, " + "; ".join(parts)
 
 
@@ -93,8 +93,8 @@ def _of_the_heads(evidence: Evidence) -> str:
     ordered = sorted(evidence.heads, key=_positives)
     fewest, most = ordered[0], ordered[-1]
     parts = [
-        f"{in_words(*evidence.gain(evidence.variants[most], evidence.variants[fewest], images))} in {where}"
-        for where, images in (evidence.groups() or {"all images": None}).items()
+        f"{in_words(*evidence.gain(evidence.variants[most], evidence.variants[fewest], images))} {place}"
+        for place, images in (evidence.groups() or {where(ALL): None}).items()
     ]
     return f"the head at {fewest}, of fewest positives, has against that at {most} an AP of " + " and ".join(parts)
 
@@ -118,15 +118,10 @@ def _of_rga(rows: Sequence[Row]) -> str:
         )
     row = next((row for row in found if row.head == MEAN), found[0])
     whose = "mean over heads" if row.head == MEAN else f"head {row.head}"
-    change = f"{row.early_difference:+.1f} points".replace("-", "−")
-    if math.isnan(row.early_low):
-        interval = " (no interval)"
-    else:
-        within = ", within its interval" if is_within(row.early_low, row.early_high) else ""
-        interval = f"{within} (95 %, of this pair of runs: {row.early_low:+.1f} to {row.early_high:+.1f})"
+    change = in_words(*row.at_first, decimals=1, unit=" points")
     return (
-        f"against {row.baseline}, RGA changed the accuracy on positives in the first 20 % of iterations by {change}"
-        f"{interval.replace('-', '−')}, {whose}: {row.early:.1f} %"
+        f"against {row.baseline}, RGA changed the accuracy on positives in the first 20 % of iterations by {change}, "
+        f"{whose}: {row.early:.1f} %; other seeds may bring another"
     )
 
 

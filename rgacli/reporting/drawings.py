@@ -36,5 +36,5 @@ def inline_svg(drawing: str, name: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)
     # As wide as it was drawn, so that text is of one size in all figures, if the page is as wide.
-    svg = re.sub(r' width="([\d.]+pt)"', r' style="--width: \1"', svg, count=1)
+    svg = re.sub(r' (width)="([\d.]+pt)"', r' style="--\1: \2"', svg, count=1)
     return re.sub(r' height="[\d.]+pt"', "", svg, count=1)

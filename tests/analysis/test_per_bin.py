@@ -42,16 +42,22 @@ def test_of_each_run_the_heads_that_are_farthest_apart_are_compared():
 
 def test_a_sentence_tells_of_the_outermost_bins_that_have_enough_images():
     images = {"all": 100, "1-3": 9, "4-7": 40, "8-9": 20, "10+": 31}
-    assert per_bin.told(list(images), images) == ["all", "4-7", "10+"]
-    assert per_bin.told(["all", "1+"], {"all": 9, "1+": 9}) == ["all"]
+    assert per_bin.told(list(images), images) == ["4-7", "10+"]
+    assert per_bin.told(["all", "1+"], {"all": 99, "1+": 99}) == ["all"]
 
 
 def test_titles_and_sentences_name_a_bin():
     assert per_bin.heading("1", 1) == "1 object (1 image: too few)"
     assert per_bin.heading("all", 10) == "all images (10 images)"
     assert (per_bin.where("8+"), per_bin.where("all")) == ("in images with 8+ objects", "on all images")
-    assert per_bin.spread(-0.126, 3) == "-0.13 to 3.00"
-    assert (per_bin.spread(math.nan, math.nan), per_bin.ends(math.nan, math.nan)) == ("interval unknown", None)
+
+
+def test_tables_are_one_per_run_with_its_heads():
+    first, second = per_bin.tables("AP", {"head": "head"}, [{"name": "a b 1:9"}, {"name": "c 1:9"}, {"name": "c 1:1"}])
+    assert (first.title, second.title, second.group) == ("AP: a b", "AP: c", "head")
+    assert [row["head"] for row in second.rows] == ["1:9", "1:1"]
+    (alone,) = per_bin.tables("AP", {}, [{"name": "RetinaNet"}])
+    assert (alone.title, alone.rows[0]["head"]) == ("AP", "RetinaNet")
 
 
 def test_a_difference_from_nothing_is_the_ratio_itself():

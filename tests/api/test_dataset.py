@@ -9,12 +9,12 @@ from rgacli.errors import DataError, UsageError
 from tests.data.coco_files import content, write_split
 from tests.data.layouts import LAYOUTS, write_layout
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(autouse=True)
-def undrawn(monkeypatch, tmp_path):
-    """Spares the figure, which takes longer than all else; the working folder is empty."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.dataset.DatasetFinding.draw", lambda finding: None)
+def _empty(monkeypatch, tmp_path):
+    """The working folder is empty."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
 

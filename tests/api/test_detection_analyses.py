@@ -11,17 +11,11 @@ from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import save_results
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 from tests.support.near_misses import find_nearly
-from tests.support.processes import python_code
 
 FILES = {"calibration": "calibration", "count_error": "count_error", "error_types": "errors"}
 
 
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch):
-    """Spares the figures, which take longer than all else."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    for kind in ("calibration.Calibration", "count_error.CountError", "error_types.ErrorTypes"):
-        monkeypatch.setattr(f"rgacli.analysis.{kind}.draw", lambda finding: None)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
@@ -61,21 +55,6 @@ def test_the_heads_of_a_run_are_looked_at_by_their_names(tmp_path, finished_run,
         found = getattr(rgacli, name)("base")
         assert list(dict.fromkeys(row.name for row in found.rows)) == ["1:1", "1:9", "ensemble"]
         assert found.figure == Path(f"runs/base/figures/test/{file}.png")
-
-
-def test_results_are_looked_at_without_torch(results):
-    loaded = python_code(
-        f"""
-        import os, sys, rgacli, rgacli.analysis.figures
-        os.chdir(sys.argv[1])
-        rgacli.analysis.figures.save = lambda figure, path, rows: path
-        for name in {list(FILES)}:
-            getattr(rgacli, name)(results=["a=one.json"], annotations="annotations.json", bins="1-5")
-        print([name for name in ("torch", "mmengine", "mmdet") if name in sys.modules])
-        """,
-        Path.cwd(),
-    )
-    assert loaded == "[]\n"
 
 
 @pytest.mark.parametrize("name", ["count_error", "error_types"])

@@ -19,13 +19,6 @@ def run(tmp_path, monkeypatch, finished_run):
     return Path(shutil.copytree(finished_run, tmp_path / "runs/base"))
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Spares the figure, which takes as long as all else."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.gradients.Gradients.draw", lambda finding: None)
-
-
 def log_probes(run):
     with (run / "metrics.jsonl").open("a") as file:
         for step in range(1, 11):
@@ -64,7 +57,7 @@ def test_a_run_without_probes_is_refused(run):
         (dict(weight="layer3.0.conv1"), r"weight=layer3\.0\.conv1 goes with measure"),
         (dict(device="cpu"), "device=cpu goes with measure"),
         (dict(seed=1), "seed=1 goes with measure"),
-        (dict(measure=0), "measure=0: it counts images, so it must be at least 1"),
+        (dict(measure=0), "measure=0: it must be at least 1"),
         (dict(measure=2, weight="gone"), "weight=gone: ResNet has no such weight; it has"),
     ],
 )
@@ -78,7 +71,7 @@ def test_a_checkpoint_is_measured_on_batches_as_in_training(run, undrawn):
     told = []
     result = gradients("base", measure=2, progress=lambda task, done, total, note="": told.append((task, done, total)))
     assert result.figure == Path("runs/base/figures/train/gradients.png")
-    assert result.about == {"weight": "layer4.0.conv1", "measured": "2 images of train"}
+    assert result.about == {"runs": ["base"], "weight": "layer4.0.conv1", "measured": "2 images of train"}
     assert told == [("gradients", done, 2) for done in (1, 2)]
     (row,) = result.rows
     assert (row.compared, row.probes, list(row.norms)) == ("R-CNN heads", 2, ["1:1", "1:9"])
@@ -90,5 +83,5 @@ def test_a_checkpoint_is_measured_on_batches_as_in_training(run, undrawn):
 
 def test_a_small_split_is_looked_at_once_at_another_weight(run, undrawn):
     result = gradients("base", measure=64, split="val", weight="layer1.0.conv1", seed=1)
-    assert result.about == {"weight": "layer1.0.conv1", "measured": "2 images of val"}
+    assert result.about == {"runs": ["base"], "weight": "layer1.0.conv1", "measured": "2 images of val"}
     assert result.figure == Path("runs/base/figures/val/gradients.png")

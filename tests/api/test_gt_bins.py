@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rgacli.analysis.gt_bins.compared import training_of
 from rgacli.api.evaluate import evaluate
-from rgacli.api.gt_bins import _training, gt_bins
+from rgacli.api.gt_bins import gt_bins
 from rgacli.config.files import load_config
 from rgacli.config.recipe import set_method
 from rgacli.errors import UsageError
@@ -41,13 +42,6 @@ def run(home, tiny_dataset, monkeypatch):
     monkeypatch.chdir(home)
     find_nearly(monkeypatch, tiny_dataset / "annotations/test.json")
     return home / "runs/base"
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Spares the figure, which takes as long as all else."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.gt_bins.GtBins.draw", lambda finding: None)
 
 
 @pytest.fixture
@@ -172,7 +166,7 @@ def test_training_is_what_the_config_says():
     def training(*arguments):
         cfg = load_config("faster-rcnn_r18-lite_fpn_rga-prm")
         set_method(cfg, **dict(arguments))
-        return _training(cfg)
+        return training_of(cfg)
 
     prm, one = training(), training(("ratios", parse_ratios("1:9")), ("lambda0", 3))
     assert (prm.heads, prm.ratio) == (("1:1", "1:9", "ensemble"), None)

@@ -19,12 +19,6 @@ def _home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Spares the figure, which takes as long as all else."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-
-
 def write_run(name, cfg=None, lambda0=1.0, steps=30):
     cfg = cfg or tiny_config(ratios=["1:1", "1:9"])
     cfg.custom_hooks = [dict(type="GradientAnnealingHook", lambda0=lambda0)]
@@ -66,7 +60,7 @@ def test_runs_with_rga_are_compared_with_the_one_without(undrawn):
     found = accuracy(["rga", "plain"])
     assert {row.difference for row in found.rows if row.run == "rga" and row.on == "positives"} == {6}
     assert {row.baseline for row in found.rows} == {"plain", None}
-    assert found.about["runs"][0] == dict(run="rga", method="λ0 7", seed=None)
+    assert found.about["trainings"][0] == dict(run="rga", method="λ0 7", seed=None)
 
 
 @FUNCTIONS

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rgacli.analysis import positive_proposals as analysis
 from rgacli.analysis.forward import model_and_batches
+from rgacli.analysis.proposals import collecting as analysis
 from rgacli.api.proposals import proposals
 from rgacli.api.subjects import detectors_on_split
 from rgacli.errors import UsageError
@@ -91,9 +91,7 @@ def test_proposals_are_summed_up_per_bin(run, compared):
     assert seen == [("proposals", 1, 2), ("proposals", 2, 2)]
 
 
-def test_whole_number_boxes_and_objects_of_unlisted_images_are_no_obstacle(run, tiny_dataset, monkeypatch):
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.proposals.Proposals.draw", lambda finding: None)
+def test_whole_number_boxes_and_objects_of_unlisted_images_are_no_obstacle(run, tiny_dataset, undrawn):
     shutil.copytree(tiny_dataset, "other")
     path = Path("other/annotations/test.json")
     content = json.loads(path.read_text())
@@ -121,7 +119,7 @@ def test_what_cannot_be_drawn_is_told_of_before_the_work(run, monkeypatch):
 
 
 @pytest.fixture
-def looked_at(monkeypatch):
+def looked_at(monkeypatch, undrawn):
     """Run and checkpoint of each pass, none of which is made; spares the figure."""
     passes = []
 
@@ -130,8 +128,6 @@ def looked_at(monkeypatch):
         return [{"image_id": 1, "gt_count": 2, "proposals": 40, "positives": len(passes)}]
 
     monkeypatch.setattr("rgacli.api.proposals.collect", count)
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.proposals.Proposals.draw", lambda finding: None)
     return passes
 
 

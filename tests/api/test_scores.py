@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from rgacli.analysis.head_scores import outputs
-from rgacli.analysis.score_tally import ScoreTally
-from rgacli.analysis.scores import BY_CLASS, FOREGROUND, HeadScores
+from rgacli.analysis.scores.collecting import outputs
+from rgacli.analysis.scores.rows import BY_CLASS, FOREGROUND, HeadScores
+from rgacli.analysis.scores.tally import ScoreTally
 from rgacli.api.scores import scores
 from rgacli.errors import UsageError
 
@@ -17,12 +17,6 @@ def run(tmp_path, finished_run, monkeypatch):
     """A copy of the run, which is runs/base in the working folder."""
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copytree(finished_run, tmp_path / "runs/base"))
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    monkeypatch.setattr("rgacli.analysis.scores.Scores.draw", lambda finding: None)
 
 
 def test_outputs_are_those_that_any_head_scores_high_enough():

@@ -1,19 +1,18 @@
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import rgacli
-from rgacli.analysis.head_scores import collect
+from rgacli.analysis.scores.collecting import collect
 from rgacli.api.gt_bins import gt_bins
 from rgacli.api.proposals import proposals
 from rgacli.evaluation.results import save_results
 from tests.cli.commands import error_line, invoke
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
+from tests.support.processes import python_code
 
 HEADS = ["1:1", "1:9", "ensemble"]
 
@@ -41,20 +40,10 @@ def results(folder):
     return options
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Spares the figures, which take longer than all else."""
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
-    of_detections = ("calibration.Calibration", "count_error.CountError", "error_types.ErrorTypes")
-    for finding in (*of_detections, "proposals.Proposals", "scores.Scores"):
-        monkeypatch.setattr(f"rgacli.analysis.{finding}.draw", lambda finding: None)
-
-
 # dataset
 
 
-def test_a_dataset_is_shown_in_eighty_columns_or_as_json(folder, dataset, monkeypatch):
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+def test_a_dataset_is_shown_in_eighty_columns_or_as_json(folder, dataset, undrawn):
     result = invoke("analyze", "dataset", dataset, "--split", "val", "--rois", 64)
     assert result.exit_code == 0, result.stderr
     *lines, found, paper = result.stdout.splitlines()
@@ -71,7 +60,7 @@ def test_a_dataset_is_shown_in_eighty_columns_or_as_json(folder, dataset, monkey
 # gt-bins
 
 
-def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns(results):
+def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns(results, undrawn):
     result = invoke("analyze", "gt-bins", *results, "--out", "mine")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -85,17 +74,17 @@ def test_gt_bins_tables_show_each_run_and_in_it_each_head_once_in_eighty_columns
     rows = table_rows(result.stdout)
     assert [row[0] for row in rows if row[0]] == HEADS * 2
     assert [row[1] for row in rows] == ["all", "1-3", "4-7", "8+"] * len(HEADS) * 2
-    assert all("–" in row[4] for row in rows)
+    assert all("…" in row[4] for row in rows)
     assert [row[7] for row in rows if "±" not in row[7]] == ["-"] * 4  # the baseline's own
     assert "figure: mine/gt_bins.png, gt_bins.svg; data: mine/gt_bins.csv" in result.stderr
 
 
-def test_gt_bins_without_bootstrap_have_no_column_of_intervals(results):
+def test_gt_bins_without_bootstrap_have_no_column_of_intervals(results, undrawn):
     assert "95 %" in invoke("analyze", "gt-bins", *results).stdout
     assert "95 %" not in invoke("analyze", "gt-bins", *results, "--bootstrap", 0).stdout
 
 
-def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run):
+def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run, undrawn):
     result = invoke("analyze", "gt-bins", "--bins", "1-3,8+", "--json", "--bootstrap", 0)
     assert result.exit_code == 0, result.stderr
     shown = json.loads(result.stdout)
@@ -115,16 +104,6 @@ def test_gt_bins_json_of_a_run_is_what_the_function_returns(small_run):
         "data": f"{stem}.csv",
     }
     assert any(row["AP"] is None for row in rows)  # NaN, which JSON has no word for
-
-
-def test_results_of_any_detector_are_binned_without_torch(results):
-    arguments = ["analyze", "gt-bins", *map(str, results), "--json"]
-    code = "import sys; from rgacli.cli.app import app; app(sys.argv[1:], standalone_mode=False)\n" + (
-        "heavy = [name for name in ('torch', 'mmengine', 'mmdet') if name in sys.modules]; assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == json.loads(invoke(*arguments).stdout)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +162,28 @@ def test_a_score_out_of_range_is_spelled_as_an_option(results):
 
 
 def fitting(command, results):
-    return [each for each in results if command == "count-error" or each not in ("--bootstrap", 2)]
+    """The options that an analysis of detections has."""
+    return [each for each in results if command in ("gt-bins", "count-error") or each not in ("--bootstrap", 2)]
+
+
+def test_results_of_any_detector_are_looked_at_without_torch(results):
+    told = python_code(
+        """
+        import json, os, sys
+        from rgacli.analysis import figures
+        from rgacli.cli.app import app
+        from tests.support.sketches import sketch
+        figures.write = sketch
+        os.chdir(sys.argv[1])
+        for arguments in json.loads(sys.argv[2]):
+            app(["analyze", *map(str, arguments)], standalone_mode=False)
+        print([name for name in ("torch", "mmengine", "mmdet") if name in sys.modules])
+        """,
+        Path.cwd(),
+        json.dumps([[command, *fitting(command, results)] for command in ("gt-bins", *OF_DETECTIONS)]),
+    )
+    assert told.count("found: ") == 4
+    assert told.splitlines()[-1] == "[]"
 
 
 # proposals
@@ -207,8 +207,7 @@ def test_proposals_json_and_tables_are_what_the_function_returns(small_run, undr
 
 
 @pytest.mark.parametrize("command", ["positives", "accuracy"])
-def test_what_a_run_logged_is_printed_as_tables_and_two_lines_or_as_json(small_run, command, monkeypatch):
-    monkeypatch.setattr("rgacli.analysis.figures.save", lambda figure, path, rows: path.with_suffix(".svg"))
+def test_what_a_run_logged_is_printed_as_tables_and_two_lines_or_as_json(small_run, command, undrawn):
     shown = invoke("analyze", command, "small")
     assert shown.exit_code == 0, shown.stderr
     *_, found, paper = shown.stdout.splitlines()

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from rgacli.analysis.accuracy_rows import Row
+from rgacli.analysis.accuracy.rows import Row
 from rgacli.evaluation.coco_metrics import difference, evaluate
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign
 from rgacli.reporting.answers import Evidence, answers
@@ -75,9 +75,9 @@ def row(**given):
 
 def test_rga_is_told_by_accuracies_on_positives_early_on():
     found = answers(replace(PARALLEL, accuracy=[row(), row(on="negatives", early_difference=-9)]))[3]
-    assert "+3.2 points (95 %, of this pair of runs: +1.0 to +5.5)" in found
+    assert "+3.2 points (95 %: +1.0 to +5.5)" in found
     found = answers(replace(PARALLEL, accuracy=[row(early_low=-1)]))[3]
-    assert "within its interval (95 %, of this pair of runs: −1.0 to" in found
+    assert "within its interval (95 %: −1.0 to" in found
     found = answers(replace(PARALLEL, accuracy=[row(early_low=math.nan, early_high=math.nan)]))[3]
     assert "(no interval)" in found
 

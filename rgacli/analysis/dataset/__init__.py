@@ -1,0 +1,1 @@
+"""What annotations say before any training."""

@@ -1,0 +1,1 @@
+"""AP per ground-truth-count bin (paper, Fig. 2)."""

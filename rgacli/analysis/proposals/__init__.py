@@ -1,0 +1,1 @@
+"""Positive proposals against objects (paper, Fig. 1b)."""

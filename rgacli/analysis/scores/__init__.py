@@ -1,0 +1,1 @@
+"""The heads' scores of the same boxes (paper, Fig. 6)."""
