@@ -98,6 +98,8 @@ def explain(error: BaseException) -> RgacliError:
             "a data-loading process died, most likely for want of memory or of /dev/shm: lower "
             f"{param('batch_size')}, or {param('settings', 'train_dataloader.num_workers=1')}."
         )
+    if "in function 'imdecode" in what:  # OpenCV's
+        return RunFailed(f"an image cannot be read: its file is empty ({function('check_dataset')} finds it).")
     if "failed to load image" in what or isinstance(error, FileNotFoundError):
         of_image = "failed to load image" in what or re.search(r"\.(bmp|jpe?g|png|tiff?|webp)'$", what, re.IGNORECASE)
         hint = f" ({function('check_dataset')} finds every unreadable image)" if of_image else ""

@@ -25,6 +25,12 @@ CASES = {
     "read-only disk": (OSError(errno.EROFS, "Read-only file system", "/mnt/runs"), "no permission for /mnt/runs"),
     "no permission": (PermissionError(errno.EACCES, "Permission denied", "/etc/runs"), "no permission for /etc/runs"),
     "image": (AssertionError("failed to load image: a.jpg"), "failed to load image: a.jpg (rgacli.check_dataset"),
+    "image, an empty file": (
+        ValueError(
+            "OpenCV(5.0.0) loadsave.cpp:1291: error: (-215:Assertion failed) !buf.empty() in function 'imdecode_'"
+        ),
+        "its file is empty (rgacli.check_dataset",
+    ),
     "image, in a worker": (AssertionError(FROM_A_WORKER), "failed to load image: cats/7.jpg (rgacli.check_dataset"),
     "file": (
         FileNotFoundError(errno.ENOENT, "No such file or directory", "a.jpg"),

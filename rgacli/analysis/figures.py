@@ -115,8 +115,12 @@ def require_place(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "it is no folder", str(folder))
     if path.is_dir():
         raise FileExistsError(errno.EEXIST, "it is a folder", str(path))
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        error.filename = str(folder)  # and not the temporary file's
+        raise
 
 
 def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -68,7 +68,7 @@ def ratio(
     if not total:
         return UNKNOWN
     value = float(parts.sum() / total)
-    if images < 2:
+    if np.count_nonzero(wholes) < 2:  # one image, or one that has any, tells of no spread
         return Estimate(value, math.nan, math.nan)
     error = math.sqrt(images / (images - 1) * np.square(parts - value * wholes).sum()) / total
     low, high = (min(max(value + side * student(images - 1) * error, within[0]), within[1]) for side in (-1, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -114,8 +115,10 @@ def difference(
     ratio, other_ratio = own.sum() / total, other.sum() / other_total
     # What each image does to either ratio: linear, so their interval is that of a mean.
     moves = (own - ratio * own_wholes) / total - (other - other_ratio * others) / other_total
-    _, low, high = mean(len(moves) * moves)
     value = float(ratio - other_ratio)
+    if min(np.count_nonzero(own_wholes), np.count_nonzero(others)) < 2:
+        return Estimate(value, math.nan, math.nan)
+    _, low, high = mean(len(moves) * moves)
     return Estimate(value, value + low, value + high)
 
 

@@ -81,6 +81,13 @@ def test_a_difference_is_paired_and_as_wide_as_its_bootstrap():
     assert (high - low) / 4 == pytest.approx(np.std(samples), rel=0.12)
 
 
+def test_a_difference_that_one_image_tells_of_has_no_interval():
+    value, low, high = per_bin.difference([1, 0, 0], [4, 0, 0], [1, 1, 1], [2, 4, 4])
+    assert value == pytest.approx(1 / 4 - 3 / 10)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
 def test_a_difference_of_what_is_not_there_is_unknown():
     assert all(map(math.isnan, per_bin.difference([1, 2], [0, 0], [1, 2], [1, 1])))
     value, *ends = per_bin.difference([1], [2], [1], [4])

@@ -65,16 +65,17 @@ class Row:
 def baselines(trainings: Sequence[TrainingLog]) -> dict[str, str]:
     """Return run -> the run that it is compared with, for those that are compared with another.
 
-    That is the one without RGA; of several the one of the same seed, else the first named. Where all are without RGA,
-    or none is, it is the first named.
+    That is the one without RGA; of several one with the same heads, of those the one of the same seed, else the first
+    named. Where all are without RGA, or none is, it is the first named.
     """
     plain = [one for one in trainings if one.lambda0 == 1]
     if len(plain) == len(trainings):
         plain = []
     found = {}
     for training in trainings:
-        same = [one for one in plain if one.seed == training.seed]
-        chosen = next((some[0] for some in (plain, same) if len(some) == 1), (plain or trainings)[0])
+        like = [one for one in plain if one.quotas.keys() == training.quotas.keys()] or plain
+        same = [one for one in like if one.seed == training.seed]
+        chosen = next((some[0] for some in (like, same) if len(some) == 1), (like or trainings)[0])
         if chosen is not training and training not in plain:
             found[training.name] = chosen.name
     return found

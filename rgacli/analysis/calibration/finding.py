@@ -14,7 +14,7 @@ from rgacli.analysis import per_bin, words
 from rgacli.analysis.calibration import figure
 from rgacli.analysis.calibration.rows import INTERVALS, Contrast, Point, Row, contrasts_of, point_of, row_of
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, estimate_of
+from rgacli.analysis.intervals import Estimate
 from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
@@ -157,11 +157,11 @@ def collect(
 
 
 def _bias(row: Row) -> str:
-    if estimate_of(row, "bias").is_zero_inside:
-        spread = words.spread(row.bias_low, row.bias_high)
+    spread = words.spread(row.bias_low, row.bias_high)
+    if row.bias_low <= 0 <= row.bias_high:
         return f"{row.name} scores right within its interval ({words.plain(row.bias)}, {spread})"
     if row.bias > 0:
-        return f"{row.name} scores {row.bias:.2f} too high ({words.spread(row.bias_low, row.bias_high)})"
+        return f"{row.name} scores {row.bias:.2f} too high ({spread})"
     return f"{row.name} scores {-row.bias:.2f} too low ({words.spread(-row.bias_high, -row.bias_low)})"
 
 

@@ -14,7 +14,7 @@ from rgacli.analysis.count_error import figure
 from rgacli.analysis.count_error.right_score import SCORES, Right, numbers_from, right_score
 from rgacli.analysis.count_error.rows import Contrast, Point, Row, contrasts_of, curve_of, row_of
 from rgacli.analysis.finding import Finding, Table
-from rgacli.analysis.intervals import Estimate, estimate_of
+from rgacli.analysis.intervals import Estimate
 from rgacli.data.annotations import gt_counts
 from rgacli.errors import UsageError
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
@@ -63,8 +63,9 @@ class CountError(Finding):
         others = [name for name in names if name not in compared]
         named = names if len(names) <= _MOST_TOLD else others
         overall = [_error(row) for row in self.rows if row.bin == ALL and row.name in named and row.objects]
-        of_bins = [each for each in self.contrasts if each.first == each.second and each.first in (others or named)]
-        between = [_contrast(each) for each in self._of_heads if each.first_bin == ALL]
+        known = [each for each in self.contrasts if not math.isnan(each.value)]
+        of_bins = [each for each in known if each.first == each.second and each.first in (others or named)]
+        between = [_contrast(each) for each in known if each.first != each.second and each.first_bin == ALL]
         sentences = [
             f"from a score of {self.score:g} on {', '.join(overall)}" if overall else "",
             *map(_contrast, of_bins),
@@ -174,12 +175,14 @@ def collect(
 
 def _error(row: Row) -> str:
     right = "never as many" if math.isnan(row.right_score) else f"right from {row.right_score:.2f} on"
-    if estimate_of(row, "error").is_zero_inside:
-        error, spread = words.signed(row.error, 1), words.spread(row.error_low, row.error_high, 1)
+    spread = words.spread(row.error_low, row.error_high, 1)
+    if row.error_low <= 0 <= row.error_high:
+        error = words.signed(row.error, 1)
         return f"{row.name} counts right within its interval ({error} objects an image, {spread}; {right})"
-    low, high = sorted((abs(row.error_low), abs(row.error_high)))
-    kind = "many" if row.error > 0 else "few"
-    return f"{row.name} counts {abs(row.error):.1f} objects too {kind} an image ({low:.1f} to {high:.1f}; {right})"
+    kind = "many"
+    if row.error < 0:
+        kind, spread = "few", words.spread(-row.error_high, -row.error_low, 1)
+    return f"{row.name} counts {abs(row.error):.1f} objects too {kind} an image ({spread}; {right})"
 
 
 def _contrast(each: Contrast) -> str:

@@ -35,6 +35,15 @@ def test_of_several_runs_without_rga_the_one_of_the_same_seed_is_taken():
     assert baselines(runs) == {"7-0": "1-0", "7-1": "1-1", "7-5": "1-0"}
 
 
+def test_of_several_runs_without_rga_one_with_the_same_heads_is_taken():
+    runs = [
+        training("rga", lambda0=7, quotas={"1:1": 64, "1:9": 12}),
+        training("single", quotas={"1:3": 32}),
+        training("parallel", quotas={"1:1": 64, "1:9": 12}),
+    ]
+    assert baselines(runs) == {"rga": "parallel"}
+
+
 def test_differences_are_taken_at_the_same_iterations():
     generator = np.random.default_rng(0)
     ours, theirs = generator.normal(50, 1, 100), generator.normal(48, 1, 60)

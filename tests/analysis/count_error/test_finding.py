@@ -123,6 +123,14 @@ def test_sentences_tell_too_many_from_too_few_and_where_it_cannot_be_told():
     assert "x's right score is lower in images with 8+ objects than with 1-3 (−0.40, −0.40 to −0.40)" in told
 
 
+def test_what_is_unknown_is_left_out_of_sentences_or_called_so():
+    found = collect(crowded([2]), {"a": [], "b": detected([0.9, 0.8, 0.7])}, DEFAULT_BINS)
+    assert found.conclusion() == (
+        "from a score of 0.3 on a counts 2.0 objects too few an image (interval unknown; never as many), "
+        "b counts 1.0 objects too many an image (interval unknown; right from 0.80 on)"
+    )
+
+
 def test_without_bootstrap_right_scores_have_no_intervals():
     found = collect(ANNOTATIONS, RESULTS, (), bootstrap=0)
     assert all(math.isnan(row.right_low) and row.right_score > 0 for row in found.rows)
