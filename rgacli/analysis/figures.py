@@ -134,10 +134,14 @@ def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) ->
     Returns:
         The vector file.
     """
+    from matplotlib import rc_context
+
     path = Path(path)
     chosen = style.current()
     vector = path.with_suffix(f".{chosen.vector}")
     with replacing(path) as raster, replacing(vector) as drawing:
+        with rc_context(chosen.settings):
+            figure.get_layout_engine().execute(figure)  # once more than on saving: another height may want other ticks
         write(figure, raster, "png")
         figure.set_layout_engine("none")  # the same places, not found anew
         write(figure, drawing, chosen.vector)
