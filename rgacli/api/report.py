@@ -133,7 +133,7 @@ def report(
             max_dets=binned.max_dets.value,
         )
     page = Page(
-        title=" against ".join(names),
+        title=" against ".join([names[0], " and ".join(names[1:])] if names[1:] else names),
         subtitle=f"{split} split, {len(found.truth['images'])} images, {date.today().isoformat()}",
         answers=answers(evidence),
         about=facts_of(found.detectors, binned.max_dets),

@@ -4,7 +4,7 @@ import math
 import pytest
 from PIL import Image
 
-from rgacli.analysis import figures
+from rgacli.analysis import figures, style
 
 
 def test_png_and_csv_stand_side_by_side(tmp_path):
@@ -56,3 +56,19 @@ def test_bins_are_named_with_their_images_and_say_where_these_are_too_few():
     assert "too few" in axis.get_xlabel()
     figures.bin_ticks(axis, {"8+": 10})
     assert "too few" not in axis.get_xlabel()
+
+
+@pytest.mark.parametrize(("length", "columns"), [(5, 6), (30, 3)])
+def test_a_legend_above_has_as_many_columns_as_there_is_room_for(length, columns):
+    figure, _ = figures.canvas(1, 3, panel=(3.5, 2))
+    names = [f"${index}".ljust(length, "x") for index in range(6)]
+    figures.legend_above(figure, [(name, style.Look("red", "-", "o")) for name in names])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    assert legend._ncols == columns
+    figure.draw_without_rendering()  # a "$" starts no formula
+
+
+def test_things_side_by_side_are_centred_on_their_tick():
+    assert [figures.shift(index, 3, 0.2) for index in range(3)] == pytest.approx([-0.2, 0, 0.2])
+    assert figures.shift(0, 1, 0.2) == 0

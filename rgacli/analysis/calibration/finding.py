@@ -63,11 +63,11 @@ class Calibration(Finding):
         compared = {name for each in self.contrasts for name in (each.first, each.second)}
         named = names if len(names) <= _MOST_TOLD else names - compared
         biases = [_bias(row) for row in self.rows if row.bin == ALL and row.detections and row.name in named]
-        sentences = [f"{per_bin.where(ALL)} {', '.join(biases)}"] if biases else []
+        parts = {ALL: biases}
         for label in per_bin.told(list(images), images):
-            contrasts = [_contrast(each) for each in self.contrasts if each.bin == label and not math.isnan(each.value)]
-            if contrasts:
-                sentences.append(f"{per_bin.where(label)} {', '.join(contrasts)}")
+            known = [each for each in self.contrasts if each.bin == label and not math.isnan(each.value)]
+            parts[label] = [*parts.get(label, []), *map(_contrast, known)]
+        sentences = [f"{per_bin.where(label)} {', '.join(told)}" for label, told in parts.items() if told]
         return "; ".join(sentences) or "no image has detections"
 
     def tables(self) -> list[Table]:
