@@ -134,14 +134,10 @@ def save(figure: Figure, path: Path | str, rows: Sequence[Mapping[str, Any]]) ->
     Returns:
         The vector file.
     """
-    from matplotlib import rc_context
-
     path = Path(path)
     chosen = style.current()
     vector = path.with_suffix(f".{chosen.vector}")
     with replacing(path) as raster, replacing(vector) as drawing:
-        with rc_context(chosen.settings):
-            figure.get_layout_engine().execute(figure)  # once more than on saving: another height may want other ticks
         write(figure, raster, "png")
         figure.set_layout_engine("none")  # the same places, not found anew
         write(figure, drawing, chosen.vector)
@@ -159,4 +155,6 @@ def write(figure: Figure, target: Any, kind: str) -> None:
     dateless = {} if kind == "png" else {"metadata": {"Date" if kind == "svg" else "CreationDate": None}}
     with rc_context(style.current().settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # browsers find other fonts for SVGs
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)  # once more than on saving: another height may want other ticks
         figure.savefig(target, format=kind, dpi=_DPI, **dateless)

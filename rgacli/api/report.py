@@ -142,8 +142,8 @@ def report(
     )
     write_text(path, render(page))
     tell(f"report: {path}")
-    if open:
-        webbrowser.open(path.resolve().as_uri())
+    if open and not webbrowser.open(path.resolve().as_uri()):
+        tell("no browser was found to show the report in.")
     by_name = {analysis.name: analysis for analysis in analyses.values()}
     return Report(path, page.answers, by_name, lacking, len(chosen.images) if chosen else 0)
 

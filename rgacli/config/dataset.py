@@ -39,7 +39,8 @@ def set_split(cfg: Any, name: str, root: Path) -> None:
 
     Raises:
         UsageError: the config has no dataloader for it.
-        DataError: the dataset has no such split (nor one to stand in), or its classes are not those of the config.
+        DataError: the dataset has no such split (nor one to stand in), its classes are not those of the config, or it
+            has no masks and the config asks for them.
     """
     found = find_splits(root)
     present = name if name in found else _STAND_IN.get(name, name)
@@ -47,7 +48,10 @@ def set_split(cfg: Any, name: str, root: Path) -> None:
         found = find_splits(root, splits=[present])  # which says what was looked for
     dataset = read_dataset(root, {present: found[present]})
     _require_trained_on(cfg, dataset.classes, root)
-    _set_split(_loader(cfg, name), dataset.split(present), dataset.classes)
+    split, loader = dataset.split(present), _loader(cfg, name)
+    if _loads_masks(loader):
+        _require_masks(load_annotations(split.annotations), str(split.annotations))
+    _set_split(loader, split, dataset.classes)
 
 
 def set_images(cfg: Any, split: Split) -> None:
@@ -71,7 +75,7 @@ def require_trainable(cfg: Any) -> int:
     Raises:
         UsageError: the config has no dataloader for a split.
         DataError: annotations malformed or of other classes than the detector's, a split without objects, images
-            missing, or masks that are trained on.
+            missing, or masks that the config asks for.
     """
     densest = 0
     for split in SPLITS:
@@ -80,7 +84,7 @@ def require_trainable(cfg: Any) -> int:
         path, folder = existing_annotation_file(config), image_folder(config)
         content = load_with_objects(Path(path), split, classes_of(config))
         require_classes(cfg.model, config, content)
-        if split == "train" and _loads_masks(loader):
+        if _loads_masks(loader):
             _require_masks(content, path)
         missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
         if missing:
@@ -247,7 +251,7 @@ def _require_masks(content: dict, path: str) -> None:
     if bare:
         raise DataError(
             f'{path}: {len(bare)} of {len(content["annotations"])} objects have no mask ("segmentation"; first: '
-            f"annotation {bare[0]}), which this config trains on; take a config without a mask head."
+            f"annotation {bare[0]}), which this config asks for; take a config without a mask head."
         )
 
 

@@ -157,15 +157,18 @@ def test_one_dataset_takes_the_place_of_several_concatenated_and_keeps_the_first
 # --- masks
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("with_mask", [False, True])
-def test_masks_are_asked_for_only_where_they_are_trained_on(dataset, with_mask):
+def test_masks_are_asked_for_only_where_they_are_loaded(dataset, with_mask, split):
     pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=with_mask)]
-    cfg = bound(config(dict(roi_head=dict(bbox_head=head())), train=coco("train", pipeline=pipeline)), dataset)
-    if not with_mask:
-        require_trainable(cfg)
-        return
-    with pytest.raises(DataError, match=r'1 of 2 objects have no mask \("segmentation"; first: annotation 0\)'):
-        require_trainable(cfg)
+    model = dict(roi_head=dict(bbox_head=head()))
+    cfg = bound(config(model, **{split: coco(split, pipeline=pipeline)}), dataset)
+    for use in (lambda: require_trainable(cfg), lambda: set_split(cfg, split, dataset)):
+        if not with_mask:
+            use()
+            continue
+        with pytest.raises(DataError, match=r'1 of 2 objects have no mask \("segmentation"; first: annotation 0\)'):
+            use()
 
 
 def test_a_dataset_that_is_no_coco_file_is_replaced_whole(dataset):
