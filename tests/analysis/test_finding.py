@@ -34,7 +34,7 @@ class Heights(Finding):
         return list(map(vars, self.rows))
 
     def draw(self):
-        figure, [[axis]] = figures.canvas(1, 1, panel=(2, 1))
+        figure, [[axis]] = figures.canvas(1, 1, panel=(4, 3))
         axis.bar([row.head for row in self.rows], [row.value for row in self.rows])
         return figure
 

@@ -153,7 +153,10 @@ def test_a_detector_without_parallel_heads_is_exported_as_it_is(exported, home, 
     assert result.provenance == exported["fold"].provenance  # the run's, not the export's
 
 
-@pytest.mark.parametrize(("command", "file"), [("export_fold", "fold/model.pth"), ("export_onnx", "fold.onnx")])
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [("export_fold", "fold/model.pth"), pytest.param("export_onnx", "fold.onnx", marks=pytest.mark.slow)],
+)
 def test_what_does_not_pass_its_check_is_not_kept(run, command, file, monkeypatch):
     export = getattr(rgacli, command)
     monkeypatch.setattr(Parity, "within", lambda self, **_: False)

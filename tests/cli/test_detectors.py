@@ -36,6 +36,7 @@ def evaluated(*arguments):
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_a_cascade_with_masks_trains_and_is_measured(folder, masked_dataset):
     result = train(folder, "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco", masked_dataset, "--ratios", "1:1,1:9")
     assert result.exit_code == 0, result.stderr

@@ -109,6 +109,7 @@ def test_machines_meet(folder, dataset):
 # --- evaluation
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_as_one_does_each_image_once(folder, run, dataset):
     odd = shutil.copytree(dataset, folder / "odd")
     content = json.loads((odd / "annotations/test.json").read_text())

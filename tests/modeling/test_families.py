@@ -21,7 +21,7 @@ PRM = [
     "faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco",
     "faster_rcnn/faster-rcnn_r50-caffe-dc5_1x_coco",
     "mask_rcnn/mask-rcnn_r50_fpn_1x_coco",
-    "mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco",
+    pytest.param("mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco", marks=pytest.mark.slow),  # ResNet's last stage per RoI
     "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco",
     "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco",
     "libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco",

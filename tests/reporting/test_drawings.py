@@ -18,7 +18,7 @@ def svg(tmp_path):
 def test_a_figure_is_one_svg_element_whose_colours_are_the_pages(svg):
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg")
-    assert root.attrib["style"] == "--width: 144pt"
+    assert root.attrib["style"] == "--width: 288pt"
     assert not {"width", "height"} & set(root.attrib)
     assert "viewBox" in root.attrib
     assert "var(--c0)" in svg
