@@ -14,14 +14,16 @@ from rgacli.errors import UsageError
 from rgacli.method import parse_ratios
 from tests.support import families, tiny
 
+# ResNet's last stage comes after RoI alignment: of DC5 before it.
+C4 = ("faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco", "mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco")
 PRM = [
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco",
     "faster_rcnn/faster-rcnn_r50_fpn_giou_1x_coco",
     "faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco",
-    "faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco",
+    C4[0],
     "faster_rcnn/faster-rcnn_r50-caffe-dc5_1x_coco",
     "mask_rcnn/mask-rcnn_r50_fpn_1x_coco",
-    pytest.param("mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco", marks=pytest.mark.slow),  # ResNet's last stage per RoI
+    pytest.param(C4[1], marks=pytest.mark.slow),
     "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco",
     "cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco",
     "libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco",
@@ -31,7 +33,6 @@ PRM = [
     "groie/faste-rcnn_r50_fpn_groie_1x_coco",
     "gn/mask-rcnn_r50_fpn_gn-all_2x_coco",
 ]
-C4 = [name for name in PRM if "c4" in name]  # and not DC5, whose last stage comes before RoI alignment
 RCNN = ("bbox_head", "shared_head")
 RGA_ALONE = [
     "double_heads/dh-faster-rcnn_r50_fpn_1x_coco",
