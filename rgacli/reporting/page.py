@@ -61,7 +61,7 @@ class Page:
 def render(page: Page) -> str:
     """Return the page's HTML."""
     environment = Environment(
-        loader=PackageLoader("rgacli.reporting", "page"),
+        loader=PackageLoader("rgacli.reporting", "template"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
