@@ -58,8 +58,11 @@ def panels(count: int, *, panel: tuple[float, float], **options: Any) -> tuple[F
 
 
 def plain_legend(owner: Axes | Figure, **options: Any) -> None:
-    """Add a legend of the labels as they are: a user's name may hold a "$", which starts a formula."""
-    legend = owner.legend(**options)
+    """Add a legend in the current style, of the labels as they are: a "$" in a user's name would start a formula."""
+    from matplotlib import rc_context
+
+    with rc_context(style.current().settings):
+        legend = owner.legend(**options)
     for text in legend.get_texts():
         text.set_parse_math(False)
 

@@ -2,6 +2,7 @@ import csv
 import math
 
 import pytest
+from matplotlib.legend import Legend
 from PIL import Image
 
 from rgacli.analysis import figures, style
@@ -31,6 +32,17 @@ def test_a_place_is_required_and_nothing_made(tmp_path):
         figures.require_place(tmp_path / "file" / "new" / "figure.png")
     with pytest.raises(FileExistsError, match="a folder"):
         figures.require_place(tmp_path)
+
+
+def test_a_legend_has_no_frame_whoever_draws_it():
+    for owner in ("axis", "figure"):
+        figure, [[axis]] = figures.canvas(1, 1, panel=(2, 1))
+        axis.plot([1, 2], label="costs $5")
+        drawn = {"axis": axis, "figure": figure}[owner]
+        figures.plain_legend(drawn)
+        [legend] = [child for child in drawn.get_children() if isinstance(child, Legend)]
+        assert not legend.get_frame_on()
+        assert legend.get_texts()[0].get_fontsize() < 10
 
 
 def test_long_names_are_abbreviated_to_both_ends():
