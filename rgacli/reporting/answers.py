@@ -25,7 +25,7 @@ class Evidence:
         bins: Bins that do not overlap.
         oracle: The detections of the best head for each bin; None for a single head.
         baseline: Another detector's name and its detections; None where there is none.
-        accuracy: How the runs' accuracies in training compare, as `analysis.accuracy_rows.compare` has it.
+        accuracy: How the runs' accuracies in training compare, as `analysis.accuracy.rows.compare` has it.
         samples: Bootstrap samples behind the intervals.
     """
 

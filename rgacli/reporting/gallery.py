@@ -60,8 +60,9 @@ def collect(
         notes = {image: f"mean difference {disagreement[image]:.3f}" for image in shown}
         text = "By the mean difference of their scores on the same proposals."
         groups.append(Group("Where the heads disagree most", text, shown, notes))
-    if suspects:
-        groups.append(_to_check(suspects, chosen, classes))
+    to_check = _to_check(suspects, chosen, classes)
+    if to_check.images:
+        groups.append(to_check)
     return Gallery(
         classes,
         heads,

@@ -62,6 +62,7 @@ def test_numbers_are_errors_per_hundred_objects(folder):
 def test_images_of_disagreement_come_first_and_no_more_than_asked_for(folder):
     disagreement = {image: rank / 100 for rank, image in enumerate(IDS)}
     found = collected(folder, most=4, disagreement=disagreement)
+    assert [group.title for group in found.groups if not (group.images or group.cells)] == []
     assert list(found.images) == IDS[:-5:-1]
     [group] = [group for group in found.groups if "disagree" in group.title]
     assert list(group.images) == IDS[:-5:-1]
