@@ -17,6 +17,9 @@ from rgacli.wording import param
 _HOOK = "GradientAnnealingHook"
 _PARALLEL = {"StandardRoIHead": "ParallelRoIHead", "CascadeRoIHead": "ParallelCascadeRoIHead"}
 _STOCK = {parallel: stock for stock, parallel in _PARALLEL.items()}
+# Detectors whose images can go through at once (modeling.batched).
+_DETECTORS = ("TwoStageDetector", "FasterRCNN", "MaskRCNN", "CascadeRCNN")
+_BATCHED = "Batched"
 _PRM_KEYS = ("ratios", "sampling", "head_loss", "draws")
 # Their forward pass takes or gives more than RoI features -> logits, boxes.
 _UNFIT_BBOX_HEADS = ("DoubleConvFCBBoxHead", "DIIHead", "SCNetBBoxHead", "MultiInstanceBBoxHead")
@@ -78,10 +81,18 @@ def set_method(
 def set_stock(model: ConfigDict) -> None:
     """Make a RoI head with parallel heads mmdet's own of one head, in place."""
     roi_head = model.get("roi_head") or {}
+    model.type = detector_name(model)
     if stock := _STOCK.get(_plain(roi_head.get("type", ""))):
         roi_head.type = stock
         for key in (*_PRM_KEYS, "keep_heads", "methods"):
             roi_head.pop(key, None)
+
+
+def detector_name(model: Mapping[str, Any]) -> str:
+    """Return the type of a detector as mmdet calls it: "FasterRCNN" of "BatchedFasterRCNN"."""
+    kind = _plain(model["type"])
+    name = kind.removeprefix(_BATCHED)
+    return name if name in _DETECTORS and name != kind else model["type"]
 
 
 def parallel_modules(cfg: Config) -> PRM | None:
@@ -213,6 +224,8 @@ def _set_parallel(model: ConfigDict, settings: dict[str, Any]) -> None:
         prm.require_sampler(sampler.type)
     kind = _plain(roi_head.type)
     roi_head.type = _PARALLEL.get(kind, kind)
+    if _plain(model.type) in _DETECTORS:
+        model.type = _BATCHED + _plain(model.type)
     roi_head.update(asdict(prm), ratios=[str(ratio) for ratio in prm.ratios])
 
 

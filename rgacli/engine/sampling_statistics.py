@@ -33,10 +33,10 @@ class SamplingStatisticsHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Add what the batch's outputs tell, and hand the means to mmengine where it logs next."""
         images = len(data_batch["data_samples"])
-        for key, value in outputs.items():
+        for key in outputs:
             head, _, name = key.rpartition(".")
             if name == "positives":
-                self._add(self._sums[head], outputs, head, images, float(value))
+                self._add(self._sums[head], outputs, head, images)
         if self._sums and self._is_logged(runner, batch_idx):
             self._hand_over(runner.message_hub)
 
@@ -57,18 +57,17 @@ class SamplingStatisticsHook(Hook):
                 self._sums[head] = sums.tolist()
 
     @staticmethod
-    def _add(sums: list[float | Tensor], outputs: dict[str, Any], head: str, images: int, per_image: float) -> None:
-        # Numbers lie on the host, accuracies on the device: nothing here waits for it.
-        positives, negatives = images * per_image, images * float(outputs[f"{head}.negatives"])
+    def _add(sums: list[float | Tensor], outputs: dict[str, Any], head: str, images: int) -> None:
+        # Wherever the values lie, they are added up there: nothing here waits for the device.
+        positives, negatives = (images * outputs[f"{head}.{name}"] for name in ("positives", "negatives"))
         sums[_IMAGES] += images
-        sums[_POSITIVES] += positives
-        sums[_NEGATIVES] += negatives
-        for place, number, accuracy in (
-            (_RIGHT_POSITIVES, positives, "acc_pos"),
-            (_RIGHT_NEGATIVES, negatives, "acc_neg"),
+        for place, number, right, accuracy in (
+            (_POSITIVES, positives, _RIGHT_POSITIVES, "acc_pos"),
+            (_NEGATIVES, negatives, _RIGHT_NEGATIVES, "acc_neg"),
         ):
-            if number:
-                sums[place] = sums[place] + outputs[f"{head}.{accuracy}"] * (number / 100)
+            sums[place] = sums[place] + number
+            if (percent := outputs.get(f"{head}.{accuracy}")) is not None:  # else there were none
+                sums[right] = sums[right] + percent * (number.to(percent.device) / 100)
 
     def _hand_over(self, hub: MessageHub) -> None:
         for head, sums in self._reduced().items():

@@ -85,17 +85,17 @@ def combination(variant: str, fractions: Sequence[float], box_head: int) -> Comb
         UsageError: there is no such variant.
     """
     heads = tuple(range(len(fractions)))
-    combinations = {
-        ENSEMBLE: Combination(heads, mean_logits, (box_head,)),
-        AVERAGE_PROBS: Combination(heads, mean_probs, (box_head,)),
-        AVERAGE_BOXES: Combination(heads, mean_logits, heads),
-    }
-    for tilt in TILTS:
-        merge = partial(weighted_logits, weights=tilted_weights(fractions, tilt))
-        combinations[tilt_name(tilt)] = Combination(heads, merge, (box_head,))
-    if variant not in combinations:
-        raise UsageError(f"no way of combining heads is called '{variant}'; there are {', '.join(combinations)}.")
-    return combinations[variant]
+    tilts = {tilt_name(tilt): tilt for tilt in TILTS}
+    if variant == AVERAGE_BOXES:
+        return Combination(heads, mean_logits, heads)
+    if variant in tilts:
+        merge = partial(weighted_logits, weights=tilted_weights(fractions, tilts[variant]))
+        return Combination(heads, merge, (box_head,))
+    merges = {ENSEMBLE: mean_logits, AVERAGE_PROBS: mean_probs}
+    if variant not in merges:
+        names = ", ".join((*merges, AVERAGE_BOXES, *tilts))
+        raise UsageError(f"no way of combining heads is called '{variant}'; there are {names}.")
+    return Combination(heads, merges[variant], (box_head,))
 
 
 def alone(head: int) -> Combination:

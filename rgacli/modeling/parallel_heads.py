@@ -174,11 +174,16 @@ class ParallelHeads:
             rcnn_train_cfg=train_cfg,
         )
         labels = result["bbox_targets"][0]
-        losses = result["loss_bbox"]
-        if self.prm.head_loss == "mean":
-            losses = {key: value / len(self.ratios) if "loss" in key else value for key, value in losses.items()}
-        entries = {**losses, **sampling_statistics(class_scores(head, cls_score), labels, sampling_results)}
-        return {f"{slug(self.head_names[index])}.{key}": value for key, value in entries.items()}, labels
+        statistics = sampling_statistics(class_scores(head, cls_score), labels, sampling_results)
+        return self._named(index, result["loss_bbox"] | statistics), labels
+
+    def _named(self, index: int, entries: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return losses and statistics of head k with its slug in front, losses as `head_loss` weighs them."""
+        shares = len(self.ratios) if self.prm.head_loss == "mean" else 1
+        return {
+            f"{slug(self.head_names[index])}.{key}": value / shares if "loss" in key and shares > 1 else value
+            for key, value in entries.items()
+        }
 
     def _combination(self, variant: str) -> Combination:
         """Return how a variant comes from the heads."""

@@ -11,9 +11,13 @@ from mmdet.structures import SampleList
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
+from rgacli.modeling.batched import rcnn
+from rgacli.modeling.batched.proposals import Proposals
+from rgacli.modeling.batched.truth import Truth
 from rgacli.modeling.label_and_sample import label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
+from rgacli.modeling.statistics import batched_statistics
 
 
 @MODELS.register_module()
@@ -70,6 +74,22 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
             own = features[indices[self.box_head]]
             losses.update(self.mask_loss(x, sampling_results[self.box_head], own, gts)["loss_mask"])
         return losses
+
+    def batched_loss(self, x: Sequence[Tensor], proposals: Proposals, truth: Truth) -> dict[str, Tensor]:
+        """Return what `loss` does, of all images at once; for heads that `batched.support.can_train_heads`.
+
+        Args:
+            x: Feature maps, each (B, C, H, W).
+            proposals, truth: Of the batch.
+        """
+        nested = self.prm.draws == "nested"
+        num_classes = self.bbox_head[0].num_classes
+        samples = rcnn.sample(self.bbox_assigner, self.bbox_samplers, proposals, truth, num_classes, share_keys=nested)
+        features = self._roi_features(x, samples.rois)
+        found, hits = rcnn.losses(self.bbox_head, features, samples, self.train_cfg.pos_weight)
+        statistics = batched_statistics(hits, samples.draws)
+        named = (self._named(k, losses | own) for k, (losses, own) in enumerate(zip(found, statistics, strict=True)))
+        return {name: value for entries in named for name, value in entries.items()}
 
     def stages(self, x: Sequence[Tensor]) -> list[Stage]:
         """See ParallelHeads: one stage, whose heads score the same RoI features."""

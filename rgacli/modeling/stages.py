@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmdet.models.layers import multiclass_nms
@@ -14,6 +14,10 @@ from mmdet.utils import ConfigType, InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from rgacli.modeling.batched.boxes import as_rois
+from rgacli.modeling.batched.detections import VariantOutput, detections
+from rgacli.modeling.batched.proposals import Proposals
+from rgacli.modeling.batched.support import can_detect
 from rgacli.modeling.ensembling import Combination
 
 HeadOutput = tuple[Tensor, Any]
@@ -31,18 +35,6 @@ class Stage:
 
     heads: Sequence[nn.Module]
     outputs: Callable[[Tensor, Sequence[int]], dict[int, HeadOutput]]
-
-
-class VariantOutput(NamedTuple):
-    """What a variant has after the last stage.
-
-    Its boxes as they came to that stage (N, 5), its logits averaged over the stages (N, C+1), and the box regression
-    of each of its box heads at that stage.
-    """
-
-    rois: Tensor
-    logits: Tensor
-    bbox_preds: dict[int, Any]
 
 
 def detect_variants(
@@ -66,6 +58,10 @@ def detect_variants(
     Returns:
         Variant -> per image `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,).
     """
+    if isinstance(proposals, Proposals) and can_detect(stages[-1].heads, rcnn_test_cfg):
+        counts = [proposals.boxes.size(1)] * len(proposals)
+        found = through_stages(stages, variants, as_rois(proposals.boxes), counts, metas)
+        return detections(stages[-1].heads, found, proposals.valid, metas, rcnn_test_cfg, rescale)
     boxes = [result.bboxes for result in proposals]
     rois, counts = bbox2roi(boxes), [len(own) for own in boxes]
     if not len(rois):

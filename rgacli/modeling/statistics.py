@@ -6,6 +6,9 @@ import torch
 from mmdet.models.task_modules import SamplingResult
 from torch import Tensor
 
+from rgacli.modeling.batched.drawing import Draws
+from rgacli.modeling.batched.rcnn import by_head
+
 
 @torch.no_grad()
 def sampling_statistics(
@@ -36,3 +39,25 @@ def sampling_statistics(
     if num_negatives:
         statistics["acc_neg"] = (is_right & ~is_positive).sum() * (100 / num_negatives)
     return statistics
+
+
+@torch.no_grad()
+def batched_statistics(hits: Tensor, draws: Draws) -> list[dict[str, Tensor]]:
+    """Return what `sampling_statistics` does, of every head; an accuracy on nothing is 0.
+
+    Args:
+        hits: (K, B, S) bool, whether a RoI is classified rightly.
+        draws: Which of them count, and as what.
+    """
+    images = draws.positives.size(1)
+    positives, negatives = draws.positives.sum(dim=1), draws.negatives.sum(dim=1)  # (K,)
+    right = hits.sum(dim=(1, 2))
+    right_positives = (hits & draws.is_positive).sum(dim=(1, 2))
+    return by_head(
+        {
+            "positives": positives / images,
+            "negatives": negatives / images,
+            "acc_pos": right_positives * 100 / positives.clamp(min=1),
+            "acc_neg": (right - right_positives) * 100 / negatives.clamp(min=1),
+        }
+    )

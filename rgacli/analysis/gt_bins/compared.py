@@ -54,13 +54,19 @@ class Training:
 
 def training_of(cfg: Config) -> Training:
     """Return what a run's config says of its training, as far as runs are told apart by it."""
-    from rgacli.config.recipe import annealing_config, parallel_modules, single_ratio, variant_names  # load mmengine
+    from rgacli.config.recipe import (  # load mmengine
+        annealing_config,
+        detector_name,
+        parallel_modules,
+        single_ratio,
+        variant_names,
+    )
 
     ratio, prm, annealing = single_ratio(cfg), parallel_modules(cfg), annealing_config(cfg)
     backbone, schedule = cfg.model.get("backbone") or {}, cfg.train_cfg
     epochs, iterations = schedule.get("max_epochs"), schedule.get("max_iters")
     settings = {
-        "detector": f"{cfg.model.type}, {backbone.get('type')} {backbone.get('depth', '')}".rstrip(),
+        "detector": f"{detector_name(cfg.model)}, {backbone.get('type')} {backbone.get('depth', '')}".rstrip(),
         "annealing": f"λ0 {annealing['lambda0']:g} ({annealing['anneal']})" if annealing else "no RGA",
         "sampling": f"{prm.sampling if prm else 'soft'} sampling",
         "length": f"{epochs} epochs" if epochs else f"{iterations} iterations",

@@ -1,0 +1,60 @@
+"""Suppression in many groups at once, against torchvision's kernel group by group."""
+
+import pytest
+import torch
+import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rgacli.modeling.batched import suppression
+from rgacli.modeling.batched.suppression import keep, keep_at_once, keep_one_by_one
+from tests.modeling.batched.test_boxes import random_boxes
+
+WAYS = [keep_one_by_one, keep_at_once]
+
+
+def by_torchvision(boxes, valid, threshold, labels):
+    kept = torch.zeros(len(boxes), dtype=torch.bool)
+    for label in labels.unique():
+        places = (valid & (labels == label)).nonzero().squeeze(1)
+        scores = torch.arange(len(places), 0, -1.0)
+        kept[places[torchvision.ops.nms(boxes[places], scores, threshold)]] = True
+    return kept
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(seed=st.integers(0, 2**31), groups=st.integers(1, 3), threshold=st.sampled_from([0.3, 0.5, 0.7]))
+def test_both_ways_keep_what_torchvision_keeps(way, seed, groups, threshold):
+    boxes = random_boxes(groups, 30, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    valid = torch.rand(groups, 30, generator=generator) < 0.8
+    labels = torch.randint(0, 3, (groups, 30), generator=generator)
+    found = way(boxes, valid, threshold, labels)
+    assert found.equal(
+        torch.stack([by_torchvision(*each, threshold, own) for *each, own in zip(boxes, valid, labels, strict=True)])
+    )
+    alone = way(boxes, valid, threshold)
+    zeros = torch.zeros_like(labels[0])
+    assert alone.equal(
+        torch.stack([by_torchvision(*each, threshold, zeros) for each in zip(boxes, valid, strict=True)])
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_long_chain_is_settled_to_its_end(way):
+    # Each box suppresses the next alone, so every second one stays.
+    left = torch.arange(41.0) * 3
+    boxes = torch.stack([left, torch.zeros(41), left + 10, torch.full((41,), 10.0)], dim=1)[None]
+    assert way(boxes, torch.ones(1, 41, dtype=torch.bool), 0.4)[0].tolist() == [i % 2 == 0 for i in range(41)]
+
+
+def test_groups_may_be_looked_at_in_parts(monkeypatch):
+    boxes, valid = random_boxes(5, 20, seed=4), torch.ones(5, 20, dtype=torch.bool)
+    whole = keep_at_once(boxes, valid, 0.3, torch.zeros(5, 20))
+    monkeypatch.setattr(suppression, "_MOST_OVERLAPS", 2 * 20 * 20)
+    assert keep_at_once(boxes, valid, 0.3, torch.zeros(5, 20)).equal(whole)
+
+
+def test_a_cpu_goes_one_by_one(monkeypatch):
+    monkeypatch.setattr(suppression, "keep_at_once", None)
+    assert keep(random_boxes(1, 3, seed=0), torch.tensor([[True, False, True]]), 0.5).tolist() == [[True, False, True]]
