@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rgacli.modeling.label_and_sample import label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads
+from rgacli.modeling.roi_crop import crop
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 
 
@@ -89,5 +90,5 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
 
     def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Return RoI features (N, C, 7, 7) of rois (N, 5)."""
-        features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        features = crop(self.bbox_roi_extractor, x[: self.bbox_roi_extractor.num_inputs], rois)
         return self.shared_head(features) if self.with_shared_head else features

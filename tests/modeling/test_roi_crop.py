@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from rgacli.modeling import crop_matrix, roi_crop
 from rgacli.modeling.roi_crop import crop, crop_on_cpu, crop_without_sync
+from tests.support.roi_heads import CASCADE, FASTER, make, roi_losses, roi_predictions, total
 
 CHANNELS = 2
 HEIGHT, WIDTH = 64, 96  # of the images
@@ -227,3 +228,20 @@ def test_a_plain_extractor_is_not_called(monkeypatch):
     single = extractor()
     monkeypatch.setattr(single, "forward", None)
     assert crop(single, feature_maps(), random_rois(5)).shape == (5, CHANNELS, 3, 2)
+
+
+@pytest.mark.parametrize("name", [FASTER, CASCADE])
+def test_roi_heads_lose_detect_and_learn_as_with_the_extractor(name, monkeypatch):
+    def found():
+        head = make(name, ["1:1", "1:9"])
+        losses, features = roi_losses(head)
+        total(losses).backward()
+        return losses, [level.grad for level in features], [found.scores for found in roi_predictions(head)[0]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SingleRoIExtractor, "forward", None)
+        fast = found()
+    with monkeypatch.context() as patch:
+        patch.setattr(roi_crop, "sampling_of", lambda extractor: None)
+        slow = found()
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
