@@ -63,6 +63,12 @@ def _on_the_cpu(request, monkeypatch):
 
 
 @pytest.fixture
+def extractor_crops(monkeypatch):
+    """RoI features come from mmdet's own extractor, to the last bit; `crop` gives them to float rounding."""
+    monkeypatch.setattr("rgacli.modeling.roi_crop.sampling_of", lambda extractor: None)
+
+
+@pytest.fixture
 def cache(tmp_path_factory, monkeypatch):
     """A user's cache of the test's own."""
     folder = tmp_path_factory.mktemp("cache")

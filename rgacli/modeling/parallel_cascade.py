@@ -20,6 +20,7 @@ from torch import Tensor
 from rgacli.modeling.label_and_sample import SamplingResults, gt_flags, label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads
 from rgacli.modeling.refinement import outputs_on_union
+from rgacli.modeling.roi_crop import crop
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 
 
@@ -136,7 +137,7 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
     def _roi_features(self, stage: int, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Return RoI features (N, C, 7, 7) of rois (N, 5)."""
         extractor = self.bbox_roi_extractor[stage]
-        return extractor(x[: extractor.num_inputs], rois)
+        return crop(extractor, x[: extractor.num_inputs], rois)
 
 
 def _per_stage(config: Any, stages: int, what: str) -> list[Any]:

@@ -16,6 +16,7 @@ from rgacli.modeling.batched.proposals import Proposals
 from rgacli.modeling.batched.truth import Truth
 from rgacli.modeling.label_and_sample import label_and_sample, union_of_rois
 from rgacli.modeling.parallel_heads import ParallelHeads
+from rgacli.modeling.roi_crop import crop
 from rgacli.modeling.stages import HeadOutput, Stage, through_stages
 from rgacli.modeling.statistics import batched_statistics
 
@@ -109,5 +110,5 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
 
     def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Return RoI features (N, C, 7, 7) of rois (N, 5)."""
-        features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        features = crop(self.bbox_roi_extractor, x[: self.bbox_roi_extractor.num_inputs], rois)
         return self.shared_head(features) if self.with_shared_head else features

@@ -46,7 +46,10 @@ from tests.support.stock import (
     stock_and_parallel,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # mmdet's own: names and types of yesterday
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # mmdet's own: names and types of yesterday
+    pytest.mark.usefixtures("extractor_crops"),  # against mmdet to the last bit
+]
 
 PER_CLASS = dict(reg_class_agnostic=False)
 MINING = dict(type="OHEMSampler")

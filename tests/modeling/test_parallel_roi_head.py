@@ -41,7 +41,10 @@ from tests.support.stock import (
     stock_and_parallel,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # mmdet's own: names and types of yesterday
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # mmdet's own: names and types of yesterday
+    pytest.mark.usefixtures("extractor_crops"),  # against mmdet to the last bit
+]
 
 FAMILIES = [FASTER, MASK, MASK_C4, LIBRA, OHEM, SABL, SEESAW]
 MASKED = [MASK, MASK_C4]

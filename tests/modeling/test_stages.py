@@ -90,6 +90,7 @@ def test_methods_come_beside_the_heads_and_leave_them_as_they_are(name):
             assert torch.equal(found[variant][i].scores, expected.scores)
 
 
+@pytest.mark.usefixtures("extractor_crops")  # whose calls are counted
 def test_every_method_comes_from_one_pass():
     head = make(FASTER, RATIOS, keep_heads=True, methods=METHODS)
     with counted_calls(head.bbox_roi_extractor, *head.bbox_head) as counts:

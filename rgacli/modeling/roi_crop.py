@@ -1,0 +1,93 @@
+"""RoI features from all levels at once: what SingleRoIExtractor gives, without its cost.
+
+On the CPU a crop is a product with a sparse matrix. On other devices each level's RoIAlign sees all RoIs, those of
+other levels shrunk to nothing: so the host waits for nothing, and launches depend neither on the RoIs nor on the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from mmcv.ops import RoIAlign
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from torch import Tensor, nn
+
+from rgacli.compat import native_ops
+from rgacli.modeling.crop_matrix import Sampling, crop_by_matrix
+
+
+def crop(extractor: nn.Module, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+    """Return RoI features (N, C, h, w) as the extractor gives them, to float rounding, and so are the gradients.
+
+    Only SingleRoIExtractor with average-pooling RoIAlign is replaced; any other extractor is called.
+
+    Args:
+        extractor: mmdet's, or one of its kind.
+        x: Feature maps, each (B, C, H, W), one for each of the extractor's levels.
+        rois: (N, 5), image index and xyxy in the image's pixels.
+    """
+    sampling = sampling_of(extractor)
+    if sampling is None:
+        return extractor(x, rois)
+    on_cpu = x[0].device.type == "cpu"
+    return (crop_on_cpu if on_cpu else crop_without_sync)(extractor, sampling, x, rois)
+
+
+def crop_on_cpu(extractor: SingleRoIExtractor, sampling: Sampling, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+    """See crop."""
+    rois = rois.type_as(x[0])
+    levels = _levels(extractor, x, rois)
+    return crop_by_matrix([_wide(level) for level in x], _wide(rois), levels, sampling).type_as(x[0])
+
+
+def crop_without_sync(extractor: SingleRoIExtractor, sampling: Sampling, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+    """See crop. On any device."""
+    rois = rois.type_as(x[0])
+    layers, maps = extractor.roi_layers, [_wide(level) for level in x]
+    if len(x) == 1:
+        return _align(layers[0], maps[0], _wide(rois)).type_as(x[0])
+    own = _levels(extractor, x, rois) == torch.arange(len(x), device=rois.device)[:, None]
+    rois = torch.where(own[..., None], _wide(rois), 0)
+    crops = [_align(layer, level, inside) for layer, level, inside in zip(layers, maps, rois, strict=False)]
+    if sampling.aligned and sampling.ratio == 0:  # no samples between equal corners: zeros, for next to nothing
+        total = reduce(torch.add, crops)
+    else:
+        total = crops[0].new_zeros(())
+        for mask, found in zip(own, crops, strict=True):
+            total = torch.where(mask[:, None, None, None], found, total)
+    return total.type_as(x[0])
+
+
+def _align(layer: RoIAlign, level: Tensor, rois: Tensor) -> Tensor:
+    """Return the layer's output; in one launch, without the buffers mmcv makes, where its ops are torchvision's."""
+    if native_ops.origin() != "torchvision":
+        return layer(level, rois)
+    return torch.ops.torchvision.roi_align(
+        level, rois, layer.spatial_scale, *layer.output_size, layer.sampling_ratio, layer.aligned
+    )
+
+
+def _levels(extractor: SingleRoIExtractor, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+    if len(x) == 1:
+        return rois.new_zeros(len(rois), dtype=torch.long)
+    return extractor.map_roi_levels(rois, len(x))
+
+
+def sampling_of(extractor: nn.Module) -> Sampling | None:
+    """Return where a plain SingleRoIExtractor samples, or None for any other extractor."""
+    if type(extractor) is not SingleRoIExtractor:
+        return None
+    layers = list(extractor.roi_layers)
+    if any(type(layer) is not RoIAlign or layer.pool_mode != "avg" for layer in layers):
+        return None
+    settings = {(tuple(layer.output_size), max(layer.sampling_ratio, 0), layer.aligned) for layer in layers}
+    if len(settings) != 1:
+        return None
+    ((bins, ratio, aligned),) = settings
+    return Sampling(bins, tuple(layer.spatial_scale for layer in layers), ratio, aligned)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
