@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rgacli.compat import native_ops
 from rgacli.modeling.crop_matrix import Sampling, crop_by_matrix
+from rgacli.modeling.waiting import is_free
 
 
 def crop(extractor: nn.Module, x: Sequence[Tensor], rois: Tensor) -> Tensor:
@@ -31,8 +32,7 @@ def crop(extractor: nn.Module, x: Sequence[Tensor], rois: Tensor) -> Tensor:
     sampling = sampling_of(extractor)
     if sampling is None:
         return extractor(x, rois)
-    on_cpu = x[0].device.type == "cpu"
-    return (crop_on_cpu if on_cpu else crop_without_sync)(extractor, sampling, x, rois)
+    return (crop_on_cpu if is_free(rois) else crop_without_sync)(extractor, sampling, x, rois)
 
 
 def crop_on_cpu(extractor: SingleRoIExtractor, sampling: Sampling, x: Sequence[Tensor], rois: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torchvision
 from torch import Tensor
 
 from rgacli.modeling.batched.boxes import pairwise_iou
+from rgacli.modeling.waiting import is_free
 
 # Rounds between two looks at whether anything still changes. A round settles one link more in a chain of boxes of
 # which each suppresses the next; chains are seldom longer than ten.
@@ -24,9 +25,7 @@ def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None =
         threshold: IoU above which the lower score goes.
         labels: (G, N); boxes of different labels are strangers, too.
     """
-    if boxes.device.type == "cpu":
-        return keep_one_by_one(boxes, valid, threshold, labels)
-    return keep_at_once(boxes, valid, threshold, labels)
+    return (keep_one_by_one if is_free(boxes) else keep_at_once)(boxes, valid, threshold, labels)
 
 
 def keep_one_by_one(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
