@@ -32,6 +32,7 @@ class Sampling:
     aligned: bool  # pixels' centres are at halves
 
 
+@torch.compiler.disable  # its sizes are in the data: compiled, it would fall into a graph for each
 def crop_by_matrix(maps: Sequence[Tensor], rois: Tensor, levels: Tensor, sampling: Sampling) -> Tensor:
     """Return RoI features (N, C, h, w); gradients reach the maps alone.
 
