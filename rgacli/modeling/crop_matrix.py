@@ -32,6 +32,7 @@ class Sampling:
     aligned: bool  # pixels' centres are at halves
 
 
+@torch.compiler.disable  # its sizes are in the data: compiled, it would fall into a graph for each
 def crop_by_matrix(maps: Sequence[Tensor], rois: Tensor, levels: Tensor, sampling: Sampling) -> Tensor:
     """Return RoI features (N, C, h, w); gradients reach the maps alone.
 
@@ -190,22 +191,20 @@ class _Bins:
 
         y_counts, y_starts = per_row(y.counts[rois, :, None]), per_row(y.starts[rois, :, None])
         x_counts, x_starts = per_row(x.counts[rois, None, :]), per_row(x.starts[rois, None, :])
-        row, nth = _ragged(y_counts)  # for every row of S, and every line of pixels that its bin reads
-        y_tap = y_starts[row] + nth
+        row, y_tap = _ragged(y_counts, y_starts)  # for every row of S, each line of pixels that its bin reads
         line = (
             per_row(self.first[rois, None, None])[row] + y.pixels[y_tap] * per_row(self.widths[rois, None, None])[row]
         )
-        entry, nth = _ragged(x_counts[row])  # for every such line, and every pixel on it
-        x_tap = x_starts[row][entry] + nth
+        entry, x_tap = _ragged(x_counts[row], x_starts[row])  # for every such line, each of its pixels
         columns = line[entry] + x.pixels[x_tap]
         weights = y.weights[y_tap][entry] * x.weights[x_tap]
         return _Matrix(_offsets(y_counts * x_counts), columns, weights)
 
 
-def _ragged(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (owner, position) of each of counts.sum() elements: 0 0 1 1 1 and 0 1 0 1 2 for counts 2 3."""
+def _ragged(counts: Tensor, starts: Tensor | int = 0) -> tuple[Tensor, Tensor]:
+    """Return (owner, number) of counts.sum() things: 0 0 1 1 1 and 4 5 8 9 10 for counts 2 3 that start at 4 8."""
     owner = torch.repeat_interleave(counts)
-    return owner, torch.arange(len(owner)) - _offsets(counts)[:-1][owner]
+    return owner, (starts - _offsets(counts)[:-1])[owner] + torch.arange(len(owner))
 
 
 def _offsets(counts: Tensor) -> Tensor:

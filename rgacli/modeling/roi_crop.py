@@ -18,11 +18,13 @@ from rgacli.compat import native_ops
 from rgacli.modeling.crop_matrix import Sampling, crop_by_matrix
 from rgacli.modeling.waiting import is_free
 
+_ON_TORCHVISION = native_ops.origin() == "torchvision"
+
 
 def crop(extractor: nn.Module, x: Sequence[Tensor], rois: Tensor) -> Tensor:
     """Return RoI features (N, C, h, w) as the extractor gives them, to float rounding, and so are the gradients.
 
-    Only SingleRoIExtractor with average-pooling RoIAlign is replaced; any other extractor is called.
+    Only SingleRoIExtractor with average-pooling RoIAlign is replaced; any other is called, and every one in a trace.
 
     Args:
         extractor: mmdet's, or one of its kind.
@@ -30,7 +32,7 @@ def crop(extractor: nn.Module, x: Sequence[Tensor], rois: Tensor) -> Tensor:
         rois: (N, 5), image index and xyxy in the image's pixels.
     """
     sampling = sampling_of(extractor)
-    if sampling is None:
+    if sampling is None or torch.jit.is_tracing():  # a traced graph is to have the op that others know
         return extractor(x, rois)
     return (crop_on_cpu if is_free(rois) else crop_without_sync)(extractor, sampling, x, rois)
 
@@ -62,7 +64,7 @@ def crop_without_sync(extractor: SingleRoIExtractor, sampling: Sampling, x: Sequ
 
 def _align(layer: RoIAlign, level: Tensor, rois: Tensor) -> Tensor:
     """Return the layer's output; in one launch, without the buffers mmcv makes, where its ops are torchvision's."""
-    if native_ops.origin() != "torchvision":
+    if not _ON_TORCHVISION:
         return layer(level, rois)
     return torch.ops.torchvision.roi_align(
         level, rois, layer.spatial_scale, *layer.output_size, layer.sampling_ratio, layer.aligned

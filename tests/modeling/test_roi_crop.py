@@ -123,6 +123,16 @@ class Launches(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
+@pytest.mark.parametrize("strides", [STRIDES, (8,)])
+def test_a_real_mmcv_s_layers_are_called(strides, monkeypatch):
+    monkeypatch.setattr(roi_crop, "_ON_TORCHVISION", False)
+    single, called = extractor(strides), []
+    for layer in single.roi_layers:
+        layer.register_forward_hook(lambda layer, *_: called.append(layer))
+    assert_same_as_extractor(crop_without_sync, single, feature_maps(strides), random_rois(30))
+    assert called == [*single.roi_layers] * 2
+
+
 @pytest.mark.parametrize("settings", [dict(), dict(aligned=False), dict(sampling_ratio=2)], ids=str)
 def test_launches_depend_on_neither_rois_nor_batch_and_the_host_waits_for_none(settings):
     single, counted = extractor(**settings), set()
@@ -222,6 +232,15 @@ def test_other_extractors_are_called(build, monkeypatch):
     maps, rois = feature_maps(), random_rois(5)
     crop(single, maps, rois)
     assert called == [(maps, rois)]
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_a_trace_keeps_the_extractor_s_own_op():
+    single, rois = extractor(use_torchvision=True), random_rois(20)
+    maps = [level.detach() for level in feature_maps()]
+    traced = torch.jit.trace(lambda *maps: crop(single, maps, rois), maps)
+    assert "torchvision::roi_align" in str(traced.graph)
+    torch.testing.assert_close(traced(*maps), crop(single, maps, rois))
 
 
 def test_a_plain_extractor_is_not_called(monkeypatch):
