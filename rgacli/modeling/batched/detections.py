@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from rgacli.modeling.batched.boxes import decode
-from rgacli.modeling.batched.suppression import keep
+from rgacli.modeling.batched.suppression import keep, keep_unless_deep
 from rgacli.modeling.batched.truth import per_image
 
 
@@ -59,39 +59,49 @@ def detections(
     scores = scores.masked_fill(~counts, -1).flatten(2)  # (V, B, P·C)
     candidates = counts.flatten(2).sum(dim=-1)
     geometry = _geometry(metas, scores, rescale)
-    size = min(_CANDIDATES, scores.size(-1))
+    size, suppress = min(_CANDIDATES, scores.size(-1)), keep_unless_deep
     while True:
         best, index = scores.topk(size)
         own = zip(outputs.values(), index, strict=True)
         boxes = torch.stack([_boxes(heads, output, places, geometry) for output, places in own])
-        found, is_settled = _suppressed(best, index % heads[0].num_classes, boxes, candidates, cfg)
+        found, is_settled = _suppressed(best, index % heads[0].num_classes, boxes, candidates, cfg, suppress)
         if is_settled:
             break
-        size = min(4 * size, scores.size(-1))
+        size, suppress = min(4 * size, scores.size(-1)), _keep
     results = iter(found)
     return {variant: [next(results) for _ in range(images)] for variant in outputs}
 
 
 def _suppressed(
-    scores: Tensor, labels: Tensor, boxes: Tensor, candidates: Tensor, cfg: ConfigType
+    scores: Tensor,
+    labels: Tensor,
+    boxes: Tensor,
+    candidates: Tensor,
+    cfg: ConfigType,
+    suppress: Callable[..., tuple[Tensor, Tensor]],
 ) -> tuple[list[InstanceData], bool]:
     """Return the detections of every variant's images, and whether more candidates would leave them as they are.
 
     They would if all were looked at, or as many survive as are wanted: those that were not looked at score less.
     """
     scores, labels, boxes = scores.flatten(0, 1), labels.flatten(0, 1), boxes.flatten(0, 1)  # (V·B, T)
-    kept = keep(boxes, scores >= 0, cfg.nms.iou_threshold, labels)
+    kept, is_right = suppress(boxes, scores >= 0, cfg.nms.iou_threshold, labels)
     wanted = cfg.max_per_img if cfg.max_per_img > 0 else scores.size(1) + 1
     best, order = scores.masked_fill(~kept, -1).topk(min(wanted, scores.size(1)))
-    numbers = torch.stack([(best >= 0).sum(dim=1), candidates.flatten()]).tolist()  # the only wait
-    is_settled = all(
-        found >= wanted or all_candidates <= scores.size(1) for found, all_candidates in zip(*numbers, strict=True)
+    numbers = torch.stack([(best >= 0).sum(dim=1), candidates.flatten(), is_right.expand(len(best))])
+    counts, totals, are_right = numbers.tolist()  # the only wait
+    is_settled = all(are_right) and all(
+        found >= wanted or total <= scores.size(1) for found, total in zip(counts, totals, strict=True)
     )
     boxes, labels = boxes.gather(1, order[..., None].expand(-1, -1, 4)), labels.gather(1, order)
     return [
         InstanceData(bboxes=own_boxes[:number], scores=own_scores[:number], labels=own_labels[:number])
-        for own_boxes, own_scores, own_labels, number in zip(boxes, best, labels, numbers[0], strict=True)
+        for own_boxes, own_scores, own_labels, number in zip(boxes, best, labels, counts, strict=True)
     ], is_settled
+
+
+def _keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return keep(boxes, valid, threshold, labels), valid.new_ones(())
 
 
 def _boxes(

@@ -10,8 +10,8 @@ from rgacli.modeling.batched.boxes import pairwise_iou
 from rgacli.modeling.waiting import is_free
 
 # Rounds between two looks at whether anything still changes. A round settles one link more in a chain of boxes of
-# which each suppresses the next; chains are seldom longer than ten.
-_ROUNDS = 8
+# which each suppresses the next. Chains are longest among proposals, which lie densely.
+_ROUNDS = 16
 # IoUs held at a time; beyond that, groups are looked at in parts.
 _MOST_OVERLAPS = 2**29
 
@@ -25,7 +25,26 @@ def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None =
         threshold: IoU above which the lower score goes.
         labels: (G, N); boxes of different labels are strangers, too.
     """
-    return (keep_one_by_one if is_free(boxes) else keep_at_once)(boxes, valid, threshold, labels)
+    if is_free(boxes):
+        return keep_one_by_one(boxes, valid, threshold, labels)
+    rounds = _ROUNDS
+    while True:
+        kept, is_settled = keep_at_once(boxes, valid, threshold, labels, rounds)
+        if is_settled:  # waits
+            return kept
+        rounds *= 2
+
+
+def keep_unless_deep(
+    boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None, rounds: int = 8
+) -> tuple[Tensor, Tensor]:
+    """Return what `keep` does without waiting for the device, and whether that is right, as a tensor () to look at.
+
+    It is not where boxes form chains of more than so many links.
+    """
+    if is_free(boxes):
+        return keep_one_by_one(boxes, valid, threshold, labels), valid.new_ones(())
+    return keep_at_once(boxes, valid, threshold, labels, rounds)
 
 
 def keep_one_by_one(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
@@ -41,32 +60,34 @@ def keep_one_by_one(boxes: Tensor, valid: Tensor, threshold: float, labels: Tens
     return kept
 
 
-def keep_at_once(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
-    """Do it by matrix products, in a number of launches that does not depend on the groups. As `keep`.
+def keep_at_once(
+    boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None, rounds: int
+) -> tuple[Tensor, Tensor]:
+    """Do it by matrix products, in a number of launches that does not depend on the groups. As `keep_unless_deep`.
 
     A box stays if no box that stays and comes before it overlaps it. Applied over and over to a guess, this rule is
     right about the first n links of every chain after n rounds, and done when nothing changes: exact, unlike Fast NMS.
     """
     at_once = max(1, _MOST_OVERLAPS // boxes.size(1) ** 2)
-    parts = [
-        _settled(boxes[start : start + at_once], threshold, valid[start : start + at_once], own)
-        for start in range(0, len(boxes), at_once)
-        for own in [None if labels is None else labels[start : start + at_once]]
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    groups = (boxes, valid) if labels is None else (boxes, valid, labels)
+    parts = zip(*(each.split(at_once) for each in groups), strict=True)
+    found = [_settled(threshold, rounds, *part) for part in parts]
+    if len(found) == 1:
+        return found[0]
+    kept, is_settled = zip(*found, strict=True)
+    return torch.cat(kept), torch.stack(is_settled).all()
 
 
-def _settled(boxes: Tensor, threshold: float, valid: Tensor, labels: Tensor | None) -> Tensor:
+def _settled(
+    threshold: float, rounds: int, boxes: Tensor, valid: Tensor, labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     over = pairwise_iou(boxes, boxes) > threshold
     if labels is not None:
         over &= labels[:, :, None] == labels[:, None, :]
-    # Sums of at most 2,048 ones are exact in half precision; CPUs are slow in it.
+    # CPUs are slow in half precision. Ones are added up: whatever is lost of large sums, none becomes 0.
     matrix = over.triu_(1).to(torch.float32 if boxes.device.type == "cpu" else torch.float16)
     start = valid.to(matrix.dtype)[:, None, :]  # (G, 1, N)
-    kept = start
-    while True:
-        before = kept
-        for _ in range(_ROUNDS):
-            before, kept = kept, torch.baddbmm(start, kept, matrix, alpha=-1).relu_()
-        if torch.equal(before, kept):
-            return kept[:, 0] > 0
+    before = kept = start
+    for _ in range(rounds):
+        before, kept = kept, torch.baddbmm(start, kept, matrix, alpha=-1).relu_()
+    return kept[:, 0] > 0, (before == kept).all()

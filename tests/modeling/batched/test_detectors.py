@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from rgacli.config.recipe import set_method
 from rgacli.method import parse_ratios
-from rgacli.modeling.batched import detections, rpn
+from rgacli.modeling.batched import detections, rpn, suppression
 from rgacli.modeling.waiting import as_on_a_gpu
 from tests.support import tiny
 from tests.support.families import family
@@ -130,7 +130,8 @@ def assert_same_detections(a, b) -> None:
     assert b.labels.equal(a.labels)
 
 
-def test_more_candidates_are_looked_at_where_the_best_do_not_settle_the_result(monkeypatch):
+@pytest.mark.parametrize("way", [nullcontext, as_on_a_gpu])
+def test_more_is_looked_at_where_a_few_candidates_or_rounds_do_not_settle_the_result(way, monkeypatch):
     cfg = tiny.tiny_config()
     cfg.model.test_cfg.rcnn.score_thr = 0.0
     _, fast = pair(cfg)
@@ -138,7 +139,9 @@ def test_more_candidates_are_looked_at_where_the_best_do_not_settle_the_result(m
     with torch.no_grad():
         expected = fast.eval().test_step(copy.deepcopy(data))
         monkeypatch.setattr(detections, "_CANDIDATES", 2)
-        got = fast.test_step(copy.deepcopy(data))
+        monkeypatch.setattr(suppression, "_ROUNDS", 1)
+        with way():
+            got = fast.test_step(copy.deepcopy(data))
     for a, b in zip(expected, got, strict=True):
         assert_same_detections(a.pred_instances, b.pred_instances)
 

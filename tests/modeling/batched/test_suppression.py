@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgacli.modeling.batched import suppression
-from rgacli.modeling.batched.suppression import keep, keep_at_once, keep_one_by_one
+from rgacli.modeling.batched.suppression import keep, keep_unless_deep
+from rgacli.modeling.waiting import as_on_a_gpu
 from tests.modeling.batched.test_boxes import random_boxes
 
-WAYS = [keep_one_by_one, keep_at_once]
+
+def elsewhere(*args):
+    with as_on_a_gpu():
+        return keep(*args)
+
+
+WAYS = [keep, elsewhere]
 
 
 def by_torchvision(boxes, valid, threshold, labels):
@@ -40,19 +47,31 @@ def test_both_ways_keep_what_torchvision_keeps(way, seed, groups, threshold):
     )
 
 
+def chain(links):
+    """Boxes of which each suppresses the next alone, so that every second one stays."""
+    left = torch.arange(float(links)) * 3
+    return torch.stack([left, torch.zeros(links), left + 10, torch.full((links,), 10.0)], dim=1)[None]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_long_chain_is_settled_to_its_end(way):
-    # Each box suppresses the next alone, so every second one stays.
-    left = torch.arange(41.0) * 3
-    boxes = torch.stack([left, torch.zeros(41), left + 10, torch.full((41,), 10.0)], dim=1)[None]
-    assert way(boxes, torch.ones(1, 41, dtype=torch.bool), 0.4)[0].tolist() == [i % 2 == 0 for i in range(41)]
+    assert way(chain(41), torch.ones(1, 41, dtype=torch.bool), 0.4)[0].tolist() == [i % 2 == 0 for i in range(41)]
+
+
+def test_without_waiting_it_is_said_whether_the_result_is_right():
+    with as_on_a_gpu():
+        for links in (6, 41):
+            valid = torch.ones(1, links, dtype=torch.bool)
+            kept, is_right = keep_unless_deep(chain(links), valid, 0.4)
+            assert is_right == (links == 6) == kept.equal(keep(chain(links), valid, 0.4))
+    assert keep_unless_deep(chain(41), valid, 0.4)[1]  # on a CPU always
 
 
 def test_groups_may_be_looked_at_in_parts(monkeypatch):
     boxes, valid = random_boxes(5, 20, seed=4), torch.ones(5, 20, dtype=torch.bool)
-    whole = keep_at_once(boxes, valid, 0.3, torch.zeros(5, 20))
+    whole = keep(boxes, valid, 0.3, torch.zeros(5, 20))
     monkeypatch.setattr(suppression, "_MOST_OVERLAPS", 2 * 20 * 20)
-    assert keep_at_once(boxes, valid, 0.3, torch.zeros(5, 20)).equal(whole)
+    assert elsewhere(boxes, valid, 0.3, torch.zeros(5, 20)).equal(whole)
 
 
 def test_a_cpu_goes_one_by_one(monkeypatch):
