@@ -122,7 +122,9 @@ class DetectorsEnsemble(Ensemble):
             joint = joint_detector(self._trained, jointly_had[1:])
             models = list(joint.detectors)
         else:
-            models = [build_detector(detector.cfg, detector.checkpoint) for detector in self._members.values()]
+            models = [
+                build_detector(detector.cfg, detector.checkpoint, fused=True) for detector in self._members.values()
+            ]
         sizes = [count_parameters(model) for model in models]
         parameters = dict(zip(self._members, sizes, strict=True)) | dict.fromkeys(methods, sum(sizes))
         parameters |= dict.fromkeys(jointly_had, joint.num_parameters if jointly_had else 0)

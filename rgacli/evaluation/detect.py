@@ -124,7 +124,7 @@ def variants_detector(trained: Trained, methods: Sequence[str] = ()) -> nn.Modul
     cfg = copy.deepcopy(trained.cfg)
     if parallel_ratios(cfg):
         cfg.model.roi_head.update(keep_heads=True, methods=list(methods))
-    return build_detector(cfg, trained.checkpoint)
+    return build_detector(cfg, trained.checkpoint, fused=True)
 
 
 def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()) -> JointDetector:
@@ -140,7 +140,7 @@ def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()
                 f"{name} prepares images in another way than {first} (test pipeline or data_preprocessor), so they "
                 f"have no common proposals; {param('method', 'joint-nms')} and wbf need nothing in common."
             )
-    built = {name: build_detector(trained.cfg, trained.checkpoint) for name, trained in detectors.items()}
+    built = {name: build_detector(trained.cfg, trained.checkpoint, fused=True) for name, trained in detectors.items()}
     return JointDetector(built, methods)
 
 

@@ -131,7 +131,7 @@ class Detector(ImageDetector):
         if parallel_ratios(cfg):
             cfg.model.roi_head.keep_heads = True
         pipeline = inference_dataset(cfg).pipeline
-        self.model = build_detector(cfg, checkpoint, None if device == "auto" else device)
+        self.model = build_detector(cfg, checkpoint, None if device == "auto" else device, fused=True)
         super().__init__(variant_names(cfg), class_names(cfg), pipeline)
 
     def detect(self, images: Sequence[Prepared]) -> list[Prediction]:

@@ -18,15 +18,19 @@ from torch import nn
 from rgacli.config.files import BUILD_ERRORS, cannot_build
 from rgacli.errors import UsageError
 from rgacli.modeling.checkpoints import load_weights
+from rgacli.modeling.fusing import fuse
 
 
-def build_detector(cfg: Config, checkpoint: Path | None = None, device: str | None = None) -> nn.Module:
+def build_detector(
+    cfg: Config, checkpoint: Path | None = None, device: str | None = None, *, fused: bool = False
+) -> nn.Module:
     """Return the config's detector in eval mode; freshly initialised without a checkpoint.
 
     Args:
         cfg: Its config.
         checkpoint: Its weights.
         device: As torch names it; mmengine's choice (CUDA where there is one) without.
+        fused: For detecting alone: norm layers become part of convolutions, where that is known to be the same.
 
     Raises:
         UsageError: the config makes no detector, the checkpoint cannot be used, or there is no such device.
@@ -45,7 +49,8 @@ def build_detector(cfg: Config, checkpoint: Path | None = None, device: str | No
     else:
         model.init_weights()
     try:
-        return model.to(device or get_device()).eval()
+        model = model.to(device or get_device()).eval()
+        return fuse(model) if fused else model
     except (RuntimeError, AssertionError) as error:  # AssertionError: of a torch without CUDA
         if device is None or "out of memory" in str(error):
             raise

@@ -15,6 +15,7 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
 from rgacli.compat import native_ops
+from rgacli.modeling.batched.boxes import constant
 from rgacli.modeling.crop_matrix import Sampling, crop_by_matrix
 from rgacli.modeling.waiting import is_free
 
@@ -74,7 +75,11 @@ def _align(layer: RoIAlign, level: Tensor, rois: Tensor) -> Tensor:
 def _levels(extractor: SingleRoIExtractor, x: Sequence[Tensor], rois: Tensor) -> Tensor:
     if len(x) == 1:
         return rois.new_zeros(len(rois), dtype=torch.long)
-    return extractor.map_roi_levels(rois, len(x))
+    # As `map_roi_levels`, whose logarithms of scales are asked for whole numbers alone. What has no scale has no level.
+    area = (_wide(rois)[:, 3:] - _wide(rois)[:, 1:3]).prod(dim=1)
+    edges = tuple((extractor.finest_scale * (2.0**level - 1e-6)) ** 2 for level in range(1, len(x)))
+    levels = torch.bucketize(area, constant(edges, rois.device).to(area.dtype), right=True)
+    return levels.masked_fill_(~(area >= 0), -1)
 
 
 def sampling_of(extractor: nn.Module) -> Sampling | None:

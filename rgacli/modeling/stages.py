@@ -113,7 +113,7 @@ def through_stages(
     return {
         variant: VariantOutput(
             boxes[variant],
-            sum(logits[variant]) / float(len(stages)),
+            logits[variant][0] if len(stages) == 1 else sum(logits[variant]) / float(len(stages)),
             {k: outputs[variant][k][1] for k in combined.box_heads},
         )
         for variant, combined in variants.items()

@@ -39,7 +39,9 @@ def encode(coder: Any, boxes: Tensor, objects: Tensor) -> Tensor:
     size, object_size = boxes[..., 2:] - boxes[..., :2], objects[..., 2:] - objects[..., :2]
     shift = (objects[..., :2] + objects[..., 2:]).mul_(0.5).sub_((boxes[..., :2] + boxes[..., 2:]).mul_(0.5))
     deltas = torch.cat([shift.div_(size), object_size.div_(size).log_()], dim=-1)
-    return deltas.sub_(constant(coder.means, boxes.device)).div_(constant(coder.stds, boxes.device))
+    if any(coder.means):
+        deltas -= constant(coder.means, boxes.device)
+    return deltas.div_(constant(coder.stds, boxes.device))
 
 
 def decode(coder: Any, boxes: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
@@ -51,7 +53,9 @@ def decode(coder: Any, boxes: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
         deltas: (..., 4).
         limits: Width, height, width, height of each box's image in pixels, to broadcast against `boxes`.
     """
-    deltas = deltas * constant(coder.stds, deltas.device) + constant(coder.means, deltas.device)
+    deltas = deltas * constant(coder.stds, deltas.device)
+    if any(coder.means):
+        deltas += constant(coder.means, deltas.device)
     size = boxes[..., 2:] - boxes[..., :2]
     centre = (boxes[..., :2] + boxes[..., 2:]).mul_(0.5) + size * deltas[..., :2]
     half = (size * deltas[..., 2:].clamp(-_MOST_STRETCH, _MOST_STRETCH).exp_()).mul_(0.5)

@@ -53,7 +53,7 @@ def detections(
         Variant -> per image `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,).
     """
     images, number = valid.shape
-    logits = torch.stack([output.logits for output in outputs.values()])
+    logits = _stacked([output.logits for output in outputs.values()])
     scores = logits.softmax(dim=-1)[..., :-1].unflatten(1, (images, number))  # (V, B, P, C)
     counts = (scores > cfg.score_thr) & valid[..., None]
     scores = scores.masked_fill(~counts, -1).flatten(2)  # (V, B, P·C)
@@ -63,7 +63,7 @@ def detections(
     while True:
         best, index = scores.topk(size)
         own = zip(outputs.values(), index, strict=True)
-        boxes = torch.stack([_boxes(heads, output, places, geometry) for output, places in own])
+        boxes = _stacked([_boxes(heads, output, places, geometry) for output, places in own])
         found, is_settled = _suppressed(best, index % heads[0].num_classes, boxes, candidates, cfg, suppress)
         if is_settled:
             break
@@ -126,6 +126,11 @@ def _boxes(
         by_head.append(decode(heads[k].bbox_coder, starts, deltas, limits))
     boxes = by_head[0] if len(by_head) == 1 else torch.stack(by_head).mean(dim=0)
     return boxes if scale is None else boxes * scale
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Return torch.stack's result, without a copy of a single one."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
 
 
 def _geometry(metas: Sequence[dict], like: Tensor, rescale: bool) -> tuple[Tensor, Tensor | None]:
