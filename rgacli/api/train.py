@@ -34,6 +34,7 @@ from rgacli.config.schedule import (
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.engine.averaging import set_ema
+from rgacli.engine.compiling import set_compiled
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
 from rgacli.engine.gradient_probe import set_gradient_probe
@@ -116,6 +117,7 @@ def train(
     ema_momentum: float | None = None,
     amp: bool = False,
     amp_dtype: Literal["fp16", "bf16"] | None = None,
+    compile: bool = False,
     sync_bn: bool = False,
     device: Device = "auto",
     name: str | None = None,
@@ -170,6 +172,7 @@ def train(
             see `evaluate`; up to 100, a config stays as it is.
         amp: Automatic mixed precision, of type `amp_dtype`.
         amp_dtype: "fp16" or "bf16"; switches `amp` on.
+        compile: Compile the backbone and the neck by torch.compile: a minute at first, then quicker steps on a GPU.
         sync_bn: Batch statistics over the images of all processes.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         name: Of the run under runs/; with `resume`, the run to go on with.
@@ -234,6 +237,8 @@ def train(
                     set_mixed_precision(cfg, amp_dtype or "fp16")
                 if sync_bn:
                     set_sync_bn(cfg)
+                if compile:
+                    set_compiled(cfg)
                 set_trackers(cfg, track or [])
                 densest = require_trainable(cfg)
                 benchmark = set_evaluators(cfg, max_dets)

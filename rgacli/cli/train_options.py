@@ -235,6 +235,15 @@ AmpDtypeOption = Annotated[
     Literal["fp16", "bf16"] | None,
     _option(_PRECISION, help="Its type: fp16, with a loss scaler, or bf16, without. Default with --amp: fp16."),
 ]
+CompileOption = Annotated[
+    bool,
+    _option(
+        _PRECISION,
+        "--compile",
+        help="Compile the backbone and the neck by torch.compile: a minute at first, then quicker steps on a GPU. "
+        "Losses stay the same to rounding. Default: off.",
+    ),
+]
 SyncBnOption = Annotated[
     bool, _option(_PRECISION, "--sync-bn", help="Batch statistics over the images of all processes (CUDA only).")
 ]

@@ -6,6 +6,7 @@ import rgacli.modeling  # noqa: F401  (first: it supplies the compiled part of m
 from rgacli.engine import (  # noqa: F401
     annealing,
     averaging,
+    compiling,
     early_stopping,
     gradient_probe,
     metrics_log,
