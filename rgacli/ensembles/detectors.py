@@ -37,6 +37,7 @@ from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
 from rgacli.modeling import ensembling
 from rgacli.modeling.build import build_detector
+from rgacli.modeling.fusing import fuse
 from rgacli.progress import Progress
 from rgacli.trained import Trained
 
@@ -119,17 +120,17 @@ class DetectorsEnsemble(Ensemble):
         jointly_had: list[str] = []
         if set(methods) & set(OF_LOGITS):
             jointly_had = [ENSEMBLE, *of_logits(methods)]
-            joint = joint_detector(self._trained, jointly_had[1:])
+            joint = joint_detector(self._trained, jointly_had[1:], fused=False)
             models = list(joint.detectors)
         else:
-            models = [
-                build_detector(detector.cfg, detector.checkpoint, fused=True) for detector in self._members.values()
-            ]
+            models = [build_detector(detector.cfg, detector.checkpoint) for detector in self._members.values()]
         sizes = [count_parameters(model) for model in models]
         parameters = dict(zip(self._members, sizes, strict=True)) | dict.fromkeys(methods, sum(sizes))
         parameters |= dict.fromkeys(jointly_had, joint.num_parameters if jointly_had else 0)
         if not images:
             return Costs(parameters)
+        for model in models:
+            fuse(model)
 
         def alone(model: nn.Module) -> Callable[[dict], list[dict]]:
             return lambda data: as_results(model.test_step(data)[0].pred_instances)
@@ -144,8 +145,8 @@ class DetectorsEnsemble(Ensemble):
 
         each = [alone(model) for model in models]
         ways = {method: jointly(method) for method in jointly_had}
-        for name, fuse in self.fusions(methods).items():
-            ways[name] = lambda data, fuse=fuse: fuse([work(data) for work in each])
+        for name, merge in self.fusions(methods).items():
+            ways[name] = lambda data, merge=merge: merge([work(data) for work in each])
         loader = single_images(self._first.cfg, self._first.split)
         timing, added = measure(loader, images, lambda data: data, each[0], ways, progress=progress)
         return Costs(parameters, added, timing)

@@ -22,6 +22,7 @@ from rgacli.messages import tell
 from rgacli.method import ENSEMBLE
 from rgacli.modeling import ensembling
 from rgacli.modeling.ensembling import TILTS, tilt_name
+from rgacli.modeling.fusing import fuse
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -115,17 +116,18 @@ class HeadsEnsemble(Ensemble):
 
     def costs(self, methods: Sequence[str], images: int, progress: Progress | None = None) -> Costs:
         """See Ensemble; methods are timed from the proposals on, which all share."""
-        model = variants_detector(self._detector.trained)
+        model = variants_detector(self._detector.trained, fused=False)
         sizes = [count_parameters(*_modules_of(model.roi_head, index)) for index in range(len(self._heads))]
         whole = count_parameters(model)
         parameters = {name: whole - sum(sizes) + size for name, size in zip(self._heads.values(), sizes, strict=True)}
         parameters |= dict.fromkeys((ENSEMBLE, *methods), whole)
         if not images:
             return Costs(parameters)
+        fuse(model)
         heads = list(self._heads)
         every = by_heads(model, heads)
         ways = {method: by_heads(model, [method]) for method in (ENSEMBLE, *of_logits(methods))}
-        ways |= {name: lambda shared, fuse=fuse: fuse(every(shared)) for name, fuse in self.fusions(methods).items()}
+        ways |= {name: lambda shared, merge=merge: merge(every(shared)) for name, merge in self.fusions(methods).items()}
         if "dispatch" in methods:
             ways["dispatch"] = by_heads(model, [ENSEMBLE, tilt_name(TILTS[0])])  # and then what its count asks for
         single = by_heads(model, [heads[model.roi_head.box_head]])

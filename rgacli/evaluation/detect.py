@@ -119,16 +119,24 @@ def detect_jointly(
     return _detect(model, together, split, out_dir, variants, log_dir, hooks, measured=True, max_dets=max_dets)
 
 
-def variants_detector(trained: Trained, methods: Sequence[str] = ()) -> nn.Module:
-    """Return the detector with its weights, which leaves all its variants in the data samples."""
+def variants_detector(trained: Trained, methods: Sequence[str] = (), *, fused: bool = True) -> nn.Module:
+    """Return the detector with its weights, which leaves all its variants in the data samples.
+
+    Args:
+        trained: The detector.
+        methods: Of combining its heads, that are wanted as variants, too.
+        fused: Whether norm layers become part of convolutions; without, its parameters are those that were trained.
+    """
     cfg = copy.deepcopy(trained.cfg)
     if parallel_ratios(cfg):
         cfg.model.roi_head.update(keep_heads=True, methods=list(methods))
-    return build_detector(cfg, trained.checkpoint, fused=True)
+    return build_detector(cfg, trained.checkpoint, fused=fused)
 
 
-def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()) -> JointDetector:
-    """Return separate detectors as one.
+def joint_detector(
+    detectors: Mapping[str, Trained], methods: Sequence[str] = (), *, fused: bool = True
+) -> JointDetector:
+    """Return separate detectors as one; `methods` and `fused` as for `variants_detector`.
 
     Raises:
         UsageError: they differ in what they do to an image, or as JointDetector's.
@@ -140,7 +148,7 @@ def joint_detector(detectors: Mapping[str, Trained], methods: Sequence[str] = ()
                 f"{name} prepares images in another way than {first} (test pipeline or data_preprocessor), so they "
                 f"have no common proposals; {param('method', 'joint-nms')} and wbf need nothing in common."
             )
-    built = {name: build_detector(trained.cfg, trained.checkpoint, fused=True) for name, trained in detectors.items()}
+    built = {name: build_detector(trained.cfg, trained.checkpoint, fused=fused) for name, trained in detectors.items()}
     return JointDetector(built, methods)
 
 

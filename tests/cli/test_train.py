@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.models.detectors import TwoStageDetector
 
 from rgacli.api import train as api
 from rgacli.cli.train_options import Tracker
@@ -16,7 +17,6 @@ from rgacli.config.dataset import dataset_config
 from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
 from rgacli.engine.trackers import TRACKERS
-from rgacli.modeling.parallel_roi_head import ParallelRoIHead
 from rgacli.runs import Run
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
@@ -44,14 +44,14 @@ def fails_at(monkeypatch):
 
     def arrange(iteration, error):
         remaining = iter(range(iteration))
-        loss = ParallelRoIHead.loss
+        loss = TwoStageDetector.extract_feat
 
         def failing(*arguments, **options):
             if next(remaining, None) is None:
                 raise error
             return loss(*arguments, **options)
 
-        monkeypatch.setattr(ParallelRoIHead, "loss", failing)
+        monkeypatch.setattr(TwoStageDetector, "extract_feat", failing)
 
     return arrange
 
