@@ -127,7 +127,7 @@ class HeadsEnsemble(Ensemble):
         heads = list(self._heads)
         every = by_heads(model, heads)
         ways = {method: by_heads(model, [method]) for method in (ENSEMBLE, *of_logits(methods))}
-        ways |= {name: lambda shared, merge=merge: merge(every(shared)) for name, merge in self.fusions(methods).items()}
+        ways |= {name: lambda shared, way=way: way(every(shared)) for name, way in self.fusions(methods).items()}
         if "dispatch" in methods:
             ways["dispatch"] = by_heads(model, [ENSEMBLE, tilt_name(TILTS[0])])  # and then what its count asks for
         single = by_heads(model, [heads[model.roi_head.box_head]])
