@@ -1,17 +1,18 @@
 """AP of every head, in bins, with intervals: hotcoco's and ours against pycocotools and, where it is, faster-coco-eval.
 
 pycocotools is used as somebody would who minds the time: each detector is matched once, and its matches accumulated
-again for each bin and each sample of images. Its bootstraps take so long that a few are timed and the rest is
-extrapolated; the record says so.
+again for each bin and each sample of images. faster-coco-eval keeps its matches to itself and matches again. Both take
+so long for bootstraps that a few are timed and the rest is extrapolated; the record says so.
 """
 
 from __future__ import annotations
 
 import copy
 import importlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,30 @@ from rgacli.evaluation.gt_bins import DEFAULT_BINS, GTBin, assign, parse_bins
 from rgacli.progress import Progress
 
 VARIANTS = ("1:1", "1:9", "ensemble")
-_REFERENCES = {"pycocotools": ("pycocotools.coco", "pycocotools.cocoeval", "COCOeval")}
-_OPTIONAL = {"faster-coco-eval": ("faster_coco_eval", "faster_coco_eval", "COCOeval_faster")}
+
+
+@dataclass(frozen=True)
+class _Library:
+    """One with pycocotools' interface.
+
+    Attributes:
+        coco: Module of its `COCO`.
+        evaluation: Module of its evaluator.
+        evaluator: The evaluator's name.
+        keeps_matches: Whether its matches can be accumulated again for some of the images: else it matches them anew.
+    """
+
+    coco: str
+    evaluation: str
+    evaluator: str
+    keeps_matches: bool
+
+
+_LIBRARIES = {
+    "pycocotools": _Library("pycocotools.coco", "pycocotools.cocoeval", "COCOeval", True),
+    "faster-coco-eval": _Library("faster_coco_eval", "faster_coco_eval", "COCOeval_faster", False),
+}
+_OPTIONAL = ("faster-coco-eval",)
 
 
 def measure(
@@ -52,18 +75,17 @@ def measure(
     truth = annotations(images)
     found = {name: detections(truth, seed) for seed, name in enumerate(VARIANTS)}
     asked = DEFAULT_BINS if bins is None else parse_bins(bins)
-    libraries = {"rgacli": None, **_REFERENCES}
     missing = [name for name in _OPTIONAL if version(name) is None]
-    libraries |= {name: where for name, where in _OPTIONAL.items() if name not in missing}
+    libraries = {"rgacli": None, **{name: own for name, own in _LIBRARIES.items() if name not in missing}}
     seconds: dict[str, Any] = {}
     values: dict[str, Any] = {}
     few = min(samples, reference_samples)
-    for done, (name, where) in enumerate(libraries.items(), start=1):
+    for done, (name, library) in enumerate(libraries.items(), start=1):
         with quiet_stdout():
-            if where is None:
+            if library is None:
                 seconds[name], values[name] = _ours(truth, found, asked, samples)
             else:
-                seconds[name], values[name] = _theirs(where, truth, found, asked, samples, few)
+                seconds[name], values[name] = _theirs(library, truth, found, asked, samples, few)
         if progress:
             progress("evaluating", done, len(libraries), f"{name} {seconds[name]['all']:.3g} s")
     others = [name for name in libraries if name != "rgacli"]
@@ -100,7 +122,7 @@ def _ours(
 
 
 def _theirs(
-    where: tuple[str, str, str],
+    library: _Library,
     truth: Mapping[str, Any],
     found: Mapping[str, Sequence],
     bins: Sequence[GTBin],
@@ -108,40 +130,54 @@ def _theirs(
     few: int,
 ) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
     """Return seconds by part and values by variant and bin, by a library with pycocotools' interface."""
-    coco, evaluator = (importlib.import_module(module) for module in where[:2])
     watch, values = _Watch(), {}
     groups = assign(gt_counts(truth), bins)
     rng = np.random.default_rng(0)
     for name, own in found.items():
-        matched = watch("matching", lambda own=own: _matched(coco, getattr(evaluator, where[2]), truth, own))
-        values[name, "all"] = watch("metrics", lambda m=matched: _ap(m, m.params.imgIds, areas=4))
+        matched = watch("matching", lambda own=own: _matched(library, truth, own))
+        values[name, "all"] = watch("metrics", lambda m=matched: _ap(library, m, list(gt_counts(truth)), areas=4))
         for label, group in groups.items():
-            values[name, label] = watch("metrics", lambda m=matched, g=group: _ap(m, g, areas=4))
+            values[name, label] = watch("metrics", lambda m=matched, g=group: _ap(library, m, g, areas=4))
             for _ in range(few):
                 drawn = np.unique(rng.choice(group, len(group))).tolist() if group else []
-                watch("bootstraps", lambda m=matched, g=drawn: _ap(m, g, areas=1))
-    watch.seconds["bootstraps"] = watch.seconds.get("bootstraps", 0.0) * samples / max(few, 1)
+                watch("bootstraps", lambda m=matched, g=drawn: _ap(library, m, g, areas=1))
+    watch.seconds["bootstraps"] *= samples / few
     return watch.result(), values
 
 
-def _matched(coco: ModuleType, evaluator: Callable[..., Any], truth: Mapping[str, Any], own: Sequence) -> Any:
-    gt = coco.COCO()
-    gt.dataset = copy.deepcopy(dict(truth))
-    gt.createIndex()
-    matched = evaluator(gt, gt.loadRes(copy.deepcopy(list(own))), "bbox")
+def _matched(library: _Library, truth: Mapping[str, Any], own: Sequence) -> Any:
+    """Return the library's evaluator after it has matched a detector with the ground truth."""
+    coco = importlib.import_module(library.coco).COCO()
+    coco.dataset = copy.deepcopy(dict(truth))
+    coco.createIndex()
+    found = coco.loadRes(copy.deepcopy(list(own)))
+    matched = getattr(importlib.import_module(library.evaluation), library.evaluator)(coco, found, "bbox")
     matched.params.maxDets = [DETECTIONS]
     matched.evaluate()
     return matched
 
 
-def _ap(matched: Any, images: Sequence[int], areas: int) -> float:
-    """Return AP on these images, accumulated over the first of (all, small, medium, large) objects."""
-    params = copy.copy(matched.params)
-    params.imgIds = list(images)
-    params.areaRng, params.areaRngLbl = params.areaRng[:areas], params.areaRngLbl[:areas]
-    matched.accumulate(params)
-    precision = matched.eval["precision"][..., 0, -1]
-    return float(precision[precision > -1].mean()) if (precision > -1).any() else float("nan")
+def _ap(library: _Library, matched: Any, images: Sequence[int], areas: int) -> float:
+    """Return AP on these images, accumulated over the first of (all, small, medium, large) objects; NaN without any."""
+    if not images:
+        return math.nan
+    params, everything = copy.copy(matched.params), matched.params
+    params.imgIds = sorted(images)
+    params.areaRng, params.areaRngLbl = everything.areaRng[:areas], everything.areaRngLbl[:areas]
+    part = copy.copy(matched)
+    part.params = params
+    if library.keeps_matches:
+        place = {image: index for index, image in enumerate(everything.imgIds)}
+        shape = (len(everything.catIds), len(everything.areaRng), len(everything.imgIds))
+        table = np.empty(len(matched.evalImgs), dtype=object)
+        table[:] = matched.evalImgs
+        kept = table.reshape(shape)[:, :areas, [place[image] for image in params.imgIds]]
+        part.evalImgs, part._paramsEval = kept.ravel().tolist(), params
+    else:
+        part.evaluate()
+    part.accumulate()
+    precision = np.asarray(part.eval["precision"])[..., 0, -1]
+    return float(precision[precision > -1].mean()) if (precision > -1).any() else math.nan
 
 
 def _difference(ours: Mapping[tuple, float], theirs: Mapping[tuple, float]) -> float:

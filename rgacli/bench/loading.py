@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from mmengine.registry import init_default_scope
+
 from rgacli.bench.alternating import Spread
 from rgacli.bench.settings import CONFIG
 from rgacli.config.dataset import dataset_config, set_dataset
@@ -44,6 +46,7 @@ def measure(
         `images_per_second` by number of workers, with their spread over batches where nothing loads ahead.
     """
     root = data or embedded_dataset(progress=progress)
+    init_default_scope("mmdet")
     rows = {}
     for done, number in enumerate(workers, start=1):
         cfg = load_config(config or CONFIG)

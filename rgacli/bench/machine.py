@@ -63,8 +63,8 @@ def _commit(folder: Path) -> str | None:
         return None
     try:
         git = ["git", "-C", str(folder)]
-        found = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True)
+        found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "status", "-s", "."], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip() + ("+" if changes.stdout.strip() else "")
+    return found.stdout[:7] + ("+" if changes.stdout.strip() else "")

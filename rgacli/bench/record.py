@@ -93,9 +93,7 @@ def _where(record: Mapping[str, Any]) -> list[str]:
     if own := (record.get("train") or record.get("infer")):
         settings = own["settings"]
         height, width = settings["size"]
-        text += f"; {settings['batch']} images of {height}×{width}" + (
-            f", {settings['amp']}" if settings["amp"] else ""
-        )
+        text += f"; {settings['batch']} images of {height}×{width}, {settings['amp'] or 'fp32'}"
         text += f", medians of {settings['repeats']}"
     return [text + ".*"]
 

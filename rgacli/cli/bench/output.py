@@ -65,7 +65,7 @@ def _print_detectors(title: str, section: Mapping[str, Any]) -> None:
     _print_parts(title, section["rows"])
     if counts := list(_counts(section["counts"]["contestants"])):
         columns = {"name": "", "images": "images", "ops": "operations", "syncs": "syncs", "nms": "nms"}
-        print_table(f"forward pass of a {title}, counted", columns, counts, group="name")
+        print_table(f"{title}, the forward pass counted", columns, counts, group="name")
     inputs = ", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in section["inputs"].items())
     say(f"weights: {section['weights']}; per image: {inputs}")
     for line in section["left_out"]:
@@ -101,7 +101,8 @@ def _print_evaluation(section: Mapping[str, Any]) -> None:
         f"{settings['samples']} samples each; seconds"
     )
     print_table(heading, {"library": "", **{part: part for part in parts}, "speed_up": "ours is faster by"}, rows)
-    say(f"extrapolated: {section['extrapolated']}")
+    apart = ", ".join(f"{name} {value:.2g}" for name, value in section["greatest_difference"].items())
+    say(f"the greatest difference of an AP: {apart}; extrapolated: {section['extrapolated']}")
     for line in section["left_out"]:
         say(f"left out: {line}")
 
