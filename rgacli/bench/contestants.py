@@ -166,18 +166,22 @@ class OfMMDet(Contestant):
 
     def parts(self) -> list[Part]:
         """See Contestant."""
-        model = self.model
-        heads = model.roi_head.bbox_head if self.name in RATIOS else [model.roi_head.bbox_head]
+        model, ours = self.model, self.name in RATIOS
+        heads = model.roi_head.bbox_head if ours else [model.roi_head.bbox_head]
         found = [
             (model, "train_step", "other"),
             (model, "test_step", "other"),
+            # Ours may do itself what mmdet's detector has its RPN head do.
+            (model, "loss", "RPN targets, losses and proposals" if ours else "other"),
+            (model, "predict", "proposal selection" if ours else "other"),
             (model.data_preprocessor, "forward", "preprocessing"),
             (model, "extract_feat", "backbone and neck"),
             (model.rpn_head, "forward", "RPN"),
             (model.rpn_head, "loss_by_feat", "RPN targets and losses"),
             (model.rpn_head, "predict_by_feat", "proposal selection"),
-            (model.roi_head, "loss", "RoI sampling and losses"),
+            *((model.roi_head, name, "RoI sampling and losses") for name in _losses(model.roi_head)),
             (model.roi_head, "predict", "decoding and NMS"),
+            *([(model.roi_head, "_roi_features", "RoI crop")] if ours else []),
             (model.roi_head.bbox_roi_extractor, "forward", "RoI crop"),
             *((head, "forward", "heads") for head in heads),
             (self.optim_wrapper, "backward", "backward"),
@@ -395,6 +399,11 @@ def _torchvision_detector(cfg: Config, size: tuple[int, int]) -> FasterRCNN:
         box_detections_per_img=test.rcnn.max_per_img,
         box_batch_size_per_image=train.rcnn.sampler.num,
     )
+
+
+def _losses(roi_head: nn.Module) -> list[str]:
+    """Return the methods that a RoI head's losses may come from: for a whole batch, where it has such a one."""
+    return [name for name in ("loss", "batched_loss") if hasattr(roi_head, name)]
 
 
 @torch.no_grad()

@@ -1,16 +1,17 @@
 """How many operations some work launches, and how often the host waits for their results.
 
-Both decide the speed on a GPU, are the same on any machine, and are exact, so that tests may hold them.
+Both decide the speed on a GPU, are exact, and can be counted without one, so that tests may hold them.
 
 An operation is a call that reaches torch's dispatcher below autograd, but for views (`OpOverload.is_view`) and
 allocations without content (`empty`, …), which launch nothing. A synchronisation is an operation whose result, or its
 size, the host has to know before it can go on: `item` and `bool` of a tensor, `nonzero` and what is made of it (boolean
 masks as an index, `masked_select`), `unique`, `repeat_interleave` of unknown length, `bincount`, `equal`, and copies
-from a device to the host; on a CPU `cpu()` and `tolist()`, which copy nothing there, are taken for such a copy. An
-assignment by a boolean mask counts whatever is assigned, although a single number can be assigned without waiting.
+from a device to the host. An assignment by a boolean mask counts whatever is assigned, although a single number can be
+assigned without waiting.
 
 torchvision's `nms` waits, too; it is counted by itself. Backward passes are none of it: autograd's own threads are not
-seen.
+seen. On a CPU tensors say of themselves that they are on a GPU, so that code which goes different ways goes the GPU's;
+`cpu`, `tolist` and the like, which copy nothing there, are taken for copies to the host.
 """
 
 from __future__ import annotations
@@ -67,16 +68,39 @@ class _Dispatch(TorchDispatchMode):
 
 
 class _Host(TorchFunctionMode):
-    """Sees what takes a tensor to the host, and on a CPU launches nothing."""
+    """On a CPU, has tensors say that they are on a GPU, and sees what would take them from there to the host."""
 
     def __init__(self) -> None:
         super().__init__()
         self.syncs = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.tolist, Tensor.cpu) and args[0].device.type == "cpu":
-            self.syncs += 1
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        told = _TOLD.get(func)
+        if told is not None and args[0].device.type == "cpu":
+            return told
+        self.syncs += func in _TO_THE_HOST and args[0].device.type == "cpu"
+        self.syncs += func is Tensor.to and any(_is_host(each) for each in (*args[1:], kwargs.get("device")))
+        return func(*map(_really, args), **{key: _really(value) for key, value in kwargs.items()})
+
+
+_GPU = torch.device("cuda", 0)
+_TOLD = {
+    Tensor.device.__get__: _GPU,
+    Tensor.is_cuda.__get__: True,
+    Tensor.is_cpu.__get__: False,
+}
+_TO_THE_HOST = (Tensor.tolist, Tensor.cpu)
+
+
+def _is_host(value: Any) -> bool:
+    return value == "cpu" or (isinstance(value, torch.device) and value.type == "cpu")
+
+
+def _really(value: Any) -> Any:
+    """Return an argument with the CPU for the GPU that tensors said they were on, where there is none."""
+    pretended = isinstance(value, torch.device) and value == _GPU and not torch.cuda.is_available()
+    return torch.device("cpu") if pretended else value
 
 
 def _waits(name: str, args: Any, kwargs: Any, result: Any) -> bool:

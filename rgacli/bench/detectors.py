@@ -193,9 +193,11 @@ def _counts(
     for images in settings.counts:
         scenes = draw(images, COUNTED_SIZE, own.classes, seed=_SEED)
         for name, contestant in own.contestants.items():
+            work = forward(contestant, scenes)
             with torch.random.fork_rng():
                 torch.manual_seed(0)
-                counts[name][str(images)] = asdict(count(forward(contestant, scenes)))
+                work()  # what is made once for a size and kept, such as anchors
+                counts[name][str(images)] = asdict(count(work))
             done += 1
             if progress:
                 progress("counting", done, total, f"{name}, {images} images")

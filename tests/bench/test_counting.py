@@ -39,6 +39,10 @@ def filled():
         (lambda: X.topk(2), 1, 0),
         (lambda: X.tolist(), 0, 1),
         (lambda: X.cpu(), 0, 1),
+        (lambda: X.to("cpu"), 0, 1),
+        (lambda: X.to(X.device), 0, 0),
+        (lambda: torch.zeros(3, device=X.device) + X, 2, 0),
+        (lambda: X.new_zeros(3, device=X.device), 1, 0),
     ],
 )
 def test_operations_and_what_the_host_waits_for(work, ops, syncs):
@@ -54,6 +58,13 @@ def test_repeating_waits_unless_the_length_is_told():
 def test_nms_is_counted_by_itself():
     boxes, scores = tensor([[0.0, 0, 2, 2], [0, 0, 2, 2]]), tensor([0.5, 0.6])
     assert count(lambda: nms(boxes, scores, 0.5)) == Counts(1, 0, 1)
+
+
+def test_code_goes_the_way_that_it_goes_on_a_gpu():
+    ways = []
+    count(lambda: ways.append((X.device.type, X.is_cuda, X.is_cpu, (X + 1).device == X.device)))
+    assert ways == [("cuda", True, False, True)]
+    assert X.device.type == "cpu"
 
 
 def test_modules_are_seen_and_nothing_stays_switched_on():
