@@ -28,7 +28,7 @@ FLOOR = "floor of "
 COUNTED_SIZE = (128, 160)
 """(height, width) px of images at which operations are counted: their number does not depend on it."""
 _SEED = 1_000_000  # of the images: none that the weights were trained on
-_RGA_REPEATS = 50
+_RGA_REPEATS, _PARTS_REPEATS = 50, 3
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,12 @@ def field(settings: Settings, *, training: bool, progress: Progress | None = Non
     cfg, checkpoint = find_weights(settings.weights, settings.config, progress)
     classes = bbox_head_configs(cfg)[0].num_classes
     scenes = draw(settings.batch, settings.size, classes, seed=_SEED)
+    if progress:
+        progress("building", 0, len(settings.contestants))
     stock = OfMMDet("stock", cfg, checkpoint, scenes, settings)
     inputs = describe(stock.model, list(scenes))
     del stock
-    found, peaks, left_out = {}, {}, []
+    found, peaks = {}, {}
     names, left_out = _possible(settings.contestants, cfg)
     building = contestants(names, cfg, checkpoint, scenes, settings)
     for done, name in enumerate(names, start=1):
@@ -166,7 +168,9 @@ def _rows(
             "images_per_second": settings.batch / Spread.of(seconds).median,
         }
         if name in works:
-            row["parts"] = parts_of(works[name], contestant.parts(), repeats=min(settings.repeats, 5), wait=wait)
+            row["parts"] = parts_of(
+                works[name], contestant.parts(), repeats=min(settings.repeats, _PARTS_REPEATS), wait=wait
+            )
             row["peak_memory"] = own.peaks.get(name)
             if contestant.heads in by_heads:
                 row["to_floor"] = asdict(ratio(seconds, taken[by_heads[contestant.heads]]))
@@ -222,7 +226,7 @@ def _section(
         "rows": dict(rows),
         "ratios": ratios,
         "counts": {"images_of": list(COUNTED_SIZE), "contestants": dict(counts)},
-        "unequal": list(UNEQUAL) if "torchvision" in own.contestants else list(UNEQUAL[4:]),
+        "unequal": [line for line in UNEQUAL if not line.startswith("torchvision") or "torchvision" in own.contestants],
         "left_out": list(own.left_out),
         "peak_memory": "torch.cuda.max_memory_allocated, less what other contestants held"
         if own.peaks

@@ -20,15 +20,15 @@ def training_floor(contestant: OfMMDet, scenes: Sequence[Scene], amp: str | None
     model = contestant.model
     inputs = _inputs(contestant, scenes)
     features = _roi_features(contestant, len(scenes) * model.train_cfg.rcnn.sampler.num)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    leaves = [features, *(parameter for parameter in model.parameters() if parameter.requires_grad)]
 
     def run() -> None:
         model.train()
         with autocast(amp):
             outputs = _dense(contestant, inputs, features)
         torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
-        for parameter in parameters:
-            parameter.grad = None
+        for leaf in leaves:
+            leaf.grad = None
 
     return run
 

@@ -51,6 +51,8 @@ def goals(record: Record) -> list[Goal]:
     found = [
         Goal("training step, K = 2 against K = 1", limit(1.08, 1.15), _ratio(record, "train", "k2/k1")),
         Goal("training step, K = 2 against mmdet's one head", limit(0.9, 0.7), _ratio(record, "train", "k2/stock")),
+        # Trainings are not compiled yet: there is nothing to measure.
+        Goal("training step, K = 2 compiled, in mixed precision, against mmdet's one head", limit(0.7, None), None),
         Goal("inference, K = 2 against mmdet's one head", limit(0.8, 0.75), _ratio(record, "infer", "k2/stock")),
         Goal("inference, K = 2 against torchvision", limit(0.8, 1.0), _ratio(record, "infer", "k2/torchvision")),
         Goal("all heads and ensemble evaluated, against one head", 1.15, _ratio(record, "infer", "k2-all/k1")),
