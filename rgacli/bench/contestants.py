@@ -280,8 +280,6 @@ class OfTorchvision(Contestant):
         model = self.model
         selection = "proposal selection, RPN targets and losses"
         return [
-            (self, "train_step", "other"),
-            (self, "predict", "other"),
             (self, "_inputs", "preprocessing"),
             (model.transform, "forward", "preprocessing"),
             (model.transform, "postprocess", "decoding and NMS"),

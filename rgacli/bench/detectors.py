@@ -15,7 +15,7 @@ from rgacli.bench.alternating import Spread, alternate, ratio
 from rgacli.bench.contestants import TITLES, UNEQUAL, Contestant, OfMMDet, contestants, is_resnet50_fpn
 from rgacli.bench.counting import count
 from rgacli.bench.floor import inference_floor, training_floor
-from rgacli.bench.parts import parts_of
+from rgacli.bench.parts import parts_in_turn
 from rgacli.bench.scenes import Scene, draw
 from rgacli.bench.settings import Settings, wait
 from rgacli.bench.weights import RANDOM, describe, find_weights
@@ -97,7 +97,7 @@ def measure_training(settings: Settings, progress: Progress | None = None) -> di
     works = {name: contestant.train_step for name, contestant in own.contestants.items()}
     floors = _floors(own, settings, training_floor)
     taken = _alternate({**works, **floors}, settings, "training steps", progress)
-    rows = _rows(own, taken, settings, works)
+    rows = _rows(own, taken, settings, works, progress)
     for name, contestant in own.contestants.items():
         if isinstance(contestant, OfMMDet) and contestant.rga:
             scaling = alternate({"RGA": contestant.scale_gradients()}, repeats=_RGA_REPEATS, warm_up=3, wait=wait)
@@ -121,7 +121,7 @@ def measure_inference(settings: Settings, progress: Progress | None = None) -> d
             works[name + EVERY_HEAD] = _every_head(contestant)
     floors = _floors(own, settings, inference_floor)
     taken = _alternate({**works, **floors}, settings, "predictions", progress)
-    rows = _rows(own, taken, settings, works)
+    rows = _rows(own, taken, settings, works, progress)
     counts = _counts(own, settings, lambda contestant, scenes: contestant.forward_predict(scenes), progress)
     return _section(own, settings, rows, taken, counts)
 
@@ -154,13 +154,20 @@ def _alternate(
 
 
 def _rows(
-    own: Field, taken: Mapping[str, list[float]], settings: Settings, works: Mapping[str, Callable[[], Any]]
+    own: Field,
+    taken: Mapping[str, list[float]],
+    settings: Settings,
+    works: Mapping[str, Callable[[], Any]],
+    progress: Progress | None,
 ) -> dict[str, dict[str, Any]]:
     """Return name -> its figures, of contestants and floors."""
+    timed = {name: (work, own.contestants[_base(name)].parts()) for name, work in works.items()}
+    repeats = min(settings.repeats, _PARTS_REPEATS)
+    parts = parts_in_turn(timed, repeats=repeats, wait=wait, progress=progress)
     rows: dict[str, dict[str, Any]] = {}
     by_heads = {own.contestants[name.removeprefix(FLOOR)].heads: name for name in taken if name.startswith(FLOOR)}
     for name, seconds in taken.items():
-        base = name.removeprefix(FLOOR).removesuffix(EVERY_HEAD)
+        base = _base(name)
         contestant = own.contestants[base]
         row = rows[name] = {
             "title": _title(name, base),
@@ -168,15 +175,18 @@ def _rows(
             "images_per_second": settings.batch / Spread.of(seconds).median,
         }
         if name in works:
-            row["parts"] = parts_of(
-                works[name], contestant.parts(), repeats=min(settings.repeats, _PARTS_REPEATS), wait=wait
-            )
+            row["parts"] = parts[name]
             row["peak_memory"] = own.peaks.get(name)
             if contestant.heads in by_heads:
                 row["to_floor"] = asdict(ratio(seconds, taken[by_heads[contestant.heads]]))
         if "stock" in taken:
             row["to_stock"] = asdict(ratio(seconds, taken["stock"]))
     return rows
+
+
+def _base(name: str) -> str:
+    """Return the contestant whose row a name stands for."""
+    return name.removeprefix(FLOOR).removesuffix(EVERY_HEAD)
 
 
 def _title(name: str, base: str) -> str:

@@ -4,37 +4,62 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Any
 
 from rgacli.bench.contestants import Part
+from rgacli.progress import Progress
+
+
+def parts_in_turn(
+    works: Mapping[str, tuple[Callable[[], Any], Sequence[Part]]],
+    *,
+    repeats: int,
+    wait: Callable[[], Any] = lambda: None,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, float]]:
+    """Return name -> what is called a part -> seconds of it in one run, the median of runs that works do in turn.
+
+    Args:
+        works: Name -> what to do, and the methods whose time is told apart, as for `parts_of`.
+        repeats: Runs of each.
+        wait: Waits for what a device has still to do.
+        progress: Told of each run.
+    """
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in works}
+    for turn in range(repeats):
+        for index, (name, (work, parts)) in enumerate(works.items(), start=1):
+            runs[name].append(parts_of(work, parts, wait=wait))
+            if progress:
+                progress("timing parts", turn * len(works) + index, repeats * len(works), name)
+    return {name: _medians(own) for name, own in runs.items()}
 
 
 def parts_of(
-    work: Callable[[], Any], parts: Sequence[Part], *, repeats: int, wait: Callable[[], Any] = lambda: None
+    work: Callable[[], Any], parts: Sequence[Part], *, wait: Callable[[], Any] = lambda: None
 ) -> dict[str, float]:
-    """Return what is called a part -> seconds of it in one run of some work, the median of the runs.
+    """Return what is called a part -> seconds of it in one run of some work.
 
     A method's time is without that of the other parts that it calls.
 
     Args:
         work: What to do.
         parts: Methods that it calls; of the same name, they are added up. Those that it does not call have no entry.
-        repeats: Runs.
         wait: Waits for what a device has still to do.
     """
-    runs = []
     with ExitStack() as stack:
         clock = _Clock(wait)
         for owner, method, name in parts:
             stack.enter_context(_timed(owner, method, name, clock))
-        for _ in range(repeats):
-            clock.seconds.clear()
-            work()
-            runs.append(dict(clock.seconds))
-    return {name: median(run.get(name, 0.0) for run in runs) for name in dict.fromkeys(n for run in runs for n in run)}
+        work()
+        return dict(clock.seconds)
+
+
+def _medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for run in runs for name in run)
+    return {name: median(run.get(name, 0.0) for run in runs) for name in names}
 
 
 class _Clock:

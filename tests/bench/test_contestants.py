@@ -90,10 +90,10 @@ def test_a_training_step_is_whole_and_leaves_the_weights(field):
 def test_the_time_of_every_part_is_told(field):
     for name in ("k2", "stock"):
         own = field[name]
-        parts = parts_of(own.train_step, own.parts(), repeats=1)
+        parts = parts_of(own.train_step, own.parts())
         assert {"backbone and neck", "RPN", "RoI crop", "heads", "RoI sampling and losses", "backward"} <= set(parts)
         assert ("RGA and optimizer" in parts) == (name == "k2")
-        assert {"proposal selection", "decoding and NMS"} <= set(parts_of(own.predict, own.parts(), repeats=1))
+        assert {"proposal selection", "decoding and NMS"} <= set(parts_of(own.predict, own.parts()))
         assert "train_step" not in vars(own.model)
 
 
@@ -182,5 +182,5 @@ def test_torchvision_refuses_other_weights(large):
 
 def test_torchvision_takes_steps(large):
     theirs = large[1]
-    assert {"backward", "RoI crop", "heads"} <= set(parts_of(theirs.train_step, theirs.parts(), repeats=1))
+    assert {"backward", "RoI crop", "heads"} <= set(parts_of(theirs.train_step, theirs.parts()))
     assert set(theirs.predict()[0]) == {"boxes", "labels", "scores"}

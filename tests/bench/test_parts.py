@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from rgacli.bench import parts
-from rgacli.bench.parts import parts_of
+from rgacli.bench.parts import parts_in_turn, parts_of
 
 
 class Step:
@@ -31,20 +31,37 @@ def step(monkeypatch):
 
 
 def test_a_part_is_without_the_parts_that_it_calls(step):
-    found = parts_of(lambda: step.whole(), [(step, "whole", "rest"), (step, "inner", "inner")], repeats=3)
+    found = parts_of(lambda: step.whole(), [(step, "whole", "rest"), (step, "inner", "inner")])
     assert found == {"rest": 3, "inner": 20}
 
 
 def test_parts_of_one_name_add_up_and_what_is_not_called_has_no_entry(step):
     timed = [(step, "whole", "all"), (step, "inner", "all"), (step, "spend", "spending")]
-    assert parts_of(lambda: step.whole(), timed, repeats=1) == {"all": 0, "spending": 23}
-    assert parts_of(lambda: None, timed, repeats=1) == {}
+    assert parts_of(lambda: step.whole(), timed) == {"all": 0, "spending": 23}
+    assert parts_of(lambda: None, timed) == {}
 
 
 def test_methods_are_as_they_were_afterwards(step):
     step.inner = own = lambda: step.spend(5)  # put there before, as RGA's hook does
     with pytest.raises(ZeroDivisionError):
-        parts_of(lambda: 1 / 0, [(step, "whole", "a"), (step, "inner", "b")], repeats=1)
+        parts_of(lambda: 1 / 0, [(step, "whole", "a"), (step, "inner", "b")])
     assert step.inner is own
     assert "whole" not in vars(step)
-    assert parts_of(step.whole, [(step, "inner", "b")], repeats=1) == {"b": 10}
+    assert parts_of(step.whole, [(step, "inner", "b")]) == {"b": 10}
+
+
+def test_works_take_turns_and_the_median_run_counts(step):
+    order, durations = [], iter([1.0, 5.0, 3.0])
+
+    def first():
+        order.append("first")
+        step.spend(next(durations))
+
+    def second():
+        order.append("second")
+        step.inner()
+
+    works = {"first": (first, [(step, "spend", "spending")]), "second": (second, [(step, "inner", "inner")])}
+    found = parts_in_turn(works, repeats=3)
+    assert order == ["first", "second"] * 3
+    assert found == {"first": {"spending": 3.0}, "second": {"inner": 10}}

@@ -75,7 +75,7 @@ def _print_detectors(title: str, section: Mapping[str, Any]) -> None:
 def _print_parts(title: str, rows: Mapping[str, Any]) -> None:
     timed = {name: row["parts"] for name, row in rows.items() if "parts" in row}
     names = dict.fromkeys(part for parts in timed.values() for part in parts)
-    table = [{"part": part, **{name: _number(parts.get(part)) for name, parts in timed.items()}} for part in names]
+    table = [{"part": part, **{name: parts.get(part) for name, parts in timed.items()}} for part in names]
     print_table(f"{title}, seconds by part", {"part": "", **{name: name for name in timed}}, table)
 
 
