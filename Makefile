@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-for-rgacli
 QUICKSTART := runs/quickstart
 
-.PHONY: help install quickstart test slow lint clean
+.PHONY: help install quickstart test slow lint tables clean
 
 help:
 	@echo "make quickstart   train and evaluate on the embedded dataset (about 5 minutes on 2 CPU cores)"
 	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
 	@echo "make slow         run those that take minutes each"
 	@echo "make lint         ruff, lint and format"
+	@echo "make tables       generate README's tables of benchmarks anew, from assets/benchmarks"
 	@echo "make install      only create the environment, in $(VENV)"
 
 install: $(INSTALLED)
@@ -44,6 +45,10 @@ slow: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# After a new record: rgacli bench --save assets/benchmarks/NAME.json
+tables: install
+	$(BIN)/python -m rgacli.bench.readme
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rgacli.api.accuracy import accuracy as accuracy
+    from rgacli.api.bench import bench_all as bench_all
+    from rgacli.api.bench import bench_data as bench_data
+    from rgacli.api.bench import bench_eval as bench_eval
+    from rgacli.api.bench import bench_infer as bench_infer
+    from rgacli.api.bench import bench_startup as bench_startup
+    from rgacli.api.bench import bench_train as bench_train
     from rgacli.api.calibration import calibration as calibration
     from rgacli.api.configs import configs as configs
     from rgacli.api.count_error import count_error as count_error
@@ -71,6 +77,12 @@ _FUNCTIONS = {
     "show_run": "runs",
     "remove_runs": "runs",
     "prune_runs": "runs",
+    "bench_all": "bench",
+    "bench_data": "bench",
+    "bench_eval": "bench",
+    "bench_infer": "bench",
+    "bench_startup": "bench",
+    "bench_train": "bench",
     "configs": "configs",
     "doctor": "doctor",
 }

@@ -14,6 +14,12 @@ from tests.support.processes import python_code
 FUNCTIONS = [
     "accuracy",
     "analyze_dataset",
+    "bench_all",
+    "bench_data",
+    "bench_eval",
+    "bench_infer",
+    "bench_startup",
+    "bench_train",
     "calibration",
     "check_dataset",
     "configs",

@@ -15,7 +15,7 @@ PACKAGE = Path(importlib.util.find_spec("rgacli").origin).parent
 LAYERS = (
     {"cli"},
     {"api"},
-    {"export", "reporting"},
+    {"export", "reporting", "bench"},
     {"inference", "analysis", "ensembles"},
     {"evaluation"},
     {"core"},

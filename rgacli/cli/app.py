@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import rgacli
-from rgacli.cli import analyze, configs, data, doctor, ensemble, eval, export, predict, runs, train
+from rgacli.cli import analyze, bench, configs, data, doctor, ensemble, eval, export, predict, runs, train
 from rgacli.cli.command import Command
 from rgacli.cli.launch import LaunchedCommand
 
@@ -46,6 +46,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(export.app, name="export")
 app.command("predict", cls=Command)(predict.predict)
 app.add_typer(runs.app, name="runs")
+app.add_typer(bench.app, name="bench")
 app.command("configs", cls=Command)(configs.configs)
 app.command("doctor", cls=Command)(doctor.doctor)
 

@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from rgacli.cli.output import TYPERS_OWN, messages, say
 from rgacli.cli.spelling import CommandLine
@@ -41,6 +41,22 @@ class Command(TyperCommand):
     def run(self, ctx: typer.Context) -> Any:
         """Call the function with its parameters."""
         return super().invoke(ctx)
+
+
+class DefaultGroup(TyperGroup):
+    """A group of commands, one of which is meant where none is named.
+
+    Attributes:
+        default: That command.
+    """
+
+    default: ClassVar[str]
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Put it before its options."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
 
 def print_error(error: RgacliError, command: TyperCommand, prefix: str = "") -> None:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.filesize import decimal
-from typer.core import TyperGroup
 
-from rgacli.cli.command import Command
+from rgacli.cli.command import Command, DefaultGroup
 from rgacli.cli.options import JsonOption, RunArgument
 from rgacli.cli.output import print_json, print_table, say
 
@@ -23,14 +22,8 @@ if TYPE_CHECKING:
 _DEFAULT = "list"
 
 
-class _Group(TyperGroup):
-    """A group of commands whose first is meant where none is named."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Put it before its options."""
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = [_DEFAULT, *args]
-        return super().parse_args(ctx, args)
+class _Group(DefaultGroup):
+    default = _DEFAULT
 
 
 app = typer.Typer(

@@ -31,6 +31,12 @@ COMMANDS = {
     "show_run": "runs show",
     "remove_runs": "runs rm",
     "prune_runs": "runs prune",
+    "bench_all": "bench all",
+    "bench_train": "bench train",
+    "bench_infer": "bench infer",
+    "bench_eval": "bench eval",
+    "bench_data": "bench data",
+    "bench_startup": "bench startup",
     "configs": "configs",
     "doctor": "doctor",
 }
