@@ -211,6 +211,7 @@ def _counts(
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 work()  # what is made once for a size and kept, such as anchors
+                count(work)  # what is kept from then on (anchors) is made at the first time
                 counts[name][str(images)] = asdict(count(work))
             done += 1
             if progress:
