@@ -210,8 +210,7 @@ def _counts(
             work = forward(contestant, scenes)
             with torch.random.fork_rng():
                 torch.manual_seed(0)
-                work()  # what is made once for a size and kept, such as anchors
-                count(work)  # what is kept from then on (anchors) is made at the first time
+                count(work)  # what is made once for a size and a device, and kept, such as anchors
                 counts[name][str(images)] = asdict(count(work))
             done += 1
             if progress:
