@@ -31,6 +31,7 @@ from rgacli.engine.precision import DTYPES, MixedPrecisionOptimWrapper, set_mixe
 from rgacli.errors import UsageError
 from rgacli.method import LAMBDA0, parse_ratios
 from rgacli.modeling.build import build_detector
+from rgacli.modeling.fusing import fuse
 from rgacli.modeling.source_weights import read_source
 from rgacli.modeling.torchvision_weights import from_torchvision
 from rgacli.modeling.transfer import fit_config, transfer
@@ -48,6 +49,7 @@ UNEQUAL = (
     "torchvision's images are turned into floats on the device; its SGD has momentum 0.9 and weight decay 0.0001.",
     "torchvision resizes inside, here to the same size; mmdet's images come resized from its loader.",
     "Ours trains with RGA and leaves each head's statistics; mmdet's own logs an accuracy.",
+    "For inference, ours has its norm layers in its convolutions, as `eval` does it; the others have them beside.",
     "Each contestant draws its own RoIs: the numbers are equal, the boxes are not.",
     "The learning rate is 0, so that the weights stay what they are; the arithmetic is the same.",
 )
@@ -149,6 +151,11 @@ class OfMMDet(Contestant):
             self.model.roi_head.keep_heads = every_head
         with torch.no_grad(), autocast(self._amp):
             return self.model.test_step(self._test)
+
+    def only_detect(self) -> None:
+        """Become what an evaluation makes of a detector of ours; it cannot be trained any more."""
+        if self.name in RATIOS:
+            fuse(self.model.eval())
 
     def forward_loss(self, scenes: Sequence[Scene]) -> Callable[[], Any]:
         """See Contestant."""

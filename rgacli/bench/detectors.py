@@ -116,6 +116,8 @@ def measure_inference(settings: Settings, progress: Progress | None = None) -> d
     own = field(settings, training=False, progress=progress)
     works: dict[str, Callable[[], Any]] = {}
     for name, contestant in own.contestants.items():
+        if isinstance(contestant, OfMMDet):
+            contestant.only_detect()
         works[name] = contestant.predict
         if contestant.heads > 1:
             works[name + EVERY_HEAD] = _every_head(contestant)

@@ -49,8 +49,7 @@ def inference_floor(contestant: OfMMDet, scenes: Sequence[Scene], amp: str | Non
 
 def _dense(contestant: OfMMDet, inputs: Tensor, features: Tensor) -> list[Tensor]:
     model = contestant.model
-    x = model.backbone(inputs)
-    x = model.neck(x) if model.with_neck else x
+    x = model.extract_feat(inputs)
     outputs = [output for kind in model.rpn_head(x) for output in kind]
     heads = model.roi_head.bbox_head
     for head in heads if isinstance(heads, torch.nn.ModuleList) else [heads]:
