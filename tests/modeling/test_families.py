@@ -104,9 +104,10 @@ def test_one_head_at_the_configs_own_ratio_is_the_stock_detector(name):
     set_method(single, ratios=parse_ratios("1:3"), rga=False)
     for cfg in (stock, single):
         sample_all(cfg.model.train_cfg)
+        cfg.model.train_cfg.rpn_proposal.max_per_img = 30
     _, _, expected = trained(stock, tiny.batch(masks=True), steps=1)
     _, _, found = trained(single, tiny.batch(masks=True), steps=1)
-    torch.testing.assert_close(found["loss"], expected["loss"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(found["loss"], expected["loss"], rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("name", PRM + RGA_ALONE)

@@ -32,6 +32,12 @@ class Batched:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self._format)
 
+    def init_weights(self) -> None:
+        """Draw the weights that mmdet's own detector draws for a seed: random numbers fill memory in its order."""
+        self.to(memory_format=torch.contiguous_format)
+        super().init_weights()
+        self.to(memory_format=self._format)
+
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the neck's feature maps, each (B, C, H, W).
 

@@ -26,6 +26,8 @@ def detector():
             "model.neck": dict(in_channels=[32, 64, 128, 256], out_channels=16),
             "model.rpn_head": dict(in_channels=16, feat_channels=16),
             "model.roi_head.bbox_roi_extractor.out_channels": 16,
+            "model.train_cfg.rpn_proposal.nms_pre": 100,
+            "model.test_cfg.rpn.nms_pre": 100,
             "model.roi_head.bbox_head": dict(in_channels=16, fc_out_channels=32),
         }
     )

@@ -146,6 +146,14 @@ def test_more_is_looked_at_where_a_few_candidates_or_rounds_do_not_settle_the_re
         assert_same_detections(a.pred_instances, b.pred_instances)
 
 
+def test_a_seed_gives_the_weights_that_it_gives_mmdets_own():
+    cfg = tiny.tiny_config()
+    slow, fast = tiny.build(cfg.model), tiny.build({**cfg.model, "type": "BatchedFasterRCNN"})
+    assert fast.backbone.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("name", [MASK, CASCADE, OHEM])
 def test_parts_that_are_not_known_go_mmdets_way(name):
     cfg = family(name)
@@ -161,3 +169,15 @@ def test_parts_that_are_not_known_go_mmdets_way(name):
         expected, got = (each.eval().test_step(copy.deepcopy(data)) for each in (slow, model))
     for a, b in zip(expected, got, strict=True):
         torch.testing.assert_close(b.pred_instances.scores, a.pred_instances.scores)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_detections_are_those_of_mmdets_way_and_a_step_has_losses():
+    slow, fast = (model.cuda() for model in pair(tiny.tiny_config(keep_heads=True)))
+    data = tiny.batch(COUNTS)
+    assert all(value.isfinite().all() for value in backward(tiny.losses(fast, data)).values())
+    with torch.no_grad():
+        expected, got = (model.eval().test_step(copy.deepcopy(data)) for model in (slow, fast))
+    for a, b in zip(expected, got, strict=True):
+        for variant in a.head_instances.keys():  # noqa: SIM118 (no dict)
+            assert_same_detections(a.head_instances.get(variant), b.head_instances.get(variant))
