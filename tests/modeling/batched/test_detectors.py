@@ -172,6 +172,7 @@ def test_parts_that_are_not_known_go_mmdets_way(name):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_detections_are_those_of_mmdets_way_and_a_step_has_losses():
     slow, fast = (model.cuda() for model in pair(tiny.tiny_config(keep_heads=True)))
     data = tiny.batch(COUNTS)
