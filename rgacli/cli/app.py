@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 import rgacli
-from rgacli.cli import analyze, bench, configs, data, doctor, ensemble, eval, export, predict, runs, train
-from rgacli.cli.command import Command
-from rgacli.cli.launch import LaunchedCommand
+from rgacli.cli.lazy import LazyGroup
+
+
+class _Rgacli(LazyGroup):
+    package = "rgacli.cli"
+    summaries: ClassVar = {
+        "train": "Train a two-stage detector with R-CNN Gradient Annealing and Parallel R-CNN Modules.",
+        "eval": "Measure COCO AP of a trained detector: its ensemble, one R-CNN head, or all; of boxes and, if any, "
+        "masks.",
+        "ensemble": "Measure which way of combining heads is best, on which images, and at what cost.",
+        "predict": "Detect objects on images and videos of your own: annotated pictures, and the detections as COCO "
+        "JSON.",
+        "configs": "List the bundled configs with the results to hold them to, or print one fully resolved.",
+        "doctor": "Print what a bug report needs: versions, native ops, devices, dataset defaults, whether a tiny "
+        "step works.",
+        "analyze": "Look inside: figures and tables of the paper, for your own data.",
+        "data": "Make the synthetic dataset, prepare CrowdHuman, check a dataset before training on it, or convert "
+        "one.",
+        "export": "Hand a trained detector on: as a stock mmdet model or an ONNX file, which take none of rgacli to "
+        "run.",
+        "runs": "List runs (`rgacli runs` alone does: see `rgacli runs list --help`), show one, or free disk space.",
+        "bench": "Measure the speed of training, inference, evaluation, loading and starting, beside mmdet's, "
+        "torchvision's and pycocotools' (`rgacli bench` alone measures all: see `rgacli bench all --help`).",
+    }
+
 
 app = typer.Typer(
     name="rgacli",
+    cls=_Rgacli,
     help="Train, evaluate and analyse two-stage detectors with R-CNN Gradient Annealing (RGA) "
     "and Parallel R-CNN Modules (PRM).",
     no_args_is_help=True,
@@ -36,19 +59,6 @@ def root(
     ] = False,
 ) -> None:
     """Take the options that stand before the subcommand."""
-
-
-app.command("train", cls=LaunchedCommand)(train.train)
-app.command("eval", cls=LaunchedCommand)(eval.eval)
-app.command("ensemble", cls=Command)(ensemble.ensemble)
-app.add_typer(analyze.app, name="analyze")
-app.add_typer(data.app, name="data")
-app.add_typer(export.app, name="export")
-app.command("predict", cls=Command)(predict.predict)
-app.add_typer(runs.app, name="runs")
-app.add_typer(bench.app, name="bench")
-app.command("configs", cls=Command)(configs.configs)
-app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def main() -> None:

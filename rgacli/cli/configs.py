@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgacli.cli.command import Command
 from rgacli.cli.options import JsonOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.config.catalogue import TABLES
@@ -15,7 +16,10 @@ from rgacli.config.catalogue import TABLES
 if TYPE_CHECKING:
     from rgacli.config.catalogue import CatalogueEntry
 
+app = typer.Typer()
 
+
+@app.command(cls=Command)
 def configs(
     name: Annotated[
         str | None,

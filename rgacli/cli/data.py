@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 20  # lines of a kind; --json has them all
 
 app = typer.Typer(
+    name="data",
     help="Make the synthetic dataset, prepare CrowdHuman, check a dataset before training on it, or convert one.",
     no_args_is_help=True,
 )

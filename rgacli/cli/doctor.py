@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from rgacli.cli.command import Command
 from rgacli.cli.options import JsonOption
 from rgacli.cli.output import print_json, print_table
 
+app = typer.Typer()
 
+
+@app.command(cls=Command)
 def doctor(json: JsonOption = False) -> None:
     """Print what a bug report needs: versions, native ops, devices, dataset defaults, whether a tiny step works.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rgacli.cli.command import Command
 from rgacli.cli.options import (
     BinsOption,
     DataOption,
@@ -27,6 +28,8 @@ from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
 
 if TYPE_CHECKING:
     from rgacli.api.ensemble import EnsembleResult, MethodRow
+
+app = typer.Typer()
 
 MethodChoice = Enum("MethodChoice", {name: name for name in ENSEMBLING_METHODS})  # Typer takes no list of literals
 
@@ -90,6 +93,7 @@ OutOption = Annotated[
 ]
 
 
+@app.command(cls=Command)
 def ensemble(
     runs: RunsArgument = None,
     method: MethodOption = None,

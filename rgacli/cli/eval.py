@@ -27,6 +27,8 @@ from rgacli.cli.progress import live_progress
 if TYPE_CHECKING:
     from rgacli.evaluation.classwise import ClassMetrics
 
+app = typer.Typer()
+
 HeadOption = Annotated[
     str, typer.Option(help="Which to show: 'ensemble', 'all', a head's ratio (1:9) or its index (0 is the first).")
 ]
@@ -92,6 +94,7 @@ ScoreOption = Annotated[
 ]
 
 
+@app.command(cls=launch.LaunchedCommand)
 def eval(
     context: typer.Context,
     run: RunArgument = None,

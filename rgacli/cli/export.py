@@ -14,6 +14,7 @@ from rgacli.cli.output import print_json
 from rgacli.cli.progress import live_progress
 
 app = typer.Typer(
+    name="export",
     help="Hand a trained detector on: as a stock mmdet model or an ONNX file, which take none of rgacli to run.",
     no_args_is_help=True,
 )

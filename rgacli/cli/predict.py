@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
+from rgacli.cli.command import Command
 from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, TileOverlapOption, TilesOption, WhichOption
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.errors import RunFailed
 
+app = typer.Typer()
 
+
+@app.command(cls=Command)
 def predict(
     inputs: Annotated[
         list[str],

@@ -27,6 +27,7 @@ class _Group(DefaultGroup):
 
 
 app = typer.Typer(
+    name="runs",
     cls=_Group,
     help=f"List runs (`rgacli runs` alone does: see `rgacli runs {_DEFAULT} --help`), show one, or free disk space.",
 )

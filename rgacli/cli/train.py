@@ -21,7 +21,10 @@ from rgacli.errors import RunFailed, explain
 if TYPE_CHECKING:
     from rgacli.api.train import TrainResult
 
+app = typer.Typer()
 
+
+@app.command(cls=launch.LaunchedCommand)
 def train(
     context: typer.Context,
     config: options.ConfigArgument = None,

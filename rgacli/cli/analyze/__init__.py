@@ -15,7 +15,9 @@ from rgacli.cli.analyze.report import report
 from rgacli.cli.analyze.scores import scores
 from rgacli.cli.command import Command
 
-app = typer.Typer(help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True)
+app = typer.Typer(
+    name="analyze", help="Look inside: figures and tables of the paper, for your own data.", no_args_is_help=True
+)
 
 app.command("positives", cls=Command)(positives)
 app.command("accuracy", cls=Command)(accuracy)

@@ -13,6 +13,7 @@ class _Group(DefaultGroup):
 
 
 app = typer.Typer(
+    name="bench",
     cls=_Group,
     help="Measure the speed of training, inference, evaluation, loading and starting, beside mmdet's, torchvision's "
     "and pycocotools' (`rgacli bench` alone measures all: see `rgacli bench all --help`).",
