@@ -20,7 +20,7 @@ PRM = [
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco",
     "faster_rcnn/faster-rcnn_r50_fpn_giou_1x_coco",
     "faster_rcnn/faster-rcnn_r50_fpn_ohem_1x_coco",
-    C4[0],
+    pytest.param(C4[0], marks=pytest.mark.slow),
     "faster_rcnn/faster-rcnn_r50-caffe-dc5_1x_coco",
     "mask_rcnn/mask-rcnn_r50_fpn_1x_coco",
     pytest.param(C4[1], marks=pytest.mark.slow),
