@@ -20,8 +20,9 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """
     low = torch.maximum(a[..., :, None, :2], b[..., None, :, :2])
     sides = torch.minimum(a[..., :, None, 2:], b[..., None, :, 2:]).sub_(low).clamp_(min=0)
+    del low  # these are the largest tensors of a step
     overlap = sides[..., 0] * sides[..., 1]
-    del low, sides
+    del sides
     area_a = area(a)
     area_b = area_a if a is b else area(b)
     union = (area_a[..., :, None] + area_b[..., None, :]).sub_(overlap).clamp_(min=1e-6)

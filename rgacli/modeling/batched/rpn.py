@@ -59,7 +59,7 @@ def _limits(metas: Sequence[dict], like: Tensor) -> Tensor:
     rows = []
     for meta in metas:
         height, width = meta["img_shape"][:2]
-        padded_height, padded_width = meta.get("pad_shape", meta["batch_input_shape"])[:2]
+        padded_height, padded_width = (meta.get("pad_shape") or meta["batch_input_shape"])[:2]
         rows.append([width, height, width, height, padded_width, padded_height])
     return per_image(rows, like)
 

@@ -15,7 +15,7 @@ from rgacli.modeling.waiting import is_free
 # which each suppresses the next. Chains are longest among proposals, which lie densely: of 15 to 30 links on a trained
 # detector's finest level.
 _ROUNDS = 32
-# IoUs held at a time; beyond that, groups are looked at in parts.
+# IoUs held at a time, at 16 bytes each for a moment; beyond that, groups are looked at in parts.
 _MOST_OVERLAPS = 2**29
 
 
