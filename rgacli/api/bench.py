@@ -41,6 +41,7 @@ def bench_train(
     counts: str = "2,8,16",
     amp: bool = False,
     amp_dtype: str | None = None,
+    compile: bool = False,
     device: str = "auto",
     threads: int | None = None,
     save: Path | None = None,
@@ -60,6 +61,7 @@ def bench_train(
         counts: Numbers of images at which operations and synchronisations are counted; "" for none.
         amp: Whether to use automatic mixed precision.
         amp_dtype: "fp16" or "bf16", which imply `amp`.
+        compile: Whether this package's contestants train with their backbone and neck compiled, as `rgacli.train` does.
         device: As for `rgacli.train`.
         threads: Of torch on the CPU; by default its own choice.
         save: File to write the record to.
@@ -68,7 +70,7 @@ def bench_train(
     Raises:
         UsageError: a parameter is out of range, or the weights or the config cannot be used.
     """
-    common = _settings(config, weights, contestants, batch, size, repeats, warm_up, counts, amp, amp_dtype)
+    common = _settings(config, weights, contestants, batch, size, repeats, warm_up, counts, amp, amp_dtype, compile)
     return _on(device, threads, save, {"train": lambda: _train(common(), progress)})
 
 
@@ -229,6 +231,7 @@ def _settings(
     counts: str,
     amp: bool,
     amp_dtype: str | None,
+    compile: bool = False,
 ) -> Callable[[], Settings]:
     """Return what makes the settings once the device is chosen; what can be refused at once is."""
     from rgacli.bench.settings import Settings, parse_contestants, parse_counts, parse_size
@@ -250,6 +253,7 @@ def _settings(
         repeats=repeats,
         warm_up=warm_up,
         amp=amp_dtype or ("fp16" if amp else None),
+        compile=compile,
         counts=numbers,
     )
 

@@ -27,6 +27,7 @@ from rgacli.bench.scenes import Scene, for_mmdet
 from rgacli.bench.settings import Settings
 from rgacli.config.recipe import annealing_config, bbox_head_configs, set_method
 from rgacli.engine.annealing import rcnn_parameters
+from rgacli.engine.compiling import CompileHook
 from rgacli.engine.precision import DTYPES, MixedPrecisionOptimWrapper, set_mixed_precision
 from rgacli.errors import UsageError
 from rgacli.method import LAMBDA0, parse_ratios
@@ -127,6 +128,8 @@ class OfMMDet(Contestant):
                 classes = source.classes or tuple(map(str, range(number)))
                 self.model.load_state_dict(transfer(source, self.model, ratios, classes).weights)
             _part(self.model, self.heads)
+        if settings.compile and ratios:
+            CompileHook().before_train(SimpleNamespace(model=self.model))
         self._amp = settings.amp
         self._bgr = bool(cfg.model.data_preprocessor.get("bgr_to_rgb"))
         self._train, self._test = (for_mmdet(scenes, bgr=self._bgr) for _ in range(2))

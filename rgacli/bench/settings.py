@@ -32,6 +32,7 @@ class Settings:
         repeats: Rounds that count.
         warm_up: Rounds before them.
         amp: "fp16" or "bf16"; None for full precision.
+        compile: Whether our contestants train with their backbone and neck compiled.
         counts: Numbers of images at which operations are counted; may be empty.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     repeats: int = 5
     warm_up: int = 1
     amp: str | None = None
+    compile: bool = False
     counts: tuple[int, ...] = (2, 8, 16)
 
 

@@ -34,6 +34,15 @@ def field(scenes, weights, monkeypatch):
     return dict(zip(names, contestants(names, tiny.tiny_config(), weights, scenes, SETTINGS), strict=True))
 
 
+def test_ours_are_compiled_where_asked_for_and_no_others(scenes, weights, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("mmengine.device.utils.DEVICE", "cpu")
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    settings = Settings(size=(64, 64), batch=2, compile=True)
+    ours, _ = contestants(("k2", "stock"), tiny.tiny_config(), weights, scenes, settings)
+    assert compiled == [ours.model.backbone, ours.model.neck]
+
+
 def test_images_have_about_eight_objects_inside_them(scenes):
     for scene in scenes:
         assert scene.pixels.shape == (3, 64, 64)

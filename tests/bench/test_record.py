@@ -59,6 +59,14 @@ def test_goals_are_those_of_the_device():
     assert gpu["peak memory of training, K = 2 against mmdet's one head"] is False  # 1.25
 
 
+def test_a_compiled_training_in_mixed_precision_has_a_goal_of_its_own():
+    found = a_record("cuda")
+    found["train"]["settings"] |= {"compile": True, "amp": "fp16"}
+    compiled = "training step, K = 2 compiled, in mixed precision, against mmdet's one head"
+    assert (met(found)[compiled], met(a_record("cuda"))[compiled]) == (False, None)  # 0.8, and 0.7 is the most
+    assert met(found)["training step, K = 2 against mmdet's one head"] is None
+
+
 def test_the_floor_is_a_goal_at_its_batch_alone():
     assert met(a_record("cuda", batch=2))["training step against its arithmetic, 16 images"] is None
 

@@ -48,6 +48,9 @@ AmpDtypeOption = Annotated[
     Literal["fp16", "bf16"] | None,
     typer.Option(help="Its precision; implies --amp. Default: fp16.", show_default=False),
 ]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="Compile the backbone and neck of k1, k2 and k5, as `train --compile` does.")
+]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Threads of torch on the CPU. Default: its own choice.", show_default=False)
 ]
