@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +28,8 @@ class VariantOutput(NamedTuple):
     bbox_preds: dict[int, Any]
 
 
+# On a trained detector, chains of detections that suppress the next have 4 to 12 links (see `suppression.keep`).
+_ROUNDS = 16
 # Detections looked at in an image, the best of all boxes and classes; more only where these do not settle the result.
 _CANDIDATES = 1024
 
@@ -59,7 +62,7 @@ def detections(
     scores = scores.masked_fill(~counts, -1).flatten(2)  # (V, B, P·C)
     candidates = counts.flatten(2).sum(dim=-1)
     geometry = _geometry(metas, scores, rescale)
-    size, suppress = min(_CANDIDATES, scores.size(-1)), keep_unless_deep
+    size, suppress = min(_CANDIDATES, scores.size(-1)), partial(keep_unless_deep, rounds=_ROUNDS)
     while True:
         best, index = scores.topk(size)
         own = zip(outputs.values(), index, strict=True)

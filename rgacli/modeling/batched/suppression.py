@@ -11,15 +11,11 @@ from torch import Tensor
 from rgacli.modeling.batched.boxes import pairwise_iou
 from rgacli.modeling.waiting import is_free
 
-# Rounds between two looks at whether anything still changes. A round settles one link more in a chain of boxes of
-# which each suppresses the next. Chains are longest among proposals, which lie densely: of 15 to 30 links on a trained
-# detector's finest level.
-_ROUNDS = 32
 # IoUs held at a time, at 16 bytes each for a moment; beyond that, groups are looked at in parts.
 _MOST_OVERLAPS = 2**29
 
 
-def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
+def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None, *, rounds: int = 32) -> Tensor:
     """Return which boxes greedy suppression leaves, (G, N) bool; boxes of different groups are strangers.
 
     Args:
@@ -27,10 +23,11 @@ def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None =
         valid: (G, N) bool; False is never kept, and suppresses nothing.
         threshold: IoU above which the lower score goes.
         labels: (G, N); boxes of different labels are strangers, too.
+        rounds: On a GPU, until it is looked whether anything still changes, which waits for it. A round settles one
+            link more of a chain of boxes of which each suppresses the next.
     """
     if is_free(boxes):
         return keep_one_by_one(boxes, valid, threshold, labels)
-    rounds = _ROUNDS
     while True:
         kept, is_settled = keep_at_once(boxes, valid, threshold, labels, rounds)
         if is_settled:  # waits
@@ -39,11 +36,11 @@ def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None =
 
 
 def keep_unless_deep(
-    boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None, rounds: int = 8
+    boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None, *, rounds: int
 ) -> tuple[Tensor, Tensor]:
     """Return what `keep` does without waiting for the device, and whether that is right, as a tensor () to look at.
 
-    It is not where boxes form chains of more than so many links.
+    It is not where boxes form chains of more than so many links; arguments as for `keep`.
     """
     if is_free(boxes):
         return keep_one_by_one(boxes, valid, threshold, labels), valid.new_ones(())

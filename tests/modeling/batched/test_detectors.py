@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from rgacli.config.recipe import set_method
 from rgacli.method import parse_ratios
-from rgacli.modeling.batched import detections, rpn, suppression
+from rgacli.modeling.batched import detections, rpn
 from rgacli.modeling.waiting import as_on_a_gpu
 from tests.support import tiny
 from tests.support.families import family
@@ -139,7 +139,7 @@ def test_more_is_looked_at_where_a_few_candidates_or_rounds_do_not_settle_the_re
     with torch.no_grad():
         expected = fast.eval().test_step(copy.deepcopy(data))
         monkeypatch.setattr(detections, "_CANDIDATES", 2)
-        monkeypatch.setattr(suppression, "_ROUNDS", 1)
+        monkeypatch.setattr(detections, "_ROUNDS", 1)
         with way():
             got = fast.test_step(copy.deepcopy(data))
     for a, b in zip(expected, got, strict=True):
