@@ -120,6 +120,7 @@ def test_what_cannot_be_measured_is_refused_before_the_work(run, home, tmp_path,
     assert not (run / "detections/spoilt-test").exists()
 
 
+@pytest.mark.slow  # every way of combining, on a dataset of its own
 def test_the_ensembles_gain_is_that_of_cocos_ap(run):
     result = invoke("ensemble", "crowd", "--json", "--bootstrap", 2)
     assert result.exit_code == 0, result.stderr

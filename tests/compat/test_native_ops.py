@@ -213,6 +213,7 @@ def test_the_stand_in_tells_what_it_is():
     assert torchvision.__version__ in mmcv.ops.get_compiler_version()
 
 
+@pytest.mark.slow  # an interpreter of its own
 def test_a_real_extension_is_used_where_there_is_one():
     found = python_code(
         """

@@ -99,6 +99,7 @@ def test_a_detector_with_heads_of_mmdets_own_is_refused(tmp_path):
         write_stock(cfg, tmp_path / "x.pth", tmp_path, classes=(), ann_file="", provenance={})
 
 
+@pytest.mark.slow  # an interpreter of its own
 def test_mmdet_loads_it_without_any_of_our_roi_heads(tmp_path):
     cfg, _ = trained(tmp_path, FAMILIES[0], "1:1,1:9")
     exported(tmp_path, cfg)
