@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.model import ModuleList
 
 from rgacli.config.dataset import set_dataset
-from rgacli.config.recipe import set_method
+from rgacli.config.recipe import detector_name, set_method
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import SIZES, write_dataset
 from rgacli.export.parity import compare_detections
@@ -30,9 +30,9 @@ FAMILIES = ["faster_rcnn/faster-rcnn_r50_fpn_1x_coco", "cascade_rcnn/cascade-rcn
 RATIOS = ["1:1,1:9", "1:9,1:1,1:3"]
 COMBINATIONS = list(itertools.product(FAMILIES, RATIOS, (True, False)))
 FEW = 3
-TIED = 0.02
+TIED = 0.01
 """The share of detections that NMS may exchange: RoIs on a patch of one colour have the same score to the last bits,
-and rounding, or the order in which they come, decides which of them it keeps."""
+and rounding decides which of them it keeps."""
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("coco128", marks=pytest.mark.slow)])
@@ -60,6 +60,9 @@ def parallel_config(name, ratios, agnostic, dataset):
     cfg = families.family(name)
     set_dataset(cfg, dataset)
     set_method(cfg, ratios=parse_ratios(ratios))
+    # By mmdet's way, as the folded one goes: feature maps that lie by pixel differ in their last bits, on which the
+    # RPN's choice among equals hangs. That both ways detect the same is shown in `batched`.
+    cfg.model.type = detector_name(cfg.model)
     heads = cfg.model.roi_head.bbox_head
     for head in heads if isinstance(heads, list) else [heads]:
         head.reg_class_agnostic = agnostic

@@ -112,7 +112,7 @@ def _proposals(
     levels = len(found.counts)
     groups = boxes.unflatten(1, (levels, -1)).flatten(0, 1), valid.unflatten(1, (levels, -1)).flatten(0, 1)
     valid = keep(*groups, cfg.nms.iou_threshold, rounds=rounds).view_as(scores)
-    scores, order = scores.masked_fill(~valid, -1).topk(min(cfg.max_per_img, scores.size(1)))
+    scores, order = _first(scores.masked_fill(~valid, -1), cfg.max_per_img)
     valid = scores >= 0
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4)).mul_(valid[..., None])
     return Proposals(boxes, scores, valid)
@@ -122,6 +122,15 @@ def _ranked(scores: Tensor, found: Anchors, limit: int) -> tuple[Tensor, Tensor]
     """Return each level's best anchors by falling score, scores and which, (B, L·size); -1 where a level has fewer."""
     counts, starts, table, missing = found.places(limit)
     levels = zip(scores.split(found.counts, dim=1), counts, strict=True)
-    best, places = zip(*(level.topk(count) for level, count in levels), strict=True)
+    best, places = zip(*(_first(level, count) for level, count in levels), strict=True)
     which = torch.cat(places, dim=1).add_(starts)[:, table.flatten()]
     return torch.cat(best, dim=1)[:, table.flatten()].masked_fill_(missing.flatten(), -1), which
+
+
+def _first(scores: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Return the highest scores of each row and where they stand, (B, ≤ number).
+
+    Of equal ones, which anchors on one colour have, the first come first, as in mmdet's way; topk takes any.
+    """
+    best, places = scores.sort(dim=1, descending=True, stable=True)
+    return best[:, :number], places[:, :number]
