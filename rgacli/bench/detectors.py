@@ -20,6 +20,7 @@ from rgacli.bench.scenes import Scene, draw
 from rgacli.bench.settings import Settings, wait
 from rgacli.bench.weights import RANDOM, describe, find_weights
 from rgacli.config.recipe import bbox_head_configs
+from rgacli.engine.compiling import require_compiler
 from rgacli.progress import Progress
 
 EVERY_HEAD = "-all"
@@ -91,8 +92,10 @@ def measure_training(settings: Settings, progress: Progress | None = None) -> di
     """Return what training steps take: of each contestant, of the arithmetic alone, and of RGA.
 
     Raises:
-        UsageError: as `field`.
+        UsageError: as `field`, or ours are to be compiled and torch cannot.
     """
+    if settings.compile:
+        require_compiler()
     own = field(settings, training=True, progress=progress)
     works = {name: contestant.train_step for name, contestant in own.contestants.items()}
     floors = _floors(own, settings, training_floor)

@@ -85,16 +85,22 @@ def with_tables(text: str, root: Path) -> str:
     return _BLOCK.sub(table, text)
 
 
+_TIMED = {"train": "training", "infer": "inference"}
+
+
 def _where(record: Mapping[str, Any]) -> list[str]:
     machine, versions = record["machine"], record["versions"]
     place = machine["name"] if machine["device"] == "cuda" else f"{machine['threads']} threads of {machine['name']}"
     packages = ", ".join(f"{name} {versions[name]}" for name in ("torch", "torchvision", "mmdet") if name in versions)
     text = f"*{record['date']}, {place}, {packages}"
-    if own := (record.get("train") or record.get("infer")):
-        settings = own["settings"]
+    sections = {name: record[section]["settings"] for section, name in _TIMED.items() if record.get(section)}
+    if sections:
+        settings = next(iter(sections.values()))
         height, width = settings["size"]
         text += f"; {settings['batch']} images of {height}×{width}, {settings['amp'] or 'fp32'}"
-        text += f", medians of {settings['repeats']}"
+        repeats = {name: own["repeats"] for name, own in sections.items()}
+        each = [f"{number} ({name})" for name, number in repeats.items()]
+        text += f", medians of {settings['repeats'] if len(set(repeats.values())) == 1 else ' and '.join(each)}"
     return [text + ".*"]
 
 

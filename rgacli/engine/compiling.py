@@ -34,11 +34,16 @@ def set_compiled(cfg: Config) -> None:
     """Have a config train with its backbone and neck compiled, in place.
 
     Raises:
-        UsageError: torch cannot compile on this machine; it is tried on one number.
+        UsageError: as `require_compiler`.
     """
+    require_compiler()
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type=CompileHook.__name__)]
+
+
+def require_compiler() -> None:
+    """Raise a UsageError unless torch can compile on this machine, which is tried on one number."""
     try:
         torch.compile(torch.neg)(torch.ones(1, device=get_device()))
     except Exception as error:  # of inductor, triton or a C++ compiler: each has its own
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UsageError(f"{param('compile', True)}: torch cannot compile on this machine: {reason}") from error
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type=CompileHook.__name__)]
