@@ -64,6 +64,11 @@ def decode(coder: Any, boxes: Tensor, deltas: Tensor, limits: Tensor) -> Tensor:
     return torch.minimum(found.clamp_(min=0), limits) if coder.clip_border else found
 
 
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Return the rows (..., S, 4) of values (..., N, 4) at index (..., S)."""
+    return values.gather(-2, index[..., None].expand(*index.shape, values.size(-1)))
+
+
 def as_rois(boxes: Tensor) -> Tensor:
     """Return RoIs (B·N, 5), image index and xyxy, of boxes (B, N, 4)."""
     image = torch.arange(len(boxes), dtype=boxes.dtype, device=boxes.device)

@@ -11,7 +11,7 @@ from mmdet.utils import ConfigType, InstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from rgacli.modeling.batched.boxes import decode
+from rgacli.modeling.batched.boxes import decode, take
 from rgacli.modeling.batched.suppression import keep, keep_unless_deep
 from rgacli.modeling.batched.truth import per_image
 
@@ -96,7 +96,7 @@ def _suppressed(
     is_settled = all(are_right) and all(
         found >= wanted or total <= scores.size(1) for found, total in zip(counts, totals, strict=True)
     )
-    boxes, labels = boxes.gather(1, order[..., None].expand(-1, -1, 4)), labels.gather(1, order)
+    boxes, labels = take(boxes, order), labels.gather(1, order)
     return [
         InstanceData(bboxes=own_boxes[:number], scores=own_scores[:number], labels=own_labels[:number])
         for own_boxes, own_scores, own_labels, number in zip(boxes, best, labels, counts, strict=True)
@@ -120,12 +120,12 @@ def _boxes(
     """
     images = len(index)
     proposal = index // heads[0].num_classes
-    starts = output.rois[:, 1:].unflatten(0, (images, -1)).gather(1, proposal[..., None].expand(-1, -1, 4))
+    starts = take(output.rois[:, 1:].unflatten(0, (images, -1)), proposal)
     limits, scale = geometry
     by_head = []
     for k, bbox_pred in output.bbox_preds.items():
         place = proposal if heads[k].reg_class_agnostic else index
-        deltas = bbox_pred.view(images, -1, 4).gather(1, place[..., None].expand(-1, -1, 4))
+        deltas = take(bbox_pred.view(images, -1, 4), place)
         by_head.append(decode(heads[k].bbox_coder, starts, deltas, limits))
     boxes = by_head[0] if len(by_head) == 1 else torch.stack(by_head).mean(dim=0)
     return boxes if scale is None else boxes * scale

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rgacli.modeling.batched.assigning import assign
-from rgacli.modeling.batched.boxes import as_rois
+from rgacli.modeling.batched.boxes import as_rois, take
 from rgacli.modeling.batched.drawing import Draws, draw
 from rgacli.modeling.batched.losses import box_loss
 from rgacli.modeling.batched.proposals import Proposals
@@ -134,4 +134,4 @@ def _union(boxes: Tensor, drawn: Draws) -> tuple[Tensor, Tensor]:
 def _take(values: Tensor, index: Tensor) -> Tensor:
     """Return of values (B, N) or (B, N, 4) those at index (K, B, S)."""
     values = values.expand(len(index), *values.shape)
-    return values.gather(2, index if values.ndim == 3 else index[..., None].expand(-1, -1, -1, 4))
+    return values.gather(2, index) if values.ndim == 3 else take(values, index)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rgacli.modeling.batched.anchors import Anchors, allowed, anchors
 from rgacli.modeling.batched.assigning import assign
-from rgacli.modeling.batched.boxes import decode
+from rgacli.modeling.batched.boxes import decode, take
 from rgacli.modeling.batched.drawing import draw
 from rgacli.modeling.batched.losses import box_loss
 from rgacli.modeling.batched.proposals import Proposals
@@ -85,9 +85,9 @@ def _losses(
     matched = assigned.gather(1, index).sub_(1).clamp_(min=0)
     loss_bbox = box_loss(
         rpn_head,
-        deltas.gather(1, index[..., None].expand(-1, -1, 4)).view(-1, 4),
+        take(deltas, index).view(-1, 4),
         anchor_boxes[index].view(-1, 4),
-        truth.boxes.gather(1, matched[..., None].expand(-1, -1, 4)).view(-1, 4),
+        take(truth.boxes, matched).view(-1, 4),
         is_positive.flatten(),
     )
     return {"loss_rpn_cls": loss_cls, "loss_rpn_bbox": loss_bbox.sum() / factor}
@@ -104,7 +104,7 @@ def _proposals(
     rounds: int,
 ) -> Proposals:
     scores, index = _ranked(logits.detach().sigmoid(), found, cfg.get("nms_pre", -1))  # (B, L·size)
-    deltas = deltas.detach().gather(1, index[..., None].expand(-1, -1, 4))
+    deltas = take(deltas.detach(), index)
     boxes = decode(rpn_head.bbox_coder, found.boxes[index], deltas, limits[:, None, :4])
     valid = scores >= 0
     if (smallest := cfg.get("min_bbox_size", -1)) >= 0:
@@ -114,7 +114,7 @@ def _proposals(
     valid = keep(*groups, cfg.nms.iou_threshold, rounds=rounds).view_as(scores)
     scores, order = _first(scores.masked_fill(~valid, -1), cfg.max_per_img)
     valid = scores >= 0
-    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4)).mul_(valid[..., None])
+    boxes = take(boxes, order).mul_(valid[..., None])
     return Proposals(boxes, scores, valid)
 
 
