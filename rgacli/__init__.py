@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rgacli.api.predict import predict as predict
     from rgacli.api.proposals import proposals as proposals
     from rgacli.api.report import report as report
+    from rgacli.api.reproduce import reproduce as reproduce
     from rgacli.api.runs import list_runs as list_runs
     from rgacli.api.runs import prune_runs as prune_runs
     from rgacli.api.runs import remove_runs as remove_runs
@@ -64,6 +65,7 @@ _FUNCTIONS = {
     "count_error": "count_error",
     "analyze_dataset": "dataset",
     "report": "report",
+    "reproduce": "reproduce",
     "predict": "predict",
     "export_fold": "export",
     "export_head": "export",

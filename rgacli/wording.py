@@ -7,7 +7,9 @@ and the command line spells it its own way (`spelled`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 # Control characters stand in no user's text. A mark is KIND, a name and, after a separator, maybe a value.
@@ -27,6 +29,10 @@ class Speller(Protocol):
         """Spell a function of `rgacli`, such as "evaluate"."""
         ...
 
+    def call(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """Spell a call of such a function as it can be repeated."""
+        ...
+
 
 class Python:
     """The spelling that a caller in Python reads: `epochs=0`, `rgacli.evaluate`."""
@@ -39,6 +45,23 @@ class Python:
         """See Speller."""
         return f"rgacli.{name}"
 
+    def call(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """See Speller."""
+        return f"{self.function(name)}({', '.join(f'{key}={value!r}' for key, value in parameters.items())})"
+
+
+_SPELLER: ContextVar[Speller] = ContextVar("speller", default=Python())  # noqa: B039, it has no state
+
+
+@contextmanager
+def spelling_for(speller: Speller) -> Iterator[None]:
+    """Have all that is spelled in the block spelled for whom it is for."""
+    token = _SPELLER.set(speller)
+    try:
+        yield
+    finally:
+        _SPELLER.reset(token)
+
 
 def param(name: str, value: Any = _NONE) -> str:
     """Return a mark for a parameter's name, with the value that it was given."""
@@ -50,9 +73,14 @@ def function(name: str) -> str:
     return _FUNCTION + name + _END
 
 
+def called(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return a call of a function of the package, spelled so that it can be repeated: `rgacli train --seed 1`."""
+    return _SPELLER.get().call(name, parameters)
+
+
 def spelled(text: str, speller: Speller | None = None) -> str:
-    """Return a message with its marks spelled out; as for a caller in Python without a speller."""
-    speller = speller or Python()
+    """Return a message with its marks spelled out, by a speller or by that of `spelling_for`; else as Python has it."""
+    speller = speller or _SPELLER.get()
 
     def spell(mark: re.Match) -> str:
         kind, name, value = mark.groups()

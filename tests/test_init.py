@@ -43,6 +43,7 @@ FUNCTIONS = [
     "prune_runs",
     "remove_runs",
     "report",
+    "reproduce",
     "scores",
     "show_run",
     "synth_dataset",

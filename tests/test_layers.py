@@ -15,7 +15,7 @@ PACKAGE = Path(importlib.util.find_spec("rgacli").origin).parent
 LAYERS = (
     {"cli"},
     {"api"},
-    {"export", "reporting", "bench"},
+    {"export", "reporting", "bench", "reproduction"},
     {"inference", "analysis", "ensembles"},
     {"evaluation"},
     {"core"},

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from rgacli.bench.coco_sized import DETECTIONS, annotations, detections
-from rgacli.bench.machine import version
 from rgacli.data.annotations import gt_counts
+from rgacli.engine.machine import version
 from rgacli.engine.runner import quiet_stdout
 from rgacli.evaluation import coco_metrics
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, GTBin, assign, parse_bins

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rgacli.bench.goals import as_rows
-from rgacli.bench.machine import about
+from rgacli.engine.machine import about
 from rgacli.errors import DataError
 from rgacli.files import write_text
 

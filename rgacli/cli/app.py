@@ -19,6 +19,8 @@ class _Rgacli(LazyGroup):
         "ensemble": "Measure which way of combining heads is best, on which images, and at what cost.",
         "predict": "Detect objects on images and videos of your own: annotated pictures, and the detections as COCO "
         "JSON.",
+        "reproduce": "Run a table or figure of the paper, or a sweep of your own, and set it beside the paper's "
+        "numbers.",
         "configs": "List the bundled configs with the results to hold them to, or print one fully resolved.",
         "doctor": "Print what a bug report needs: versions, native ops, devices, dataset defaults, whether a tiny "
         "step works.",

@@ -15,7 +15,7 @@ from rgacli.cli.output import TYPERS_OWN, messages, say
 from rgacli.cli.spelling import CommandLine
 from rgacli.errors import RgacliError, Unforeseen, explain
 from rgacli.messages import LOGGER, Message
-from rgacli.wording import spelled
+from rgacli.wording import spelled, spelling_for
 
 
 class Command(TyperCommand):
@@ -78,7 +78,8 @@ def _messages_shown(speller: CommandLine) -> Iterator[None]:
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     try:
-        yield
+        with spelling_for(speller):
+            yield
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(level)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import typer
+from typer.main import get_command
 
 COMMANDS = {
     "train": "train",
@@ -39,6 +44,7 @@ COMMANDS = {
     "bench_startup": "bench startup",
     "configs": "configs",
     "doctor": "doctor",
+    "reproduce": "reproduce",
 }
 """Function of `rgacli.api` -> its command."""
 
@@ -71,3 +77,30 @@ class CommandLine:
     def function(self, name: str) -> str:
         """Return `rgacli data check`, in quotes; a function without a command as Python has it."""
         return f"`rgacli {COMMANDS[name]}`" if name in COMMANDS else f"rgacli.{name}"
+
+    def call(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """Return `rgacli train quickstart --lambda0 7 --seed 1`."""
+        own = CommandLine(_command(COMMANDS[name]))
+        words = [word for key, value in parameters.items() if value is not None for word in own._words(key, value)]
+        return shlex.join(["rgacli", *COMMANDS[name].split(), *words])
+
+    def _words(self, name: str, value: Any) -> Iterator[str]:
+        """Yield what gives a parameter this value: of a list, each of its own."""
+        if isinstance(value, Mapping):
+            value = [f"{key}={one}" for key, one in value.items()]
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            own = self._parameters.get(name)
+            if own is not None and own.param_type_name == "argument":
+                yield str(one)
+            else:
+                yield from self.parameter(name, str(one)).split(" ", 1)
+
+
+def _command(words: str) -> typer.core.TyperCommand:
+    """Return the command that is called by these words."""
+    from rgacli.cli.app import app  # which lists the commands, whose modules import this one
+
+    found = get_command(app)
+    for word in words.split():
+        found = found.commands[word]
+    return found

@@ -102,11 +102,18 @@ def _annotate(content: Annotations, index: int, image_size: tuple[int, int], obj
         )
 
 
-def embedded_dataset(*, progress: Progress | None = None) -> Path:
-    """Return the folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache."""
-    return kept(embedded_folder(), lambda folder: write_dataset(folder, progress=progress))
+def embedded_dataset(*, test: int = SIZES["test"], progress: Progress | None = None) -> Path:
+    """Return the folder of the embedded dataset, drawn on first use (seconds) and kept in the user's cache.
+
+    Args:
+        test: Number of test images: with more, the first are the same.
+        progress: Told of each image.
+    """
+    sizes = {**SIZES, "test": test}
+    return kept(embedded_folder(test=test), lambda folder: write_dataset(folder, sizes=sizes, progress=progress))
 
 
-def embedded_folder() -> Path:
+def embedded_folder(*, test: int = SIZES["test"]) -> Path:
     """Return where `embedded_dataset` keeps its dataset."""
-    return cache_folder() / f"embedded-v{VERSION}"
+    own = "" if test == SIZES["test"] else f"-test{test}"
+    return cache_folder() / f"embedded-v{VERSION}{own}"

@@ -41,7 +41,7 @@ def test_a_config_that_names_types_by_class_reads_as_one_that_names_them_by_stri
         ("nowhere", "neither a file nor a bundled config nor one of mmdet's"),
         ("nowhere", "coco.py). rgacli.configs lists the bundled ones."),
         ("faster-rcnn_r50_fpn_rag-prm_1x_coco", "). Closest: faster-rcnn_r50_fpn_rga-prm_1x_coco, "),
-        ("quikstart.py", "). Closest: quickstart. rgacli.configs"),
+        ("quikstart.py", "). Closest: quickstart, quickstart-cascade. rgacli.configs"),
         ("mmdet::faster_rcnn/nowhere.py", "no such file"),
         ("mmdet::retinanet/retinanet_r50_fpn_1x.py", "Closest: retinanet/retinanet_r50_fpn_1x_coco.py, "),
         ("nowhere::a/b.py", "nowhere"),

@@ -1,0 +1,171 @@
+"""One job of a sweep, in a process of its own: `python -m rgacli.api.job FOLDER JOB PROCESSES`."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import rgacli
+from rgacli import runs
+from rgacli.data.synthetic import embedded_dataset
+from rgacli.errors import RunFailed, UsageError, explain
+from rgacli.messages import LOGGER
+from rgacli.reproduction.folder import State, SweepFolder
+from rgacli.reproduction.jobs import EMBEDDED, EMBEDDED_TEST, Job, Step, call_of, run_folder
+from rgacli.reproduction.quantities import numbers_of
+
+_SECONDS_BETWEEN_NOTES = 2.0
+_SEVERAL = ("train", "evaluate")
+"""Steps that several processes can share."""
+
+
+def work(path: Path, name: str, *, processes: int = 1) -> int:
+    """Take the steps of a job that are not done yet, and note how it goes; a training that was cut short goes on.
+
+    Args:
+        path: The sweep's folder.
+        name: The job's.
+        processes: To share its training and evaluation, a GPU to each.
+
+    Returns:
+        The exit code of the process: 0, or that of the error that is noted.
+    """
+    folder = SweepFolder(path)
+    jobs = {job.name: job for job in folder.read_jobs()}
+    if name not in jobs:
+        raise UsageError(f"{folder.manifest} has no job '{name}'.")
+    job = jobs[name]
+    noted = State("running", began=time.time(), host=socket.gethostname(), pid=os.getpid())
+    try:
+        for other in job.after:
+            if not folder.is_finished(jobs[other]):
+                raise RunFailed(f"it needs {other}, which is not finished.")
+        for step in job.steps:
+            if folder.result(job, step) is None:
+                noted = replace(noted, step=step.function, done=0, total=0)
+                folder.write_state(name, noted)
+                _take(folder, job, step, noted, processes)
+    except BaseException as error:
+        traceback.print_exc()
+        known = explain(error) if isinstance(error, Exception) else RunFailed("stopped by a signal.")
+        code = known.exit_code if isinstance(error, Exception) else 130
+        state = "stopped" if code in (130, 143) else "failed"
+        folder.write_state(name, replace(noted, state=state, ended=time.time(), error=str(known)))
+        return code
+    folder.write_state(name, replace(noted, state="finished", ended=time.time()))
+    return 0
+
+
+def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: int) -> None:
+    """Take one step, and keep what it found."""
+    if processes > 1 and step.function in _SEVERAL:
+        from rgacli.launch import Job as Processes
+        from rgacli.launch import launch
+
+        own = ["-m", "rgacli.api.job", str(folder.path), job.name, "1", step.function]
+        threads = str(max(1, (os.cpu_count() or 1) // processes))
+        launch([sys.executable, *own], Processes(processes), {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads})
+        return
+    _take_here(folder, job, step, noted)
+
+
+def _take_here(folder: SweepFolder, job: Job, step: Step, noted: State, *, is_first: bool = True) -> None:
+    """Take one step in this process, which may be one of several: the first of them notes and keeps."""
+    began, last = time.time(), 0.0
+
+    def progress(task: str, done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        if is_first and (time.monotonic() - last > _SECONDS_BETWEEN_NOTES):
+            last = time.monotonic()
+            folder.write_state(job.name, replace(noted, done=done, total=total))
+
+    parameters = call_of(folder.path, job, step)
+    if step.parameters.get("data") == EMBEDDED:
+        embedded_dataset(test=EMBEDDED_TEST)
+    if step.function == "train":
+        parameters = _to_go_on(folder, job, parameters, is_first)
+    function = getattr(rgacli, step.function)
+    known = inspect.signature(function).parameters
+    parameters = {key: Path(value) if _is_path(known[key]) else value for key, value in parameters.items()}
+    result = function(**parameters, **({"progress": progress} if "progress" in known else {}))
+    if not is_first:
+        return
+    from rgacli.engine.machine import about
+
+    folder.write_result(
+        job.name, step, numbers_of(step.function, result), seconds=round(time.time() - began, 1), **about()
+    )
+
+
+def _is_path(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter takes a Path alone, which JSON has no word for."""
+    return parameter.annotation in ("Path", "Path | None")
+
+
+def _to_go_on(folder: SweepFolder, job: Job, parameters: dict[str, Any], is_first: bool) -> dict[str, Any]:
+    """Return the parameters of a training: those that it goes on by where it has begun."""
+    run = runs.Run(run_folder(folder.path, job.name))
+    if run.all_checkpoints() and run.config.is_file():
+        going_on = {key: parameters[key] for key in ("work_dir", "device") if key in parameters}
+        return {"resume": True, **going_on}
+    if is_first and run.path.exists():
+        shutil.rmtree(run.path)  # what was killed before its first checkpoint
+    return parameters
+
+
+def _join(folder: SweepFolder, job: Job, step: Step) -> None:
+    """Take a step as one of several processes."""
+    from rgacli.engine.distributed import join, leave
+    from rgacli.launch import record
+
+    try:
+        join("pytorch")
+        noted = State("running", step.function, began=time.time(), host=socket.gethostname(), pid=os.getpid())
+        _take_here(folder, job, step, noted, is_first=os.environ["RANK"] == "0")
+        leave()
+    except Exception as error:
+        traceback.print_exc()
+        record(explain(error))
+        raise SystemExit(explain(error).exit_code) from None
+
+
+def _stop_with(parent: int) -> None:
+    """Stop, as by Ctrl-C, once the process that started this one is gone: nobody would know of the rest."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        with suppress(ProcessLookupError):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job that the arguments name, or one step of it as one of several processes."""
+    path, name, processes, *steps = arguments
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    LOGGER.setLevel(logging.INFO)
+    _stop_with(os.getppid())
+    if not steps:
+        return work(Path(path), name, processes=int(processes))
+    folder = SweepFolder(Path(path))
+    job = next(job for job in folder.read_jobs() if job.name == name)
+    _join(folder, job, next(step for step in job.steps if step.function in steps))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,440 @@
+"""Running a table or figure of the paper, or a sweep of one's own: jobs, and what their seeds tell."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from rgacli.api.parameters import require_at_least, require_used
+from rgacli.config.catalogue import default_config
+from rgacli.errors import UsageError
+from rgacli.messages import tell
+from rgacli.progress import Progress
+from rgacli.reproduction import paper
+from rgacli.reproduction.executors.local import LocalExecutor
+from rgacli.reproduction.executors.task import Executor, Resources, Task
+from rgacli.reproduction.folder import State, SweepFolder
+from rgacli.reproduction.jobs import EMBEDDED, Job, call_of, plan, run_folder
+from rgacli.reproduction.judging import JudgedTable, judge
+from rgacli.reproduction.reading import read_sweep
+from rgacli.reproduction.record import adopt, write_record
+from rgacli.reproduction.sweep import Sweep, Table
+from rgacli.reproduction.tables import write_tables
+from rgacli.wording import called, param
+
+ROOT = Path("reproduction")
+ExecutorName = Literal["local", "slurm", "ray"]
+
+_SECONDS_BETWEEN_LOOKS = 5.0
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """A job of a sweep.
+
+    Attributes:
+        name, arm, seed: The job's.
+        commands: Its calls, as they can be repeated by hand.
+        state: "waiting", "running", "finished", "failed" or "stopped".
+        error: Why it failed.
+        run: Folder of its run; None where it trains nothing.
+        log: File of what it said.
+    """
+
+    name: str
+    arm: str
+    seed: int
+    commands: tuple[str, ...]
+    state: str
+    error: str
+    run: Path | None
+    log: Path
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A sweep, as far as it has come.
+
+    Attributes:
+        target: What was asked for.
+        title: What that is.
+        scale: "paper" or "small"; None of a sweep of one's own.
+        folder: Where everything lies.
+        manifest: Its jobs.
+        jobs: The jobs of this target.
+        tables: What the jobs found, beside the paper's numbers, and the verdicts on claims.
+        files: The tables as CSV and LaTeX, and all of them as JSON.
+        scripts: What is handed to SLURM (`dry_run` alone).
+    """
+
+    target: str
+    title: str
+    scale: str | None
+    folder: Path
+    manifest: Path
+    jobs: tuple[JobReport, ...]
+    tables: tuple[JudgedTable, ...]
+    files: tuple[Path, ...]
+    scripts: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[JobReport, ...]:
+        """Jobs that did not end well."""
+        return tuple(job for job in self.jobs if job.state == "failed")
+
+
+def reproduce(
+    target: str,
+    *,
+    table: str | Sequence[str] | None = None,
+    scale: Literal["paper", "small"] | None = None,
+    data: Path | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    out: Path | None = None,
+    executor: ExecutorName = "local",
+    jobs: int | None = None,
+    gpus_per_job: int | None = None,
+    address: str | None = None,
+    slurm: Sequence[str] | Mapping[str, Any] | None = None,
+    record: Path | None = None,
+    collect: bool = False,
+    dry_run: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Run what a table or a figure of the paper takes, or a sweep of one's own, and set it beside the paper's numbers.
+
+    It becomes jobs in one folder, each a training with one seed and its evaluation. Called again, it goes on where it
+    was: finished jobs are not repeated, those that were stopped go on from their last checkpoint, those that failed are
+    tried again. Means are over seeds, with Student's 95 % intervals, differences within a seed; each claim of the paper
+    is judged by rules that were written before (`rgacli.reproduction.judging`).
+
+    Args:
+        target: "table1" … "table8", "fig1a", "fig1b", "fig2", "fig3", "fig5", "fig6", "all", or a YAML file.
+        table: Tables of a YAML file to run; by default all of them.
+        scale: "paper": the paper's detectors and settings, on COCO and CrowdHuman where the configs look for them or in
+            `data`. "small" (the default): the same comparisons by a detector that trains on a CPU in minutes.
+        data: Dataset for all trainings. At the small scale by default the embedded one with 400 test images.
+        seeds: How many seeds to train each arm with; by default 5, or what the file says.
+        epochs: Of each training; by default the config's.
+        out: Folder of the sweep; by default reproduction/SCALE or reproduction/FILE, with the dataset's name where one
+            is given. Targets that share a folder share their trainings.
+        executor: "local": this machine; "slurm": job arrays through submitit; "ray": one task per job on a cluster.
+        jobs: How many at a time; by default one for each GPU (or group of `gpus_per_job`), on a CPU one for two cores,
+            on a cluster as many as it has room for.
+        gpus_per_job: GPUs, and processes, of each training; by default 1 where there are any, else 0.
+        address: Of the Ray cluster: "HOST:6379", "auto" or "ray://…"; by default the one that this machine belongs to.
+        slurm: Parameters of submitit's executor, "slurm_partition=gpu" each or a mapping.
+        record: File in which all that was found is kept, with versions and calls; jobs that it has already are taken
+            for finished.
+        collect: Run nothing: set up the tables of what is finished.
+        dry_run: Run nothing and write nothing: return the jobs and, for SLURM, the scripts.
+        device: Of all jobs; "auto" takes CUDA where there is one.
+        progress: Told of the share of the work that is done, and of what runs.
+
+    Raises:
+        UsageError, DataError: the target, the sweep or a parameter cannot be used.
+        RunFailed: the executor cannot run anything.
+    """
+    _require_consistent(executor, address, slurm, jobs, gpus_per_job)
+    if collect and dry_run:
+        raise UsageError(f"{param('collect', True)} and {param('dry_run', True)} do not go together.")
+    if epochs is not None:
+        require_at_least(1, epochs=epochs)
+    sweep, common, tables, scale = _find(target, table, scale, data, epochs)
+    if data is not None:
+        common["data"] = str(data)
+    elif scale == "small":
+        common["data"] = EMBEDDED
+    if seeds is not None:
+        require_at_least(1, seeds=seeds)
+    record = Path(record) if record else None
+    chosen = tuple(range(seeds)) if seeds is not None else sweep.seeds
+    own = plan(sweep, tables, seeds=chosen, common=common, device=device)
+    folder = SweepFolder(Path(out) if out else ROOT / _folder_name(scale or Path(target).stem, data))
+    about = _about(target, sweep, scale, common, chosen)
+
+    if dry_run:
+        scripts = ()
+        if executor == "slurm":
+            tasks = _tasks(folder, own, gpus_per_job or 0)
+            scripts = tuple(_executor(executor, folder, jobs, gpus_per_job, address, slurm, device).scripts(tasks))
+        return _reproduction(target, sweep, scale, folder, own, (), (), scripts)
+    if collect:
+        return _collected(target, sweep, scale, folder, own, tables, record, about)
+    with folder.held():
+        every = folder.merged(own)
+        if record and record.is_file() and (taken := adopt(record, folder, own)):
+            tell(f"{taken} of {len(own)} jobs are finished by {record}")
+        folder.write_manifest(every, about)
+        waiting = [job for job in own if not folder.is_finished(job)]
+        for job in waiting:
+            folder.write_state(job.name, State())
+        if waiting:
+            watch = _Watch(folder, every, own, about, progress, record, tables)
+            runner = _executor(executor, folder, jobs, gpus_per_job, address, slurm, device)
+            tell(f"{len(waiting)} of {len(own)} jobs to run; manifest: {folder.manifest}")
+            try:
+                runner.run(_tasks(folder, waiting, gpus_per_job or 0), watch)
+            finally:
+                for job in waiting:
+                    _note_gone(folder, job)
+                watch(last=True)
+    return _collected(target, sweep, scale, folder, own, tables, record, about)
+
+
+def _require_consistent(
+    executor: str, address: str | None, slurm: Any, jobs: int | None, gpus_per_job: int | None
+) -> None:
+    require_used("address", address, None, **{"executor": executor == "ray"})
+    require_used("slurm", slurm or None, None, **{"executor": executor == "slurm"})
+    if jobs is not None:
+        require_at_least(1, jobs=jobs)
+    if gpus_per_job is not None:
+        require_at_least(0, gpus_per_job=gpus_per_job)
+
+
+def _find(
+    target: str, names: str | Sequence[str] | None, scale: str | None, data: Path | None, epochs: int | None
+) -> tuple[Sweep, dict[str, Any], tuple[Table, ...], str | None]:
+    """Return the sweep that a target belongs to, what all its trainings have in common, its tables, and its scale."""
+    names = [names] if isinstance(names, str) else list(names or ())
+    if target == "all" or target in paper.TARGETS:
+        if names:
+            raise UsageError(f"{param('table')} chooses tables of a file; {target} is one itself.")
+        scale = scale or "small"
+        sweep = paper.sweep(scale, default_config(data), epochs)
+        tables = sweep.tables if target == "all" else (sweep.table(target),)
+        return sweep, {}, tables, scale
+    path = Path(target)
+    if path.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{param('target', target)} is none of {', '.join(paper.TARGETS)}, 'all', or a YAML file.")
+    if scale:
+        raise UsageError(f"{param('scale', scale)} is of the paper's tables and figures: a file says what to train.")
+    sweep, common = read_sweep(path)
+    common |= {} if epochs is None else {"epochs": epochs}
+    _require_parameters(sweep, common, path)
+    return sweep, common, tuple(map(sweep.table, names)) or sweep.tables, None
+
+
+def _require_parameters(sweep: Sweep, common: Mapping[str, Any], path: Path) -> None:
+    """Raise a UsageError for what is no parameter of a training, or one that the sweep sets."""
+    from rgacli.api.train import train
+
+    known = set(inspect.signature(train).parameters) - {"seed", "name", "work_dir", "resume", "progress", "device"}
+    for where, own in {"train": common, **{f"arm '{name}'": own for name, own in sweep.arms.items()}}.items():
+        for key in own:
+            if key not in known:
+                raise UsageError(f"{path}: {where}: '{key}' is none of {', '.join(sorted(known))}.")
+
+
+def _folder_name(what: str, data: Path | None) -> str:
+    return f"{what}-{data.resolve().stem}" if data else what
+
+
+def _about(
+    target: str, sweep: Sweep, scale: str | None, common: Mapping[str, Any], seeds: Sequence[int]
+) -> dict[str, Any]:
+    return {
+        "target": target,
+        "title": sweep.title,
+        "scale": scale,
+        "date": date.today().isoformat(),
+        "common": dict(common),
+        "seeds": list(seeds),
+    }
+
+
+def _executor(
+    name: str,
+    folder: SweepFolder,
+    jobs: int | None,
+    gpus_per_job: int | None,
+    address: str | None,
+    slurm: Sequence[str] | Mapping[str, Any] | None,
+    device: str,
+) -> Any:
+    """Return what runs the jobs."""
+    if name == "slurm":
+        from rgacli.reproduction.executors.slurm import SlurmExecutor
+
+        return SlurmExecutor.of(folder.path / "slurm", Resources(gpus_per_job or 0), slurm or {}, jobs)
+    if name == "ray":
+        from rgacli.reproduction.executors.ray import RayExecutor
+
+        return RayExecutor(address, Resources(gpus_per_job or 0), jobs)
+    return _local(jobs, gpus_per_job, device)
+
+
+def _local(jobs: int | None, gpus_per_job: int | None, device: str) -> Executor:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = 0
+    if device != "cpu" and gpus_per_job != 0:
+        import torch
+
+        gpus = torch.cuda.device_count()
+    if gpus_per_job and gpus_per_job > gpus:
+        raise UsageError(f"{param('gpus_per_job', gpus_per_job)}: torch sees {gpus or 'no'} GPU{'s' * (gpus != 1)}.")
+    each = (gpus_per_job or 1) if gpus else 0
+    places = jobs or (max(1, gpus // each) if each else max(1, cores // 2))
+    return LocalExecutor(places, Resources(each, max(1, cores // places)), gpus)
+
+
+def _note_gone(folder: SweepFolder, job: Job) -> None:
+    """Note of a job that still says it runs that its process is gone: killed, or with its machine."""
+    state = folder.state(job)
+    if state.state == "running":
+        folder.write_state(job.name, replace(state, state="stopped", error="its process is gone; run the sweep again."))
+
+
+def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[Task]:
+    """Return the tasks of jobs that are to be run, those before that others need."""
+    names = {job.name for job in waiting}
+    return [
+        Task(
+            job.name,
+            (sys.executable, "-m", "rgacli.api.job", str(folder.path.absolute()), job.name, str(max(1, processes))),
+            tuple(name for name in job.after if name in names),
+            folder.log(job.name),
+        )
+        for job in waiting
+    ]
+
+
+class _Watch:
+    """Looks at the jobs every few seconds: writes the manifest and the record, and reports progress."""
+
+    def __init__(
+        self,
+        folder: SweepFolder,
+        every: Sequence[Job],
+        own: Sequence[Job],
+        about: Mapping[str, Any],
+        progress: Progress | None,
+        record: Path | None,
+        tables: Sequence[Table],
+    ) -> None:
+        self._folder, self._every, self._own, self._about = folder, every, own, about
+        self._progress, self._record, self._tables = progress, record, tables
+        self._last = -float("inf")
+        self._seen: dict[str, str] = {job.name: "" for job in own}
+        self._began = time.monotonic()
+        self._done_before = sum(folder.is_finished(job) for job in own)
+
+    def __call__(self, *, last: bool = False) -> None:
+        """Look, if the last look is some seconds ago."""
+        if not last and time.monotonic() - self._last < _SECONDS_BETWEEN_LOOKS:
+            return
+        self._last = time.monotonic()
+        states = {job.name: self._folder.state(job) for job in self._own}
+        ended = False
+        for name, state in states.items():
+            if state.state != self._seen[name]:
+                if state.state == "failed" and self._seen[name]:
+                    tell(f"{name} failed: {state.error} (log: {self._folder.log(name)})")
+                ended = ended or state.state in ("finished", "failed")
+                self._seen[name] = state.state
+        if (ended or last) and self._record:
+            numbers = self._folder.numbers(self._own)
+            judged = [judge(table, numbers) for table in self._tables]
+            write_record(self._record, self._folder, self._own, judged, self._about)
+        self._report(states)
+        self._folder.write_manifest(self._every, {**self._about, "expected_seconds": self._left(states)})
+
+    def _share(self, states: Mapping[str, State]) -> float:
+        """Return how many jobs' worth of work is done, parts of running ones included."""
+        running = (state for state in states.values() if state.state == "running" and state.total)
+        return _finished(states) + sum(state.done / state.total for state in running)
+
+    def _left(self, states: Mapping[str, State]) -> int | None:
+        """Return the seconds that the jobs will still take; None while nothing tells it."""
+        since = self._share(states) - self._done_before
+        if since < 0.05:
+            return None
+        open_ = sum(state.state in ("waiting", "running", "stopped") for state in states.values())
+        part = self._share(states) - _finished(states)
+        return round((open_ - part) * (time.monotonic() - self._began) / since)
+
+    def _report(self, states: Mapping[str, State]) -> None:
+        if not self._progress:
+            return
+        failed = sum(state.state == "failed" for state in states.values())
+        running = [
+            f"{name} {state.step}" + (f" {100 * state.done // state.total} %" if state.total else "")
+            for name, state in states.items()
+            if state.state == "running"
+        ]
+        note = [f"{_finished(states)} of {len(states)} jobs", *([f"{failed} failed"] if failed else []), *running[:4]]
+        ended = self._share(states) + failed
+        self._progress("sweep, %", int(100 * ended / len(states)), 100, "  ".join(note))
+
+
+def _finished(states: Mapping[str, State]) -> int:
+    return sum(state.state == "finished" for state in states.values())
+
+
+def _collected(
+    target: str,
+    sweep: Sweep,
+    scale: str | None,
+    folder: SweepFolder,
+    own: Sequence[Job],
+    tables: Sequence[Table],
+    record: Path | None,
+    about: Mapping[str, Any],
+) -> Reproduction:
+    """Return the tables of what is finished, written to files."""
+    numbers = folder.numbers(own)
+    judged = tuple(judge(table, numbers) for table in tables)
+    files: Sequence[Path] = ()
+    if numbers:
+        files = write_tables(folder.tables, judged)
+        if record:
+            write_record(record, folder, own, judged, about)
+        tell(f"tables: {folder.tables}")
+    return _reproduction(target, sweep, scale, folder, own, judged, files)
+
+
+def _reproduction(
+    target: str,
+    sweep: Sweep,
+    scale: str | None,
+    folder: SweepFolder,
+    own: Sequence[Job],
+    tables: Sequence[JudgedTable],
+    files: Sequence[Path],
+    scripts: Sequence[str] = (),
+) -> Reproduction:
+    return Reproduction(
+        target=target,
+        title=sweep.title,
+        scale=scale,
+        folder=folder.path,
+        manifest=folder.manifest,
+        jobs=tuple(_report(folder, job) for job in own),
+        tables=tuple(tables),
+        files=tuple(files),
+        scripts=tuple(scripts),
+    )
+
+
+def _report(folder: SweepFolder, job: Job) -> JobReport:
+    state = folder.state(job)
+    return JobReport(
+        name=job.name,
+        arm=job.arm,
+        seed=job.seed,
+        commands=tuple(called(step.function, call_of(folder.path, job, step)) for step in job.steps),
+        state=state.state,
+        error=state.error if state.state in ("failed", "stopped") else "",
+        run=run_folder(folder.path, job.name) if job.trains else None,
+        log=folder.log(job.name),
+    )

@@ -1,0 +1,149 @@
+"""Running tasks on SLURM through submitit: one job array for all that can begin at once, one for what comes after."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rgacli.errors import RunFailed, UsageError
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task
+from rgacli.wording import param
+
+_SECONDS_BETWEEN_LOOKS = 10.0
+_HOURS = 24
+_PREFIX = "slurm_"
+
+
+@dataclass(frozen=True)
+class SlurmExecutor:
+    """Runs tasks as SLURM's job arrays; they go on where this process ends.
+
+    Attributes:
+        folder: Of scripts and SLURM's own logs, on a disk that all machines share.
+        resources: Of each task.
+        jobs: How many at a time; None: as many as SLURM gives.
+        parameters: More of submitit's parameters for SLURM, without their prefix.
+    """
+
+    folder: Path
+    resources: Resources = ONE_PROCESSOR
+    jobs: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, folder: Path, resources: Resources, given: Sequence[str] | Mapping[str, Any], jobs: int | None
+    ) -> SlurmExecutor:
+        """Return an executor with parameters as they are given: "partition=gpu" each, or a mapping.
+
+        Raises:
+            UsageError: one is not of that form, or submitit does not know it.
+        """
+        pairs = given.items() if isinstance(given, Mapping) else [_pair(text) for text in given]
+        own = {str(key).removeprefix(_PREFIX): value for key, value in pairs}
+        known = set(_submitit().SlurmExecutor._valid_parameters())
+        for key in own:
+            if key not in known:
+                raise UsageError(f"{param('slurm', key)}: submitit knows {', '.join(sorted(known))}.")
+        return cls(folder, resources, jobs, own)
+
+    def scripts(self, tasks: Sequence[Task]) -> list[str]:
+        """Return what is handed to sbatch: a script for each array, with the commands of its tasks as comments.
+
+        The dependency of one array on another is on an id that SLURM gives, so here it is a placeholder.
+        """
+        from submitit.slurm.slurm import _make_sbatch_string
+
+        found = []
+        for number, wave in enumerate(_waves(tasks)):
+            own = dict(self._parameters(len(wave)))
+            if number:
+                own["dependency"] = "afterany:ID-OF-THE-ARRAY-BEFORE"
+            runner = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(self.folder)])
+            script = _make_sbatch_string(command=runner, folder=str(self.folder), map_count=len(wave), **own)
+            commands = [f"# {index}: {shlex.join(task.command)}" for index, task in enumerate(wave)]
+            found.append("\n".join([script.rstrip(), "", "# What the tasks of the array run:", *commands, ""]))
+        return found
+
+    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+        """See Executor.
+
+        Raises:
+            RunFailed: this machine has no SLURM, or that refuses the jobs.
+        """
+        submitit = _submitit()
+        try:
+            executor = submitit.SlurmExecutor(folder=self.folder)
+        except RuntimeError as error:
+            raise RunFailed(f"there is no SLURM on this machine: {error}.") from error
+        open_, before = [], None
+        for wave in _waves(tasks):
+            own = dict(self._parameters(len(wave)))
+            if before:
+                own["dependency"] = f"afterany:{before}"
+            executor.update_parameters(**own)
+            functions = [submitit.helpers.CommandFunction(_logged(task)) for task in wave]
+            try:
+                jobs = executor.map_array(_called, functions)
+            except submitit.core.utils.FailedJobError as error:
+                raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
+            before = jobs[0].job_id.partition("_")[0]
+            open_ += jobs
+        while open_:
+            open_ = [job for job in open_ if not job.done()]
+            watch()
+            time.sleep(_SECONDS_BETWEEN_LOOKS if open_ else 0)
+
+    def _parameters(self, tasks: int) -> Iterator[tuple[str, Any]]:
+        yield "job_name", "rgacli"
+        yield "time", 60 * _HOURS
+        yield "cpus_per_task", self.resources.threads or 4
+        if self.resources.gpus:
+            yield "gpus_per_node", self.resources.gpus
+        if tasks > 1:
+            yield "array_parallelism", min(self.jobs or tasks, tasks)
+        yield from self.parameters.items()
+
+
+def _called(function: Callable[[], Any]) -> None:
+    """Run a task's command on its machine; how it ended it notes itself."""
+    from contextlib import suppress
+
+    import submitit
+
+    with suppress(submitit.core.utils.FailedJobError):
+        function()
+
+
+def _logged(task: Task) -> list[str]:
+    """Return a command that adds what it says to the task's log."""
+    folder, log = shlex.quote(str(task.log.parent)), shlex.quote(str(task.log))
+    return ["sh", "-c", f"mkdir -p {folder} && exec {shlex.join(task.command)} >> {log} 2>&1"]
+
+
+def _waves(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Return tasks in arrays: those that wait for none, those that wait for these, and so on."""
+    depth: dict[str, int] = {}
+    for task in tasks:
+        depth[task.name] = 1 + max((depth[name] for name in task.after), default=-1)
+    return [[task for task in tasks if depth[task.name] == number] for number in sorted(set(depth.values()))]
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise UsageError(f"{param('slurm', text)} is not of the form KEY=VALUE, such as partition=gpu.")
+    return key.strip(), int(value) if value.isdecimal() else value.strip()
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise UsageError("the package submitit is not installed: pip install submitit.") from None
+    return submitit

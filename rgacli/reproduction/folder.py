@@ -1,0 +1,229 @@
+"""The folder of a sweep: what its jobs are, how far they are, and what they found.
+
+DIR/
+    manifest.json          the jobs: their calls and commands, state, run and log
+    jobs/<job>/            state.json, log.txt, and <step>.json of each step that is done: what it found
+    runs/<job>/            the run of each arm and seed
+    figures/               what was drawn of several runs
+    tables/                each table as CSV and LaTeX, all of it as JSON, and report.html
+
+Each job writes into its own folder alone, so that jobs of several machines need nothing but a shared disk; the manifest
+is written by the one process that runs the sweep.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rgacli.errors import DataError, UsageError
+from rgacli.files import write_json, write_text
+from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
+from rgacli.wording import called, param
+
+FORMAT = 1
+
+JobState = Literal["waiting", "running", "finished", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is.
+
+    Attributes:
+        state: "waiting" for its turn, "running", "finished", "failed", or "stopped" by a signal or with its machine.
+        step: The function that it is at, or ended at.
+        done, total: Of the step, as it reports progress.
+        began, ended: Seconds since the epoch; None where it has not.
+        host, pid: Where it runs.
+        error: Why it failed, in a line.
+    """
+
+    state: JobState = "waiting"
+    step: str = ""
+    done: int = 0
+    total: int = 0
+    began: float | None = None
+    ended: float | None = None
+    host: str = ""
+    pid: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A sweep on disk."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest's file."""
+        return self.path / "manifest.json"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the results."""
+        return self.path / "tables"
+
+    def log(self, job: str) -> Path:
+        """Return the file of what a job said."""
+        return self._of(job) / "log.txt"
+
+    def _of(self, job: str) -> Path:
+        return self.path / "jobs" / job
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the sweep for as long as it is run.
+
+        Raises:
+            UsageError: another process runs it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"the sweep in {self.path} is being run by another process.") from None
+            except OSError:  # a file system that knows no locks
+                pass
+            yield
+
+    def read_jobs(self) -> list[Job]:
+        """Return the jobs of the manifest; none where there is no manifest.
+
+        Raises:
+            DataError: the manifest cannot be read.
+        """
+        return [
+            Job(
+                each["name"],
+                each["arm"],
+                each["seed"],
+                tuple(Step(step["function"], step["parameters"]) for step in each["steps"]),
+                tuple(each["after"]),
+            )
+            for each in self._read_manifest().get("jobs", [])
+        ]
+
+    def _read_manifest(self) -> dict[str, Any]:
+        if not self.manifest.is_file():
+            return {}
+        try:
+            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{self.manifest} is no JSON: {error}.") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise DataError(f"{self.manifest} is no manifest of this version.")
+        return content
+
+    def merged(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the manifest's jobs and these, each once: a job of both has the steps of both.
+
+        Raises:
+            UsageError: a job of the manifest is another than the one of the same name here.
+        """
+        found = {job.name: job for job in self.read_jobs()}
+        for job in jobs:
+            before = found.get(job.name)
+            if before is None:
+                found[job.name] = job
+                continue
+            steps = {step.function: step for step in before.steps}
+            for step in job.steps:
+                known = steps.setdefault(step.function, step)
+                if _plain(known.parameters) != _plain(step.parameters):
+                    raise UsageError(
+                        f"{self.path} holds another sweep: its job {job.name} is "
+                        f"{called(step.function, known.parameters)}, and here it would be "
+                        f"{called(step.function, step.parameters)}. Choose another {param('out')}."
+                    )
+            found[job.name] = Job(job.name, job.arm, job.seed, tuple(steps.values()), job.after)
+        return list(found.values())
+
+    def write_manifest(self, jobs: Sequence[Job], about: Mapping[str, Any]) -> None:
+        """Write what the jobs are and how far.
+
+        Args:
+            jobs: All of the sweep.
+            about: What else is to be told of it.
+        """
+        content = {"format": FORMAT, **about, "jobs": [self._describe(job) for job in jobs]}
+        write_text(self.manifest, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+
+    def _describe(self, job: Job) -> dict[str, Any]:
+        steps = [
+            {
+                "function": step.function,
+                "parameters": step.parameters,
+                "command": called(step.function, call_of(self.path, job, step)),
+                "done": self.result(job, step) is not None,
+            }
+            for step in job.steps
+        ]
+        own = {"name": job.name, "arm": job.arm, "seed": job.seed, "after": job.after, "steps": steps}
+        run = {"run": f"{RUNS}/{job.name}"} if job.trains else {}
+        return {**own, **run, "log": f"jobs/{job.name}/log.txt", **asdict(self.state(job))}
+
+    def state(self, job: Job) -> State:
+        """Return how far a job is: finished where all its steps are, whatever its last state was."""
+        path = self._of(job.name) / "state.json"
+        try:
+            last = State(**json.loads(path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            last = State()
+        if self.is_finished(job):
+            return State(**{**asdict(last), "state": "finished", "error": ""})
+        return last if last.state != "finished" else State()
+
+    def write_state(self, job: str, state: State) -> None:
+        """Note how far a job is."""
+        write_json(self._of(job) / "state.json", asdict(state))
+
+    def is_finished(self, job: Job) -> bool:
+        """Return whether all its steps are done."""
+        return all(self.result(job, step) is not None for step in job.steps)
+
+    def result(self, job: Job, step: Step) -> dict[str, Any] | None:
+        """Return what a step found, with the call that found it; None where it is not done, or by another call."""
+        path = self._of(job.name) / f"{step.function}.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if found.get("parameters") == _plain(step.parameters) else None
+
+    def write_result(self, job: str, step: Step, numbers: Mapping[str, float], **about: Any) -> None:
+        """Keep what a step found: from now on it is done."""
+        content = {"parameters": _plain(step.parameters), "numbers": dict(numbers), **about}
+        write_json(self._of(job) / f"{step.function}.json", content)
+
+    def forget(self, job: Job) -> None:
+        """Have a job taken for one that was never run."""
+        for step in job.steps:
+            (self._of(job.name) / f"{step.function}.json").unlink(missing_ok=True)
+
+    def has_run(self, job: Job) -> bool:
+        """Return whether the run of a job is there with a checkpoint."""
+        return any((run_folder(self.path, job.name) / "checkpoints").glob("*.pth"))
+
+    def numbers(self, jobs: Sequence[Job]) -> dict[str, dict[int, dict[str, float]]]:
+        """Return arm -> seed -> what the steps that are done have found."""
+        found: dict[str, dict[int, dict[str, float]]] = {}
+        for job in jobs:
+            for step in job.steps:
+                if (result := self.result(job, step)) is not None:
+                    found.setdefault(job.arm, {}).setdefault(job.seed, {}).update(result["numbers"])
+        return found
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they come back from JSON."""
+    return json.loads(json.dumps(dict(parameters), default=os.fspath))

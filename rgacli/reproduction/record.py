@@ -1,0 +1,98 @@
+"""A record: what the jobs of a sweep found, with seeds, versions and calls, in one file that outlives the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rgacli.errors import DataError
+from rgacli.files import write_text
+from rgacli.reproduction.folder import SweepFolder
+from rgacli.reproduction.jobs import Job
+from rgacli.reproduction.judging import JudgedTable
+
+FORMAT = 1
+
+
+def write_record(
+    path: Path, folder: SweepFolder, jobs: Sequence[Job], tables: Sequence[JudgedTable], about: Mapping[str, Any]
+) -> None:
+    """Write what a sweep has found so far.
+
+    Args:
+        path: The record.
+        folder, jobs: Of the sweep.
+        tables: Judged by it.
+        about: What else is to be told: title, scale, data, ….
+    """
+    found = {
+        job.name: {step.function: result for step in job.steps if (result := folder.result(job, step)) is not None}
+        for job in jobs
+    }
+    content = {
+        "format": FORMAT,
+        **about,
+        "tables": [asdict(table) for table in tables],
+        "jobs": {name: steps for name, steps in found.items() if steps},
+    }
+    write_text(path, json.dumps(_rounded(content), indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record.
+
+    Raises:
+        DataError: it is not there, or is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"record {path} does not exist.") from error
+    except ValueError as error:
+        raise DataError(f"record {path} is no JSON: {error}.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "jobs" not in content:
+        raise DataError(f"{path} is no record of a sweep of this version.")
+    return content
+
+
+def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
+    """Take the jobs that a record has for finished, as if this folder's had found it; return how many.
+
+    A job whose run others need, and who are not finished, is taken only if its run is here.
+
+    Raises:
+        DataError: as `read_record`.
+    """
+    found = read_record(path)["jobs"]
+    taken = 0
+    for job in jobs:
+        own = found.get(job.name, {})
+        before = folder.is_finished(job)
+        for step in job.steps:
+            result = own.get(step.function)
+            if result and folder.result(job, step) is None:
+                about = {key: value for key, value in result.items() if key not in ("parameters", "numbers")}
+                if result["parameters"] == json.loads(json.dumps(step.parameters, default=str)):
+                    folder.write_result(job.name, step, result["numbers"], **about)
+        taken += folder.is_finished(job) and not before
+    by_name = {job.name: job for job in jobs}
+    for job in jobs:
+        if not folder.is_finished(job):
+            for name in job.after:
+                if not folder.has_run(by_name[name]):
+                    folder.forget(by_name[name])
+    return taken
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value with floats of six digits, and null for those that JSON has no word for."""
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
+    return value

@@ -1,0 +1,136 @@
+"""Judged tables as files: CSV, LaTeX and JSON, and the cells that every way of showing them shares."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rgacli.files import write_text
+from rgacli.reproduction.judging import Judged, JudgedClaim, JudgedTable
+
+COLUMNS = ("table", "row", "column", "quantity", "mean", "low", "high", "seeds", "paper")
+CLAIM_COLUMNS = ("table", "claim", "quantity", "expected", "margin", "mean", "low", "high", "seeds", "paper", "verdict")
+
+
+def value_text(judged: Judged | JudgedClaim, *, signed: bool = False) -> str:
+    """Return "17.3 ± 0.8", "17.3" where there is no interval, "–" where nothing was measured."""
+    if not judged.seeds:
+        return "–"
+    value = f"{judged.mean:+.2f}" if signed else f"{judged.mean:.1f}"
+    if math.isnan(judged.low):
+        return value
+    half = (judged.high - judged.low) / 2
+    return f"{value} ± {half:.2f}" if signed else f"{value} ± {half:.1f}"
+
+
+def paper_text(judged: Judged, *, signed: bool = False) -> str:
+    """Return the paper's number, or ""."""
+    if judged.paper is None:
+        return ""
+    return f"{judged.paper:+.1f}" if signed else f"{judged.paper:.1f}"
+
+
+def seeds_text(judged: Sequence[Judged]) -> str:
+    """Return "5 seeds", or "3 to 5 seeds" where some have fewer."""
+    numbers = sorted({len(one.seeds) for one in judged if one.quantity})
+    if not numbers:
+        return "no seeds"
+    several = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+    return f"{several} seed{'s' * (numbers[-1] != 1)}"
+
+
+def in_table(table: JudgedTable) -> list[Judged]:
+    """Return all that was measured in a table, claims included."""
+    return [*(cell for row in table.rows for cell in row.cells.values()), *table.claims]
+
+
+def write_tables(folder: Path, tables: Sequence[JudgedTable]) -> list[Path]:
+    """Write each table as NAME.csv, NAME-claims.csv and NAME.tex, and all of them as tables.json; return the files."""
+    written = []
+    for table in tables:
+        for name, text in (
+            (f"{table.name}.csv", _csv(COLUMNS, _cells(table))),
+            (f"{table.name}-claims.csv", _csv(CLAIM_COLUMNS, _claims(table)) if table.claims else ""),
+            (f"{table.name}.tex", latex(table)),
+        ):
+            if text:
+                write_text(folder / name, text)
+                written.append(folder / name)
+    content = json.dumps([asdict(table) for table in tables], indent=1, ensure_ascii=False)
+    write_text(folder / "tables.json", content.replace("NaN", "null") + "\n")
+    return [*written, folder / "tables.json"]
+
+
+def latex(table: JudgedTable) -> str:
+    """Return a table for LaTeX with the package booktabs: ours beside the paper's, and the claims below."""
+    columns = "".join("rr" for _ in table.columns)
+    lines = [
+        f"% {table.title}; {seeds_text(in_table(table))}, 95 % intervals over seeds. Needs booktabs.",
+        rf"\begin{{tabular}}{{l{columns}}}",
+        r"\toprule",
+        " & ".join(["", *(rf"{_escaped(column)} & paper" for column in table.columns)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in table.rows:
+        cells = [row.cells.get(column) for column in table.columns]
+        shown = [f"{_escaped(value_text(one))} & {paper_text(one)}" if one else " & " for one in cells]
+        lines.append(" & ".join([_escaped(row.label), *shown]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if table.claims:
+        lines += [r"\begin{tabular}{lrrl}", r"\toprule", r"claim & measured & paper & \\", r"\midrule"]
+        for claim in table.claims:
+            parts = [claim.claim, value_text(claim, signed=True), paper_text(claim, signed=True), claim.verdict]
+            lines.append(" & ".join(map(_escaped, parts)) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+_LATEX = {"±": r"$\pm$", "λ₀": r"$\lambda_0$", "λ0": r"$\lambda_0$", "×": r"$\times$", "–": "--", "→": r"$\to$"}
+
+
+def _escaped(text: str) -> str:
+    for letter in r"\&%$#_{}":
+        text = text.replace(letter, {"\\": r"\textbackslash "}.get(letter, f"\\{letter}"))
+    for letter, command in _LATEX.items():
+        text = text.replace(letter, command)
+    return text
+
+
+def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cells(table: JudgedTable) -> list[dict[str, Any]]:
+    return [
+        {"table": table.name, "row": row.label, "column": column, **_numbers(one)}
+        for row in table.rows
+        for column, one in row.cells.items()
+    ]
+
+
+def _claims(table: JudgedTable) -> list[dict[str, Any]]:
+    return [
+        {
+            **{"table": table.name, "claim": one.claim, "expected": one.expected, "margin": one.margin},
+            **_numbers(one),
+            "verdict": one.verdict,
+        }
+        for one in table.claims
+    ]
+
+
+def _numbers(one: Judged) -> dict[str, Any]:
+    values = {name: getattr(one, name) for name in ("mean", "low", "high")}
+    known = {name: "" if math.isnan(value) else f"{value:.6g}" for name, value in values.items()}
+    paper = "" if one.paper is None else one.paper
+    return {"quantity": one.quantity, **known, "seeds": len(one.seeds), "paper": paper}
