@@ -12,7 +12,7 @@ help:
 	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
 	@echo "make slow         run those that take minutes each"
 	@echo "make lint         ruff, lint and format"
-	@echo "make tables       generate README's tables of benchmarks anew, from assets/benchmarks"
+	@echo "make tables       generate README's tables anew, from the records in assets/"
 	@echo "make install      only create the environment, in $(VENV)"
 
 install: $(INSTALLED)
@@ -46,9 +46,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# After a new record: rgacli bench --save assets/benchmarks/NAME.json
+# After a new record: rgacli bench --save assets/benchmarks/NAME.json, or reproduce … --record assets/evidence/NAME.json
 tables: install
-	$(BIN)/python -m rgacli.bench.readme
+	$(BIN)/python -m rgacli.api.readme
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -15,8 +15,10 @@ from typing import Any, Literal
 from rgacli.api.parameters import require_at_least, require_used
 from rgacli.config.catalogue import default_config
 from rgacli.errors import UsageError
+from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.progress import Progress
+from rgacli.reporting.page import Page, Section, render
 from rgacli.reproduction import paper
 from rgacli.reproduction.executors.local import LocalExecutor
 from rgacli.reproduction.executors.task import Executor, Resources, Task
@@ -26,8 +28,8 @@ from rgacli.reproduction.judging import JudgedTable, judge
 from rgacli.reproduction.reading import read_sweep
 from rgacli.reproduction.record import adopt, write_record
 from rgacli.reproduction.sweep import Sweep, Table
-from rgacli.reproduction.tables import write_tables
-from rgacli.wording import called, param
+from rgacli.reproduction.tables import shown, verdicts, write_tables
+from rgacli.wording import called, param, sentence
 
 ROOT = Path("reproduction")
 ExecutorName = Literal["local", "slurm", "ray"]
@@ -70,7 +72,7 @@ class Reproduction:
         manifest: Its jobs.
         jobs: The jobs of this target.
         tables: What the jobs found, beside the paper's numbers, and the verdicts on claims.
-        files: The tables as CSV and LaTeX, and all of them as JSON.
+        files: The tables as CSV and LaTeX, all of them as JSON, and as one HTML page.
         scripts: What is handed to SLURM (`dry_run` alone).
     """
 
@@ -396,11 +398,26 @@ def _collected(
     judged = tuple(judge(table, numbers) for table in tables)
     files: Sequence[Path] = ()
     if numbers:
-        files = write_tables(folder.tables, judged)
+        files = [*write_tables(folder.tables, judged), _write_page(folder, sweep, about, judged)]
         if record:
             write_record(record, folder, own, judged, about)
         tell(f"tables: {folder.tables}")
     return _reproduction(target, sweep, scale, folder, own, judged, files)
+
+
+def _write_page(folder: SweepFolder, sweep: Sweep, about: Mapping[str, Any], tables: Sequence[JudgedTable]) -> Path:
+    """Write the tables as one page that needs no network, the verdicts first, and return it."""
+    page = Page(
+        title=sweep.title,
+        subtitle=f"{about['target']}, {about['date']}",
+        answers=[sentence(text) for text in verdicts(tables)],
+        about={key: str(about[key]) for key in ("scale", "common", "seeds")} | {"jobs": str(folder.manifest)},
+        sections=[Section(table.title, tables=shown(table), lacking="; ".join(table.lacking)) for table in tables],
+        gallery=None,
+    )
+    path = folder.tables / "report.html"
+    write_text(path, render(page))
+    return path
 
 
 def _reproduction(

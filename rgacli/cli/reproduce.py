@@ -207,32 +207,12 @@ def _print_plan(found: Reproduction) -> None:
 
 def _print_judged(table: JudgedTable) -> None:
     """Print a table beside the paper's numbers, and the verdicts on its claims."""
-    from rgacli.reproduction.tables import in_table, paper_text, seeds_text, value_text
+    from rgacli.reproduction.tables import shown
 
-    columns = {"row": ""}
-    for column in table.columns:
-        columns |= {column: column, f"paper {column}": "paper"}
-    rows = []
-    for row in table.rows:
-        shown = {"row": row.label}
-        for column, cell in row.cells.items():
-            shown |= {column: value_text(cell), f"paper {column}": paper_text(cell)}
-        rows.append(shown)
-    columns = {key: heading for key, heading in columns.items() if key == "row" or any(row.get(key) for row in rows)}
-    print_table(f"{table.title}; {seeds_text(in_table(table))}, ± 95 % over seeds", columns, rows)
+    for each in shown(table):
+        print_table(each.title, each.columns, each.rows)
     for text in table.lacking:
         typer.echo(f"lacking: {text}")
-    if table.claims:
-        claims = [
-            {
-                "claim": claim.claim,
-                "measured": value_text(claim, signed=True),
-                "paper": paper_text(claim, signed=True),
-                "verdict": claim.verdict,
-            }
-            for claim in table.claims
-        ]
-        print_table("claims", {key: key for key in claims[0]}, claims)
 
 
 def _say_what_is_open(found: Reproduction, dry_run: bool) -> None:

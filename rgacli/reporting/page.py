@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rgacli.analysis.finding import Analysis
+from rgacli.analysis.finding import Analysis, Table
 from rgacli.reporting.drawings import color_scheme, inline_svg
 from rgacli.reporting.images import Gallery
 from rgacli.wording import sentence
@@ -19,17 +19,19 @@ from rgacli.wording import sentence
 
 @dataclass(frozen=True)
 class Section:
-    """One analysis in a report.
+    """One analysis in a report, or tables of something else.
 
     Attributes:
         title: Its heading.
         analysis: What was found, drawn in the style "screen"; None where it could not be had.
         lacking: Why it could not.
+        tables: What is shown where there is no analysis.
     """
 
     title: str
     analysis: Analysis | None = None
     lacking: str = ""
+    tables: Sequence[Table] = ()
 
     @property
     def anchor(self) -> str:

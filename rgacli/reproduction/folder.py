@@ -138,13 +138,14 @@ class SweepFolder:
                 continue
             steps = {step.function: step for step in before.steps}
             for step in job.steps:
-                known = steps.setdefault(step.function, step)
-                if _plain(known.parameters) != _plain(step.parameters):
+                known = steps.get(step.function, step)
+                if call_as_kept(known) != call_as_kept(step):
                     raise UsageError(
                         f"{self.path} holds another sweep: its job {job.name} is "
                         f"{called(step.function, known.parameters)}, and here it would be "
                         f"{called(step.function, step.parameters)}. Choose another {param('out')}."
                     )
+                steps[step.function] = step
             found[job.name] = Job(job.name, job.arm, job.seed, tuple(steps.values()), job.after)
         return list(found.values())
 
@@ -198,11 +199,11 @@ class SweepFolder:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        return found if found.get("parameters") == _plain(step.parameters) else None
+        return found if found.get("parameters") == call_as_kept(step) else None
 
     def write_result(self, job: str, step: Step, numbers: Mapping[str, float], **about: Any) -> None:
         """Keep what a step found: from now on it is done."""
-        content = {"parameters": _plain(step.parameters), "numbers": dict(numbers), **about}
+        content = {"parameters": call_as_kept(step), "numbers": dict(numbers), **about}
         write_json(self._of(job) / f"{step.function}.json", content)
 
     def forget(self, job: Job) -> None:
@@ -224,6 +225,7 @@ class SweepFolder:
         return found
 
 
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as they come back from JSON."""
-    return json.loads(json.dumps(dict(parameters), default=os.fspath))
+def call_as_kept(step: Step) -> dict[str, Any]:
+    """Return a step's parameters as they come back from JSON, by which calls are told apart: not by their device."""
+    own = {key: value for key, value in step.parameters.items() if key != "device"}
+    return json.loads(json.dumps(own, default=os.fspath))

@@ -10,7 +10,7 @@ from typing import Any
 
 from rgacli.errors import DataError
 from rgacli.files import write_text
-from rgacli.reproduction.folder import SweepFolder
+from rgacli.reproduction.folder import SweepFolder, call_as_kept
 from rgacli.reproduction.jobs import Job
 from rgacli.reproduction.judging import JudgedTable
 
@@ -75,7 +75,7 @@ def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
             result = own.get(step.function)
             if result and folder.result(job, step) is None:
                 about = {key: value for key, value in result.items() if key not in ("parameters", "numbers")}
-                if result["parameters"] == json.loads(json.dumps(step.parameters, default=str)):
+                if result["parameters"] == call_as_kept(step):
                     folder.write_result(job.name, step, result["numbers"], **about)
         taken += folder.is_finished(job) and not before
     by_name = {job.name: job for job in jobs}

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rgacli.analysis.finding import Table
+from rgacli.errors import DataError
 from rgacli.files import write_text
-from rgacli.reproduction.judging import Judged, JudgedClaim, JudgedTable
+from rgacli.reproduction.judging import Judged, JudgedClaim, JudgedRow, JudgedTable
 
 COLUMNS = ("table", "row", "column", "quantity", "mean", "low", "high", "seeds", "paper")
 CLAIM_COLUMNS = ("table", "claim", "quantity", "expected", "margin", "mean", "low", "high", "seeds", "paper", "verdict")
@@ -134,3 +136,82 @@ def _numbers(one: Judged) -> dict[str, Any]:
     known = {name: "" if math.isnan(value) else f"{value:.6g}" for name, value in values.items()}
     paper = "" if one.paper is None else one.paper
     return {"quantity": one.quantity, **known, "seeds": len(one.seeds), "paper": paper}
+
+
+def shown(table: JudgedTable) -> list[Table]:
+    """Return a table as it is read: what was measured beside the paper's numbers, and the verdicts on its claims."""
+    every = {"row": ""}
+    for column in table.columns:
+        every |= {column: column, f"paper {column}": "paper"}
+    rows = []
+    for row in table.rows:
+        cells = {"row": row.label}
+        for column, one in row.cells.items():
+            cells |= {column: value_text(one), f"paper {column}": paper_text(one)}
+        rows.append(cells)
+    columns = {key: heading for key, heading in every.items() if key == "row" or any(row.get(key) for row in rows)}
+    found = [Table(f"{table.title}; {seeds_text(in_table(table))}, ± 95 % over seeds", columns, rows)] if rows else []
+    if table.claims:
+        claims = [
+            {
+                "claim": claim.claim,
+                "measured": value_text(claim, signed=True),
+                "paper": paper_text(claim, signed=True),
+                "verdict": claim.verdict,
+            }
+            for claim in table.claims
+        ]
+        found.append(Table(f"{table.name}: what is claimed", {key: key for key in claims[0]}, claims))
+    return found
+
+
+def verdicts(tables: Sequence[JudgedTable]) -> list[str]:
+    """Return a sentence for each verdict, with the claims that have it and their numbers: the bad news first."""
+    found = []
+    for verdict in ("contradicted", "not shown", "holds"):
+        claims = [
+            f"{claim.claim} ({value_text(claim, signed=True)})"
+            for table in tables
+            for claim in table.claims
+            if claim.verdict == verdict and claim.seeds
+        ]
+        if claims:
+            found.append(f"{verdict}: {'; '.join(claims)}")
+    return found
+
+
+def read_tables(folder: Path) -> list[JudgedTable]:
+    """Return the tables that `write_tables` left in a folder; none where there are none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    path = folder / "tables.json"
+    if not path.is_file():
+        return []
+    try:
+        return [table_of(each) for each in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no list of tables: {error}.") from error
+
+
+def table_of(content: Mapping[str, Any]) -> JudgedTable:
+    """Return a table as JSON has it."""
+
+    def judged(kind: type[Judged], own: Mapping[str, Any]) -> Any:
+        numbers = {name: math.nan if own[name] is None else own[name] for name in ("mean", "low", "high")}
+        lists = {name: tuple(own[name]) for name in ("seeds", "values")}
+        return kind(**{**own, **numbers, **lists})
+
+    rows = [
+        JudgedRow(row["label"], {column: judged(Judged, own) for column, own in row["cells"].items()})
+        for row in content["rows"]
+    ]
+    return JudgedTable(
+        name=content["name"],
+        title=content["title"],
+        columns=tuple(content["columns"]),
+        rows=tuple(rows),
+        claims=tuple(judged(JudgedClaim, own) for own in content["claims"]),
+        lacking=tuple(content["lacking"]),
+    )

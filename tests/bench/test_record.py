@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from rgacli.api.readme import update
 from rgacli.bench import record
 from rgacli.bench.goals import Goal, goals
-from rgacli.bench.readme import update
 from rgacli.errors import DataError
 
 ROOT = Path(__file__).parents[2]
