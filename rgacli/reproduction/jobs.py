@@ -18,8 +18,15 @@ RUNS, FIGURES = "runs", "figures"
 EMBEDDED, EMBEDDED_TEST = "embedded", 400
 """What a sweep calls the embedded dataset, and its test images: so many that an interval of AP is within 1.5 points."""
 
-_NO_INTERVALS = {"gt_bins": {"bootstrap": 0}, "ensemble": {"method": ["ensemble"], "bootstrap": 2, "timed": 0}}
-"""Intervals of a sweep are over seeds: those over images would cost more than they tell."""
+_FIXED: Mapping[str, Mapping[str, Any]] = {
+    "evaluate": {"head": "all"},
+    # Intervals of a sweep are over seeds: those over images would cost more than they tell.
+    "gt_bins": {"bootstrap": 0},
+    "ensemble": {"method": ["ensemble"], "bootstrap": 2, "timed": 0},
+}
+_BINNED = ("gt_bins", "ensemble", "proposals", "scores")
+_READ = ("positives", "accuracy", "gradients")
+"""Those that run no detector: they read what a training logged."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def plan(
         jobs += [_of_arm(sweep, arm, seed, common, measures[arm], device) for arm in wanted if arm in sweep.arms]
         jobs += [_of_combination(sweep, name, seed, device) for name in wanted if name in sweep.combined]
         if seed == seeds[0]:
-            jobs += [_of_figure(table.name, table.figure, seed, device) for table in tables if table.figure]
+            jobs += [_of_figure(sweep, table.name, table.figure, seed, device) for table in tables if table.figure]
     return jobs
 
 
@@ -126,31 +133,26 @@ def _of_arm(sweep: Sweep, arm: str, seed: int, common: Mapping[str, Any], measur
         name=job_name(arm, seed),
         arm=arm,
         seed=seed,
-        steps=(Step("train", {**first, **own}), *(_measured(function, device) for function in measures)),
+        steps=(Step("train", {**first, **own}), *(_step(function, sweep, device) for function in measures)),
         after=(job_name(sweep.trained_from[arm], seed),) if arm in sweep.trained_from else (),
     )
 
 
-_WHOLE = {"evaluate": {"head": "all"}}
-
-
-def _measured(function: str, device: str) -> Step:
-    takes_device = function not in ("positives", "accuracy", "gradients")  # those read what the training logged
-    return Step(
-        function,
-        {**_WHOLE.get(function, {}), **_NO_INTERVALS.get(function, {}), **(_on(device) if takes_device else {})},
-    )
+def _step(function: str, sweep: Sweep, device: str) -> Step:
+    """Return a step that measures or combines."""
+    bins = {"bins": sweep.bins} if sweep.bins and function in _BINNED else {}
+    return Step(function, {**_FIXED.get(function, {}), **bins, **({} if function in _READ else _on(device))})
 
 
 def _of_combination(sweep: Sweep, name: str, seed: int, device: str) -> Job:
     members = tuple(job_name(arm, seed) for arm in sweep.combined[name])
-    averaged = Step("ensemble", {**_NO_INTERVALS["ensemble"], **_on(device)})
-    return Job(job_name(name, seed), name, seed, (averaged,), members)
+    return Job(job_name(name, seed), name, seed, (_step("ensemble", sweep, device),), members)
 
 
-def _of_figure(table: str, figure: Figure, seed: int, device: str) -> Job:
-    step = _measured(figure.function, device)
-    drawn = Step(figure.function, {key: step.parameters[key] for key in step.parameters if key != "bootstrap"})
+def _of_figure(sweep: Sweep, table: str, figure: Figure, seed: int, device: str) -> Job:
+    """Return the job of a figure, which has the intervals over images that its runs' own do without."""
+    step = _step(figure.function, sweep, device)
+    drawn = Step(figure.function, {key: value for key, value in step.parameters.items() if key != "bootstrap"})
     return Job(table, table, seed, (drawn,), tuple(job_name(arm, seed) for arm in figure.arms))
 
 

@@ -18,7 +18,7 @@ SOURCE = "weights_of"
 """What an arm says the arm by whose weights it starts."""
 _COLUMNS = ("AP", "AP50", "AP75")
 _KEYS = {
-    "the sweep": ("title", "seeds", "train", "arms", "grid", "combined", "tables"),
+    "the sweep": ("title", "seeds", "bins", "train", "arms", "grid", "combined", "tables"),
     "table": ("title", "measures", "columns", "rows", "claims", "figure"),
     "row": ("row", "arm", "cells", "paper"),
     "claim": ("claim", "quantity", "expected", "margin", "paper"),
@@ -100,6 +100,7 @@ def sweep_of(content: Mapping[str, Any], name: str) -> tuple[Sweep, dict[str, An
         tables=tuple(table_of(str(key), _mapping(own, f"table '{key}'")) for key, own in tables.items())
         or (_all_of((*arms, *combined)),),
         seeds=_seeds(content.get("seeds", 5)),
+        bins=str(content["bins"]) if "bins" in content else None,
     )
     return sweep, _mapping(content.get("train") or {}, "train")
 

@@ -152,6 +152,7 @@ class Sweep:
         trained_from: Arm -> the arm whose last checkpoint of the same seed it starts from (`weights`).
         tables: In their order.
         seeds: To train each arm with.
+        bins: Of the number of objects in an image, "1-3,8+"; None: the dataset's own.
 
     Raises:
         UsageError: a table or a combination needs an arm that there is not, or a name is none.
@@ -164,6 +165,7 @@ class Sweep:
     combined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trained_from: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    bins: str | None = None
 
     def __post_init__(self) -> None:
         named = {"an arm": (*self.arms, *self.combined), "a table": tuple(table.name for table in self.tables)}
