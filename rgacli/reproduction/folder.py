@@ -212,7 +212,7 @@ class SweepFolder:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        return found if isinstance(found, dict) and found.get("parameters") == call_as_kept(step) else None
+        return found if isinstance(found, dict) and is_of(found, step) else None
 
     def write_result(self, job: str, step: Step, numbers: Mapping[str, float], **about: Any) -> None:
         """Keep what a step found: from now on it is done."""
@@ -240,5 +240,14 @@ class SweepFolder:
 
 def call_as_kept(step: Step) -> dict[str, Any]:
     """Return a step's parameters as they come back from JSON, by which calls are told apart: not by their device."""
-    own = {key: value for key, value in step.parameters.items() if key != "device"}
-    return json.loads(json.dumps(own, default=os.fspath))
+    return json.loads(json.dumps(_but_device(step.parameters), default=os.fspath))
+
+
+def is_of(result: Mapping[str, Any], step: Step) -> bool:
+    """Return whether a result that is kept is of a step's call; those of before name their device."""
+    parameters = result.get("parameters")
+    return isinstance(parameters, dict) and _but_device(parameters) == call_as_kept(step)
+
+
+def _but_device(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parameters.items() if key != "device"}

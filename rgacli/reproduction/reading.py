@@ -100,7 +100,7 @@ def sweep_of(content: Mapping[str, Any], name: str) -> tuple[Sweep, dict[str, An
         tables=tuple(table_of(str(key), _mapping(own, f"table '{key}'")) for key, own in tables.items())
         or (_all_of((*arms, *combined)),),
         seeds=_seeds(content.get("seeds", 5)),
-        bins=str(content["bins"]) if "bins" in content else None,
+        bins=None if content.get("bins") is None else str(content["bins"]),
     )
     return sweep, _mapping(content.get("train") or {}, "train")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rgacli.errors import DataError
 from rgacli.files import write_text
-from rgacli.reproduction.folder import SweepFolder, call_as_kept
+from rgacli.reproduction.folder import SweepFolder, is_of
 from rgacli.reproduction.jobs import Job
 from rgacli.reproduction.judging import JudgedTable
 from rgacli.reproduction.numbers import rounded
@@ -85,7 +85,7 @@ def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
             result = own.get(step.function)
             if result and folder.result(job, step) is None:
                 about = {key: value for key, value in result.items() if key not in ("parameters", "numbers")}
-                if result["parameters"] == call_as_kept(step):
+                if is_of(result, step):
                     folder.write_result(job.name, step, result["numbers"], **about)
     by_name = {job.name: job for job in jobs}
     for job in reversed(jobs):  # one that is forgotten needs those before it

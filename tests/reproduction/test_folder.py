@@ -58,6 +58,15 @@ def test_a_result_is_valid_for_the_same_call_alone(folder, parameters, same):
     assert (folder.result(ARM, Step("train", parameters)) is not None) == same
 
 
+def test_a_result_that_names_its_device_is_of_the_same_call(folder):
+    """As results were kept at first."""
+    of_step(folder, "rga-s0", "evaluate").parent.mkdir(parents=True)
+    kept = {"parameters": {"head": "all", "device": "cpu"}, "numbers": {"AP": 1.0}}
+    of_step(folder, "rga-s0", "evaluate").write_text(json.dumps(kept))
+    assert folder.result(ARM, EVALUATE) == kept
+    assert folder.result(ARM, Step("evaluate", {"head": "1:1"})) is None
+
+
 def test_a_call_is_kept_as_json_has_it():
     step = Step("train", {"ratios": ("1:1", "1:9"), "weights": Path("a.pth"), "device": "cuda"})
     assert call_as_kept(step) == {"ratios": ["1:1", "1:9"], "weights": "a.pth"}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rgacli.reproduction.jobs import EMBEDDED, EMBEDDED_TEST, Job, Step, call_of, plan
@@ -87,6 +89,14 @@ def test_a_device_is_of_all_steps_that_take_one():
     }
     assert all(step.parameters["device"] == "cpu" for step in steps if "device" in step.parameters)
     assert not any("device" in step.parameters for job in planned("first", "second") for step in job.steps)
+
+
+def test_bins_are_of_all_steps_that_take_them():
+    measures = ("evaluate", "gt_bins", "positives", "proposals", "scores")
+    asked = table("t", "b", "two", measures=measures, figure=Figure("gt_bins", ("b",)))
+    jobs = plan(replace(SWEEP, bins="1-5,6+"), [asked], seeds=(0,), common={})
+    found = {(job.arm, step.function) for job in jobs for step in job.steps if step.parameters.get("bins") == "1-5,6+"}
+    assert found == {("b", "gt_bins"), ("b", "proposals"), ("b", "scores"), ("two", "ensemble"), ("t", "gt_bins")}
 
 
 def calls(tmp_path, *names):

@@ -76,6 +76,11 @@ def test_an_arm_that_says_nothing_is_trained_by_what_all_are(read):
     assert read("arms: {plain: }")[0].arms == {"plain": {}}
 
 
+@pytest.mark.parametrize(("text", "bins"), [("", None), ("bins: ", None), ("bins: 1-3,8+", "1-3,8+")])
+def test_bins_are_the_datasets_own_unless_they_are_said(read, text, bins):
+    assert read(ARMS + text)[0].bins == bins
+
+
 def test_a_number_of_seeds_counts_them_from_0(read):
     assert read(ARMS + "seeds: 2")[0].seeds == (0, 1)
 
@@ -136,7 +141,7 @@ CLAIM = ARMS + "tables: {main: {claims: [{claim: c, %s}]}}"
         ("seeds: 2", ": there is nothing to train: give arms, or a grid of parameters."),
         ("arms: [plain]", ": arms holds the list ['plain'], not keys with values."),
         ("arms: {plain: 7}", ": arm 'plain' holds the int 7, not keys with values."),
-        (ARMS + "epochs: 3", ": 'epochs' is not known here; the sweep has title, seeds, train, arms, grid, combined, "),
+        (ARMS + "epochs: 3", ": 'epochs' is not known here; the sweep has title, seeds, bins, train, arms, grid, "),
         (ARMS + "train: quickstart", ": train holds the str 'quickstart', not keys with values."),
         (ARMS + "seeds: 0", ": seeds: 0 is neither a number of them, 1 or more, nor a list of seeds."),
         (ARMS + "seeds: true", ": seeds: True is neither a number of them, 1 or more, nor a list of seeds."),
