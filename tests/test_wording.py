@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
 from rgacli.cli.app import app
 from rgacli.cli.spelling import COMMANDS, CommandLine
 from rgacli.errors import UsageError
-from rgacli.wording import function, param, sentence, spelled
+from rgacli.wording import Python, called, function, param, sentence, spelled, spelling_for
 from tests.cli.commands import commands
 
 
@@ -52,6 +54,37 @@ def test_an_error_reads_as_python_and_keeps_what_others_spell():
 
 def test_every_function_with_a_command_has_one_that_exists():
     assert set(COMMANDS.values()) == {name for name in commands(app) if name}
+
+
+def test_a_call_is_spelled_as_python_repeats_it():
+    parameters = {"config": "a 'b'", "lambda0": 7.0, "rga": False, "settings": ["x=1"]}
+    text = called("train", parameters)
+    assert text == """rgacli.train(config="a 'b'", lambda0=7.0, rga=False, settings=['x=1'])"""
+    assert eval(text, {"rgacli": SimpleNamespace(train=dict)}) == parameters
+
+
+def test_in_a_block_all_is_spelled_for_whom_it_is_for():
+    def spellings():
+        return called("evaluate", {"run": "a"}), spelled(f"{param('epochs', 0)} {function('evaluate')}")
+
+    python, command_line = (
+        ("rgacli.evaluate(run='a')", "epochs=0 rgacli.evaluate"),
+        ("rgacli eval a", "--epochs 0 `rgacli eval`"),
+    )
+    assert spellings() == python
+    with spelling_for(CommandLine()):
+        assert spellings() == command_line
+        with spelling_for(Python()):
+            assert spellings() == python
+        assert spellings() == command_line
+        assert spelled(param("epochs", 0), Python()) == "epochs=0"  # a speller that is named goes first
+    assert spellings() == python
+
+
+def test_a_block_that_fails_leaves_the_spelling_as_it_was():
+    with pytest.raises(ZeroDivisionError), spelling_for(CommandLine()):
+        raise ZeroDivisionError
+    assert spelled(param("epochs", 0)) == "epochs=0"
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,18 @@ class CommandLine:
         return shlex.join(["rgacli", *COMMANDS[name].split(), *words])
 
     def _words(self, name: str, value: Any) -> Iterator[str]:
-        """Yield what gives a parameter this value: of a list, each of its own."""
+        """Yield what gives a parameter this value: of a list each of its own, or all with commas if it takes one."""
+        own = self._parameters[name]
         if isinstance(value, Mapping):
             value = [f"{key}={one}" for key, one in value.items()]
-        for one in value if isinstance(value, (list, tuple)) else [value]:
-            own = self._parameters.get(name)
-            if own is not None and own.param_type_name == "argument":
-                yield str(one)
-            else:
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        if own.param_type_name == "argument":
+            yield from map(str, values)
+            return
+        if len(values) > 1 and not own.multiple:
+            values = [",".join(map(str, values))]
+        for one in values:
+            if one is not False or own.secondary_opts:  # that a flag is not set, only its absence says
                 yield from self.parameter(name, str(one)).split(" ", 1)
 
 

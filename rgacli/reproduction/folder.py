@@ -102,16 +102,19 @@ class SweepFolder:
         Raises:
             DataError: the manifest cannot be read.
         """
-        return [
-            Job(
-                each["name"],
-                each["arm"],
-                each["seed"],
-                tuple(Step(step["function"], step["parameters"]) for step in each["steps"]),
-                tuple(each["after"]),
-            )
-            for each in self._read_manifest().get("jobs", [])
-        ]
+        try:
+            return [
+                Job(
+                    each["name"],
+                    each["arm"],
+                    each["seed"],
+                    tuple(Step(step["function"], step["parameters"]) for step in each["steps"]),
+                    tuple(each["after"]),
+                )
+                for each in self._read_manifest().get("jobs", [])
+            ]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{self.manifest} is damaged: a job has no {error}.") from error
 
     def _read_manifest(self) -> dict[str, Any]:
         if not self.manifest.is_file():
@@ -127,6 +130,8 @@ class SweepFolder:
     def merged(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the manifest's jobs and these, each once: a job of both has the steps of both.
 
+        A combination or a figure that is of other runs than it was is forgotten, to be made anew.
+
         Raises:
             UsageError: a job of the manifest is another than the one of the same name here.
         """
@@ -136,6 +141,14 @@ class SweepFolder:
             if before is None:
                 found[job.name] = job
                 continue
+            if before.after != job.after:
+                if job.trains:
+                    raise UsageError(
+                        f"{self.path} holds another sweep: its job {job.name} starts from "
+                        f"{before.starts_from or 'no other'}, and here from {job.starts_from or 'no other'}. "
+                        f"Choose another {param('out')}."
+                    )
+                self.forget(before)
             steps = {step.function: step for step in before.steps}
             for step in job.steps:
                 known = steps.get(step.function, step)
@@ -199,7 +212,7 @@ class SweepFolder:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        return found if found.get("parameters") == call_as_kept(step) else None
+        return found if isinstance(found, dict) and is_of(found, step) else None
 
     def write_result(self, job: str, step: Step, numbers: Mapping[str, float], **about: Any) -> None:
         """Keep what a step found: from now on it is done."""
@@ -227,5 +240,14 @@ class SweepFolder:
 
 def call_as_kept(step: Step) -> dict[str, Any]:
     """Return a step's parameters as they come back from JSON, by which calls are told apart: not by their device."""
-    own = {key: value for key, value in step.parameters.items() if key != "device"}
-    return json.loads(json.dumps(own, default=os.fspath))
+    return json.loads(json.dumps(_but_device(step.parameters), default=os.fspath))
+
+
+def is_of(result: Mapping[str, Any], step: Step) -> bool:
+    """Return whether a result that is kept is of a step's call; those of before name their device."""
+    parameters = result.get("parameters")
+    return isinstance(parameters, dict) and _but_device(parameters) == call_as_kept(step)
+
+
+def _but_device(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parameters.items() if key != "device"}

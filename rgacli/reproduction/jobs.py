@@ -110,16 +110,16 @@ def _measures(arm: str, tables: Iterable[Table]) -> tuple[str, ...]:
 
 
 def _with_sources(sweep: Sweep, arms: Iterable[str]) -> tuple[str, ...]:
-    """Return arms with those that they are made of before them, each once."""
+    """Return arms with those that they are made of, or start from, before them, each once."""
 
-    def each() -> Iterator[str]:
-        for arm in arms:
-            yield from sweep.combined.get(arm, ())
-            if arm in sweep.trained_from:
-                yield sweep.trained_from[arm]
-            yield arm
+    def each(arm: str) -> Iterator[str]:
+        for member in sweep.combined.get(arm, ()):
+            yield from each(member)
+        if arm in sweep.trained_from:
+            yield sweep.trained_from[arm]
+        yield arm
 
-    return tuple(dict.fromkeys(each()))
+    return tuple(dict.fromkeys(name for arm in arms for name in each(arm)))
 
 
 def _on(device: str) -> dict[str, Any]:

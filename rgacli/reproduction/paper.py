@@ -159,7 +159,8 @@ def _renamed(table: Table, alike: Mapping[str, str]) -> Table:
     """Return a table of the arms that are trained, where it speaks of others that are trained just as they are."""
 
     def of(quantity: Quantity) -> Quantity:
-        return replace(quantity, terms=tuple((sign, alike.get(arm, arm), what) for sign, arm, what in quantity.terms))
+        parts = [f"{'-' if sign < 0 else '+'} {alike.get(arm, arm)}/{what}" for sign, arm, what in quantity.terms]
+        return Quantity.parse(" ".join(parts).removeprefix("+ "))
 
     return replace(
         table,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +24,23 @@ _KEYS = {
     "claim": ("claim", "quantity", "expected", "margin", "paper"),
     "figure": ("function", "arms"),
 }
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1:9 is a ratio and 1e-3 a number: by YAML 1.1 they are 69, in base 60, and a text."""
+
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag not in _NUMBERS]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_NUMBERS[0], re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    _NUMBERS[1],
+    re.compile(r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan)$"),
+    list("-+.0123456789"),
+)
 
 
 def read_sweep(path: Path) -> tuple[Sweep, dict[str, Any]]:
@@ -44,9 +63,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: there is no such file, or it holds something else.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise UsageError(f"there is no sweep {path}.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
         raise UsageError(f"{path} is no YAML: {what}.") from None
@@ -61,9 +82,12 @@ def sweep_of(content: Mapping[str, Any], name: str) -> tuple[Sweep, dict[str, An
     """
     _require_keys(content, "the sweep", name)
     arms = _arms(content)
+    for arm, own in arms.items():
+        if SOURCE in own and "weights" in own:
+            raise UsageError(f"arm '{arm}' has {SOURCE} and weights: it can start from one of them.")
     sources = {arm: own.pop(SOURCE) for arm, own in arms.items() if SOURCE in own}
     combined = {
-        key: tuple(map(str, _list(members, f"combined '{key}'")))
+        str(key): tuple(map(str, _list(members, f"combined '{key}'")))
         for key, members in _mapping(content.get("combined") or {}, "combined").items()
     }
     tables = _mapping(content.get("tables") or {}, "tables")
@@ -73,10 +97,10 @@ def sweep_of(content: Mapping[str, Any], name: str) -> tuple[Sweep, dict[str, An
         arms=arms,
         combined=combined,
         trained_from=sources,
-        tables=tuple(table_of(key, _mapping(own, f"table '{key}'")) for key, own in tables.items())
+        tables=tuple(table_of(str(key), _mapping(own, f"table '{key}'")) for key, own in tables.items())
         or (_all_of((*arms, *combined)),),
         seeds=_seeds(content.get("seeds", 5)),
-        bins=str(content["bins"]) if "bins" in content else None,
+        bins=None if content.get("bins") is None else str(content["bins"]),
     )
     return sweep, _mapping(content.get("train") or {}, "train")
 
@@ -118,9 +142,15 @@ def _arms(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
     grid = _mapping(content.get("grid") or {}, "grid")
     values = [_list(each, f"grid: {key}") for key, each in grid.items()]
+    for key, each in zip(grid, values, strict=True):
+        if not each:
+            raise UsageError(f"grid: {key} has no values.")
     for chosen in itertools.product(*values) if grid else ():
         own = dict(zip(grid, chosen, strict=True))
-        arms[_grid_name(own)] = own
+        name = _grid_name(own)
+        if name in arms:
+            raise UsageError(f"grid: there are two arms of the name '{name}': list one of them by a name of its own.")
+        arms[name] = own
     if not arms:
         raise UsageError("there is nothing to train: give arms, or a grid of parameters.")
     return arms
@@ -157,9 +187,9 @@ def _row(content: Any, columns: Sequence[Any], where: str) -> Row:
     own = f"{where}: row '{label}'"
     cells = {}
     if "arm" in content:
-        cells = {str(column): Quantity.parse(f"{content['arm']}/{column}") for column in columns}
+        cells = {str(column): _quantity(f"{content['arm']}/{column}", own) for column in columns}
     for column, text in _mapping(content.get("cells") or {}, f"{own}: cells").items():
-        cells[str(column)] = Quantity.parse(text)
+        cells[str(column)] = _quantity(text, own)
     if not cells:
         raise UsageError(f"{own} has neither an arm nor cells.")
     paper = {
@@ -180,16 +210,23 @@ def _claim(content: Any, where: str) -> Claim:
     if expected not in get_args(Expected):
         raise UsageError(f"{own}: expected is {expected!r}, but it can be {', '.join(get_args(Expected))}.")
     margin = _number(content.get("margin", 0), f"{own}: margin")
-    if (expected == "zero") != (margin > 0):
+    if margin < 0 or (expected == "zero") != (margin > 0):
         raise UsageError(f"{own}: a margin above 0 goes with expected: zero, and the other way round.")
     paper = content.get("paper")
     return Claim(
         str(content["claim"]),
-        Quantity.parse(content["quantity"]),
+        _quantity(content["quantity"], own),
         expected,
         margin,
         None if paper is None else _number(paper, f"{own}: paper"),
     )
+
+
+def _quantity(text: Any, where: str) -> Quantity:
+    try:
+        return Quantity.parse(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}") from None
 
 
 def _figure(content: Any, where: str) -> Figure:
@@ -225,6 +262,8 @@ def _list(value: Any, where: str) -> list[Any]:
 def _number(value: Any, where: str) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise UsageError(f"{where} is {_kind(value)}, not a number.")
+    if not math.isfinite(value):
+        raise UsageError(f"{where} is {value}, not a finite number.")
     return float(value)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from rgacli.errors import DataError
 from rgacli.files import write_text
-from rgacli.reproduction.folder import SweepFolder, call_as_kept
+from rgacli.reproduction.folder import SweepFolder, is_of
 from rgacli.reproduction.jobs import Job
 from rgacli.reproduction.judging import JudgedTable
+from rgacli.reproduction.numbers import rounded
 
 FORMAT = 1
 
@@ -29,16 +30,21 @@ def write_record(
         about: What else is to be told: title, scale, data, ….
     """
     found = {
-        job.name: {step.function: result for step in job.steps if (result := folder.result(job, step)) is not None}
+        job.name: {
+            # Parameters as they are: by them `adopt` knows the call.
+            step.function: {**rounded(result), "parameters": result["parameters"]}
+            for step in job.steps
+            if (result := folder.result(job, step)) is not None
+        }
         for job in jobs
     }
     content = {
         "format": FORMAT,
         **about,
-        "tables": [asdict(table) for table in tables],
+        "tables": [rounded(asdict(table)) for table in tables],
         "jobs": {name: steps for name, steps in found.items() if steps},
     }
-    write_text(path, json.dumps(_rounded(content), indent=1, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -61,38 +67,30 @@ def read_record(path: Path) -> dict[str, Any]:
 def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
     """Take the jobs that a record has for finished, as if this folder's had found it; return how many.
 
-    A job whose run others need, and who are not finished, is taken only if its run is here.
+    A job whose run is needed, by others that are not finished or by a step of its own that the record has not, is taken
+    only if its run is here.
+
+    Args:
+        path: The record.
+        folder, jobs: Of the sweep; each job stands after those that it needs.
 
     Raises:
         DataError: as `read_record`.
     """
     found = read_record(path)["jobs"]
-    taken = 0
+    before = {job.name for job in jobs if folder.is_finished(job)}
     for job in jobs:
         own = found.get(job.name, {})
-        before = folder.is_finished(job)
         for step in job.steps:
             result = own.get(step.function)
             if result and folder.result(job, step) is None:
                 about = {key: value for key, value in result.items() if key not in ("parameters", "numbers")}
-                if result["parameters"] == call_as_kept(step):
+                if is_of(result, step):
                     folder.write_result(job.name, step, result["numbers"], **about)
-        taken += folder.is_finished(job) and not before
     by_name = {job.name: job for job in jobs}
-    for job in jobs:
+    for job in reversed(jobs):  # one that is forgotten needs those before it
         if not folder.is_finished(job):
-            for name in job.after:
-                if not folder.has_run(by_name[name]):
-                    folder.forget(by_name[name])
-    return taken
-
-
-def _rounded(value: Any) -> Any:
-    """Return a value with floats of six digits, and null for those that JSON has no word for."""
-    if isinstance(value, float):
-        return None if value != value else float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(each) for each in value]
-    return value
+            for needed in (job, *(by_name[name] for name in job.after)):
+                if needed.trains and not folder.has_run(needed):
+                    folder.forget(needed)
+    return sum(folder.is_finished(job) for job in jobs if job.name not in before)

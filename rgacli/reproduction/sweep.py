@@ -168,12 +168,18 @@ class Sweep:
     bins: str | None = None
 
     def __post_init__(self) -> None:
-        for name in (*self.arms, *self.combined):
-            if not re.fullmatch(r"[A-Za-z0-9][\w.+=,-]*", name):
-                raise UsageError(f"{self.name}: '{name}' is no name for an arm: use letters, digits and '-', '_', '.'.")
+        named = {"an arm": (*self.arms, *self.combined), "a table": tuple(table.name for table in self.tables)}
+        for what, names in named.items():
+            for name in names:
+                if not re.fullmatch(r"[A-Za-z0-9][\w.+=,-]*", name):  # files and folders are called so
+                    raise UsageError(
+                        f"{self.name}: '{name}' is no name for {what}: use letters, digits and '-', '_', '.'."
+                    )
         for name, members in self.combined.items():
             if name in self.arms:
                 raise UsageError(f"{self.name}: '{name}' is an arm and a combination of arms.")
+            if len(members) < 2:
+                raise UsageError(f"{self.name}: combined '{name}' needs two arms or more.")
             self._require(members, f"combined '{name}'")
         for name, source in self.trained_from.items():
             self._require((name, source), f"weights of '{name}'")

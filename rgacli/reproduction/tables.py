@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from rgacli.analysis.finding import Table
 from rgacli.errors import DataError
 from rgacli.files import write_text
 from rgacli.reproduction.judging import Judged, JudgedClaim, JudgedRow, JudgedTable
+from rgacli.reproduction.numbers import rounded
 
 COLUMNS = ("table", "row", "column", "quantity", "mean", "low", "high", "seeds", "paper")
 CLAIM_COLUMNS = ("table", "claim", "quantity", "expected", "margin", "mean", "low", "high", "seeds", "paper", "verdict")
@@ -64,8 +66,8 @@ def write_tables(folder: Path, tables: Sequence[JudgedTable]) -> list[Path]:
             if text:
                 write_text(folder / name, text)
                 written.append(folder / name)
-    content = json.dumps([asdict(table) for table in tables], indent=1, ensure_ascii=False)
-    write_text(folder / "tables.json", content.replace("NaN", "null") + "\n")
+    content = json.dumps([rounded(asdict(table)) for table in tables], indent=1, ensure_ascii=False)
+    write_text(folder / "tables.json", content + "\n")
     return [*written, folder / "tables.json"]
 
 
@@ -73,7 +75,7 @@ def latex(table: JudgedTable) -> str:
     """Return a table for LaTeX with the package booktabs: ours beside the paper's, and the claims below."""
     columns = "".join("rr" for _ in table.columns)
     lines = [
-        f"% {table.title}; {seeds_text(in_table(table))}, 95 % intervals over seeds. Needs booktabs.",
+        f"% {' '.join(table.title.split())}; {seeds_text(in_table(table))}, 95 % intervals over seeds. Needs booktabs.",
         rf"\begin{{tabular}}{{l{columns}}}",
         r"\toprule",
         " & ".join(["", *(rf"{_escaped(column)} & paper" for column in table.columns)]) + r" \\",
@@ -93,15 +95,18 @@ def latex(table: JudgedTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-_LATEX = {"±": r"$\pm$", "λ₀": r"$\lambda_0$", "λ0": r"$\lambda_0$", "×": r"$\times$", "–": "--", "→": r"$\to$"}
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"},
+    **{"<": "$<$", ">": "$>$"},
+    **{"λ₀": r"$\lambda_0$", "λ0": r"$\lambda_0$", "λ": r"$\lambda$"},
+    **{"±": r"$\pm$", "×": r"$\times$", "→": r"$\to$", "–": "--"},
+}
+_NOT_AS_THEY_ARE = re.compile("|".join(map(re.escape, _LATEX)))
 
 
 def _escaped(text: str) -> str:
-    for letter in r"\&%$#_{}":
-        text = text.replace(letter, {"\\": r"\textbackslash "}.get(letter, f"\\{letter}"))
-    for letter, command in _LATEX.items():
-        text = text.replace(letter, command)
-    return text
+    return _NOT_AS_THEY_ARE.sub(lambda found: _LATEX[found[0]], text)
 
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

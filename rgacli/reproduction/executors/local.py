@@ -14,6 +14,7 @@ from typing import Any
 from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, environment_of
 
 _SECONDS_BETWEEN_LOOKS = 0.5
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass
@@ -22,14 +23,15 @@ class LocalExecutor:
 
     Attributes:
         places: How many at a time.
-        resources: Of each. With GPUs, each place has its own as far as there are enough, and shares them beyond.
-        gpus: GPUs of this machine.
+        resources: Of each. With GPUs, each place has its own as far as there are enough, and shares them beyond; a
+            task of none sees none.
+        gpus: GPUs of this machine that this process sees.
     """
 
     places: int
     resources: Resources = ONE_PROCESSOR
     gpus: int = 0
-    _running: dict[str, tuple[subprocess.Popen, int]] = field(default_factory=dict)
+    _running: dict[str, tuple[subprocess.Popen, int]] = field(default_factory=dict, init=False, repr=False)
 
     def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
         """See Executor."""
@@ -45,18 +47,13 @@ class LocalExecutor:
                         self._start(task)
                     watch()
                     time.sleep(_SECONDS_BETWEEN_LOOKS)
-            except KeyboardInterrupt:
+            except BaseException:  # Ctrl-C, or what `watch` raised: nobody would know of the rest
                 self._stop()
-                watch()
                 raise
 
     def _start(self, task: Task) -> None:
         place = min(set(range(self.places)) - {place for _, place in self._running.values()})
-        environment = {**os.environ, **environment_of(self.resources.threads)}
-        if self.gpus and self.resources.gpus:
-            first = place * self.resources.gpus
-            own = [str((first + number) % self.gpus) for number in range(self.resources.gpus)]
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        environment = {**os.environ, **environment_of(self.resources.threads), _VISIBLE: self._gpus_of(place)}
         task.log.parent.mkdir(parents=True, exist_ok=True)
         with task.log.open("ab") as log:
             # In a session of its own, so that Ctrl-C comes to it once, from here.
@@ -64,6 +61,15 @@ class LocalExecutor:
                 task.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
             )
         self._running[task.name] = (process, place)
+
+    def _gpus_of(self, place: int) -> str:
+        """Return the GPUs of a place, of those that this process was given, as CUDA is told of them."""
+        if not self.gpus:
+            return ""
+        known = [name for name in os.environ.get(_VISIBLE, "").split(",") if name]
+        names = known if len(known) >= self.gpus else list(map(str, range(self.gpus)))
+        first = place * self.resources.gpus
+        return ",".join(names[(first + number) % self.gpus] for number in range(self.resources.gpus))
 
     def _note_ended(self) -> None:
         for name, (process, _) in list(self._running.items()):
