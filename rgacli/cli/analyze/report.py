@@ -64,10 +64,16 @@ def report(
             device=device,
             progress=progress,
         )
+    glance = found.at_a_glance
+    shown = glance.finding.sentences if glance else []
     if json:
         about = {"report": found.path, "answers": found.answers, "lacking": found.lacking, "images": found.images}
         figures = {name: analysis.figure for name, analysis in found.analyses.items()}
-        print_json({**about, "figures": figures})
+        print_json({**about, "at_a_glance": shown, "figures": figures})
         return
     for number, answer in enumerate(found.answers, start=1):
         typer.echo(f"{number}. {answer}")
+    if glance:
+        typer.echo(f"\nAt a glance, {glance.figure}:")
+    for each in shown:
+        typer.echo(f"- {each}")
