@@ -39,15 +39,17 @@ def draw(finding: AtAGlance) -> Figure:
     _entitle(axes, list(claims.values()))
     for axis, panel in zip(axes, claims, strict=True):
         drawing[panel](axis)
-    figure.supxlabel(_note(finding.about), fontsize="small", color=style.current().muted, parse_math=False)
+    letters = int(figure.get_figwidth() / (0.075 * style.current().scale))
+    note = "\n".join(line for text in _notes(finding.about) for line in _wrapped(text, letters))
+    figure.supxlabel(note, fontsize="small", color=style.current().muted, parse_math=False)
     return figure
 
 
-def _note(about: Mapping[str, Any]) -> str:
+def _notes(about: Mapping[str, Any]) -> tuple[str, str]:
+    where = f"{figures.abbreviated(about['run'])} on {about['split']}, {per_bin.number_of(about['images'])}"
     return (
-        f"{figures.abbreviated(about['run'])} on {about['split']}, {per_bin.number_of(about['images'])}. "
-        "Heads are named by their positives:negatives in training.\n95 % intervals are over images, of positives over iterations: "
-        "another training may bring other numbers."
+        f"{where}. Heads are named by their positives:negatives in training.",
+        "95 % intervals are over images, of positives over iterations: another training may bring other numbers.",
     )
 
 
@@ -77,7 +79,8 @@ def _draw_training(axis: Axes, curve: Curve, looks: Mapping[str, style.Look]) ->
     axis.plot(x, smooth, color=look.color, linewidth=2)
     axis.axhline(drawn.quota, color=chosen.muted, linestyle=(0, (5, 3)), linewidth=1)
     axis.text(x[-1], 1.01 * drawn.quota, f"{drawn.quota} asked for", ha="right", va="bottom", color=chosen.muted)
-    axis.text(0.3 * x[-1], 0.86 * drawn.quota, "missing", ha="center", va="center", color=chosen.muted)
+    if drawn.early < 0.8 * drawn.quota:  # else there is no room
+        axis.text(0.02 * x[-1], 0.97 * drawn.quota, "missing", ha="left", va="top", color=chosen.muted)
     for start, end, value, side in (
         (0, drawn.early_until, drawn.early, "left"),
         (drawn.late_from, x[-1], drawn.late, "right"),
