@@ -91,9 +91,10 @@ def report(
 ) -> Report:
     """Put all analyses of a run on one page: the answer in five sentences, figures, tables, and the images behind them.
 
-    The page is one file that needs no network. Of several runs the first is what it is about and the second what it is
-    compared with; all are overlaid. A number of errors (bin, head, kind of error) leads to its images, worst first, and
-    annotations that the detector contradicts are listed. What cannot be had says why.
+    The page is one file that needs no network. Above all stands the run at a glance: a picture of up to three sentences
+    of what is beyond its 95 % interval, and what is not. Of several runs the first is what it is about and the second
+    what it is compared with; all are overlaid. A number of errors (bin, head, kind of error) leads to its images, worst
+    first, and annotations that the detector contradicts are listed. What cannot be had says why.
 
     Args:
         runs: A run's name or folder, and others to compare it with; the latest run without.

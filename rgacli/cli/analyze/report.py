@@ -44,8 +44,9 @@ def report(
 ) -> None:
     """Put all analyses on one HTML page: five sentences with numbers, figures, and the images behind them.
 
-    Of several runs the first is what it is about and the second what it is compared with. The page needs no network;
-    a click on a number of errors opens its images, worst first, with each head's boxes beside the ground truth.
+    Of several runs the first is what it is about and the second what it is compared with. The page needs no network; a
+    click on a number of errors opens its images, worst first, with each head's boxes beside the ground truth. The first
+    run at a glance, in one picture and up to three sentences, is printed last.
     """
     from rgacli.api import report as api
 
