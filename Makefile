@@ -26,7 +26,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps opencv-python-headless
 	touch $@
 
-# A training that was cut short goes on; one that is done is not repeated.
+# A training that was cut short goes on; one that is done is not repeated. The report, which comes last, ends with
+# figures/test/at_a_glance.png and its three sentences.
 quickstart: install
 	test -e $(QUICKSTART)/checkpoints/epoch_10.pth \
 		|| { test -d $(QUICKSTART)/checkpoints && $(BIN)/rgacli train --resume --name quickstart; } \

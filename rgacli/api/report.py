@@ -9,8 +9,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from rgacli.analysis.at_a_glance.finding import AtAGlance
+from rgacli.analysis.at_a_glance.finding import collect as at_a_glance
 from rgacli.analysis.figures import require_place
-from rgacli.analysis.finding import Analysis
+from rgacli.analysis.finding import Analysis, publish
+from rgacli.analysis.finding import place as place_of
 from rgacli.analysis.gt_bins.finding import GtBins
 from rgacli.api.accuracy import accuracy
 from rgacli.api.calibration import calibration
@@ -41,10 +44,11 @@ from rgacli.reporting.page import Page, Section, render
 
 IMAGES = 60
 
-_BINNED, _SCORED, _ACCURACY = "AP by number of objects", "Scores of the heads", "Accuracy in training"
+_BINNED, _SCORED = "AP by number of objects", "Scores of the heads"
+_POSITIVES, _ACCURACY = "Positives in training", "Accuracy in training"
 _TITLES = (
     *(_BINNED, "Kinds of errors", "Calibration", "Counting objects", _SCORED, "Positive proposals"),
-    *("Positives in training", _ACCURACY, "Gradients"),
+    *(_POSITIVES, _ACCURACY, "Gradients"),
 )
 
 
@@ -55,6 +59,8 @@ class Report:
     Attributes:
         path: The page (HTML).
         answers: The main results, a sentence each.
+        at_a_glance: Up to three of them in one picture (its finding's `sentences`), of the first run; None of one that
+            has no parallel heads.
         analyses: Name -> what was found, with its files.
         lacking: Title of an analysis that could not be made -> why.
         images: Number of images on the page.
@@ -62,6 +68,7 @@ class Report:
 
     path: Path
     answers: Sequence[str]
+    at_a_glance: Analysis | None
     analyses: Mapping[str, Analysis]
     lacking: Mapping[str, str]
     images: int
@@ -84,9 +91,10 @@ def report(
 ) -> Report:
     """Put all analyses of a run on one page: the answer in five sentences, figures, tables, and the images behind them.
 
-    The page is one file that needs no network. Of several runs the first is what it is about and the second what it is
-    compared with; all are overlaid. A number of errors (bin, head, kind of error) leads to its images, worst first, and
-    annotations that the detector contradicts are listed. What cannot be had says why.
+    The page is one file that needs no network. Above all stands the run at a glance: a picture of up to three sentences
+    of what is beyond its 95 % interval, and what is not. Of several runs the first is what it is about and the second
+    what it is compared with; all are overlaid. A number of errors (bin, head, kind of error) leads to its images, worst
+    first, and annotations that the detector contradicts are listed. What cannot be had says why.
 
     Args:
         runs: A run's name or folder, and others to compare it with; the latest run without.
@@ -113,12 +121,14 @@ def report(
     found = detections_of(runs, bins=bins, max_dets=max_dets, **place, **own)
     path = Path(out or found.folder) / "report.html"
     require_place(path)
+    picture = place_of(AtAGlance, path.parent)
     analyses, lacking = _analyses(found, bins, max_dets, bootstrap, out, place | own)
 
     names = list(found.detectors)
     binned = analyses[_BINNED].finding
     results = _results_of(found, names[0])
     evidence = _evidence(found, names, results, binned, bootstrap, analyses)
+    glance = _at_a_glance(names[0], split, results, evidence, analyses, picture)
     chosen = None
     if images:
         scored = analyses.get(_SCORED)
@@ -139,13 +149,14 @@ def report(
         about=facts_of(found.detectors, binned.max_dets),
         sections=[Section(title, analyses.get(title), lacking.get(title, "")) for title in _TITLES],
         gallery=chosen,
+        at_a_glance=glance,
     )
     write_text(path, render(page))
     tell(f"report: {path}")
     if open and not webbrowser.open(path.resolve().as_uri()):
         tell("no browser was found to show the report in.")
-    by_name = {analysis.name: analysis for analysis in analyses.values()}
-    return Report(path, page.answers, by_name, lacking, len(chosen.images) if chosen else 0)
+    by_name = {analysis.name: analysis for analysis in (*analyses.values(), *([glance] if glance else []))}
+    return Report(path, page.answers, glance, by_name, lacking, len(chosen.images) if chosen else 0)
 
 
 def _analyses(
@@ -166,7 +177,7 @@ def _analyses(
         "Counting objects": lambda: count_error(runs, **split),
         _SCORED: lambda: scores(parallel or runs, **split),
         "Positive proposals": lambda: proposals(runs, **split),
-        "Positives in training": lambda: positives(runs, out=out),
+        _POSITIVES: lambda: positives(runs, out=out),
         _ACCURACY: lambda: accuracy(runs, out=out),
         "Gradients": lambda: gradients(runs[:1], out=out),
     }
@@ -177,6 +188,27 @@ def _analyses(
         except (RgacliError, OSError) as error:  # an image that is gone does not cost the other analyses
             lacking[title] = str(explain(error))
     return analyses, lacking
+
+
+def _at_a_glance(
+    run: str,
+    split: str,
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    evidence: Evidence,
+    analyses: Mapping[str, Analysis],
+    path: Path,
+) -> Analysis | None:
+    """Return the picture of one run; None where there is nothing to show of it."""
+    positives = analyses.get(_POSITIVES)
+    finding = at_a_glance(
+        positives.finding if positives else None,
+        results,
+        evidence.variants,
+        run=run,
+        split=split,
+        samples=evidence.samples,
+    )
+    return publish(finding, path) if finding.rows else None
 
 
 def _disagreement(detector: SplitDetections, scored: Analysis | None) -> Mapping[int, float]:

@@ -50,6 +50,7 @@ class Page:
         about: What was trained on what, and by which versions: label -> value.
         sections: The analyses.
         gallery: Images behind the numbers; None where there are none.
+        at_a_glance: The picture above all; None where there is none.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Page:
     about: Mapping[str, str]
     sections: Sequence[Section]
     gallery: Gallery | None
+    at_a_glance: Analysis | None = None
 
 
 def render(page: Page) -> str:

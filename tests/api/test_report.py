@@ -49,6 +49,7 @@ def test_the_page_lies_beside_its_figures(made, home):
     assert opened == [f"report: {found.path}", uri, "no browser was found to show the report in."]
     figures = {analysis.name for analysis in found.analyses.values()}
     assert {
+        "at_a_glance",
         "gt_bins",
         "errors",
         "calibration",
@@ -69,6 +70,15 @@ def test_five_sentences_answer(made):
     outline = Outline(text)
     for answer in found.answers:
         assert answer in " ".join(outline.text.split())
+
+
+def test_a_picture_of_three_sentences_stands_above_all(made, home):
+    found, text, _ = made
+    assert found.at_a_glance is found.analyses["at_a_glance"]
+    assert len(found.at_a_glance.finding.sentences) == 3
+    assert (home / found.path).with_name("at_a_glance.png") == home / found.at_a_glance.figure
+    ids = [attributes.get("id") for attributes in Outline(text).all("section")]
+    assert ids[:2] == ["at-a-glance", "answer"]
 
 
 def test_what_could_not_be_had_says_why(made):

@@ -44,8 +44,9 @@ def report(
 ) -> None:
     """Put all analyses on one HTML page: five sentences with numbers, figures, and the images behind them.
 
-    Of several runs the first is what it is about and the second what it is compared with. The page needs no network;
-    a click on a number of errors opens its images, worst first, with each head's boxes beside the ground truth.
+    Of several runs the first is what it is about and the second what it is compared with. The page needs no network; a
+    click on a number of errors opens its images, worst first, with each head's boxes beside the ground truth. The first
+    run at a glance, in one picture and up to three sentences, is printed last.
     """
     from rgacli.api import report as api
 
@@ -64,10 +65,16 @@ def report(
             device=device,
             progress=progress,
         )
+    glance = found.at_a_glance
+    shown = glance.finding.sentences if glance else []
     if json:
         about = {"report": found.path, "answers": found.answers, "lacking": found.lacking, "images": found.images}
         figures = {name: analysis.figure for name, analysis in found.analyses.items()}
-        print_json({**about, "figures": figures})
+        print_json({**about, "at_a_glance": shown, "figures": figures})
         return
     for number, answer in enumerate(found.answers, start=1):
         typer.echo(f"{number}. {answer}")
+    if glance:
+        typer.echo(f"\nAt a glance, {glance.figure}:")
+    for each in shown:
+        typer.echo(f"- {each}")

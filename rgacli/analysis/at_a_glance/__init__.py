@@ -1,0 +1,1 @@
+"""What one run shows, in three sentences and three small panels."""
