@@ -207,6 +207,7 @@ def _at_a_glance(
         run=run,
         split=split,
         samples=evidence.samples,
+        baseline=evidence.baseline,
     )
     return publish(finding, path) if finding.rows else None
 

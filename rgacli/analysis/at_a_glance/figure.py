@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rgacli.analysis import figures, per_bin, smoothing, style
-from rgacli.analysis.at_a_glance.rows import FALSE, IN_TRAINING, OF_ENSEMBLE, OF_HEADS, Row
+from rgacli.analysis.at_a_glance.rows import FALSE, IN_TRAINING, OF_ENSEMBLE, OF_HEADS, Row, other_of
 from rgacli.analysis.words import signed
 from rgacli.wording import sentence
 
@@ -127,7 +127,7 @@ def _draw_ensemble(axis: Axes, rows: Sequence[Row], looks: Mapping[str, style.Lo
     chosen = style.current()
     axis.axvline(0, color=chosen.ink, linewidth=1.2)
     for place, row in enumerate(rows):
-        color = looks[row.other].color
+        color = looks[row.other].color if row.other in looks else chosen.ink
         if not math.isnan(row.low):
             axis.hlines(place, row.low, row.high, color=color, linewidth=4, alpha=0.85)
         axis.plot(row.difference, place, "o", color=color, markersize=10)
@@ -147,9 +147,9 @@ def _draw_ensemble(axis: Axes, rows: Sequence[Row], looks: Mapping[str, style.Lo
         axis.annotate(
             text, (0, -0.75), (offset, 0), textcoords="offset points", ha=side, va="center", color=chosen.muted
         )
-    axis.set_yticks(range(len(rows)), [f"than\nhead {row.other}" for row in rows])
+    axis.set_yticks(range(len(rows)), [f"than\n{figures.abbreviated(other_of(row))}" for row in rows])
     axis.set_ylim(len(rows) - 0.4, -1)
     axis.xaxis.get_major_locator().set_params(nbins=4)
     axis.grid(visible=False)
     axis.tick_params(axis="y", length=0)
-    axis.set_xlabel("AP of the ensemble less the head's")
+    axis.set_xlabel("AP of the ensemble less the other's")

@@ -137,6 +137,7 @@ def collect(
     split: str,
     score: float = 0.3,
     samples: int = 200,
+    baseline: tuple[str, Evaluation] | None = None,
 ) -> AtAGlance:
     """Return what there is to show of one run.
 
@@ -147,6 +148,7 @@ def collect(
         run, split: What it is called, and what it was evaluated on.
         score: The least of the detections that are counted as found objects or as false; AP is of all.
         samples: Bootstrap samples behind the intervals of AP.
+        baseline: Another run that the ensemble is compared with: its name, and its detections, evaluated.
     """
     curve = _curve(positives) if positives else None
     rows = [of_training(curve.drawn)] if curve else []
@@ -154,7 +156,7 @@ def collect(
     objects = np.array(list(next(iter(variants.values())).gt_counts.values()), dtype=float)
     heads = list(of_heads(counted, objects))
     rates = rates_of(counted, objects) if heads else []
-    rows += [*heads, *of_ensemble(variants, samples)]
+    rows += [*heads, *of_ensemble(variants, samples, baseline)]
     return AtAGlance({"run": run, "split": split, "images": len(objects), "score": score}, rows, rates, curve)
 
 

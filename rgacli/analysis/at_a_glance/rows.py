@@ -119,20 +119,28 @@ def of_heads(counted: Counts, objects: np.ndarray) -> Iterator[Row]:
         yield Row(OF_HEADS, quantity, first, second, *values, *change)
 
 
-def of_ensemble(variants: Mapping[str, Evaluation], samples: int) -> Iterator[Row]:
+def of_ensemble(
+    variants: Mapping[str, Evaluation], samples: int, baseline: tuple[str, Evaluation] | None = None
+) -> Iterator[Row]:
     """Yield how AP of the ensemble differs from each head's, on the same images; nothing without an ensemble.
 
     Args:
         variants: Head or ensemble -> its detections, evaluated.
         samples: Bootstrap samples behind the intervals.
+        baseline: Name of another run, and its detections; it stands before the heads.
     """
     whole = variants.get(ENSEMBLE)
     if whole is None or not any(whole.gt_counts.values()):
         return
-    for head, own in variants.items():
-        if head != ENSEMBLE:
-            values = (whole.overall["AP"], own.overall["AP"])
-            yield Row(OF_ENSEMBLE, "AP", ENSEMBLE, head, *values, *difference(own, whole, samples=samples))
+    others = dict([baseline] if baseline else []) | {head: own for head, own in variants.items() if head != ENSEMBLE}
+    for name, own in others.items():
+        values = (whole.overall["AP"], own.overall["AP"])
+        yield Row(OF_ENSEMBLE, "AP", ENSEMBLE, name, *values, *difference(own, whole, samples=samples))
+
+
+def other_of(row: Row) -> str:
+    """Return what a row compares with, as a sentence names it: "head 1:9", or another run by its name."""
+    return f"head {row.other}" if parse_head_name(row.other) else row.other
 
 
 def _per_hundred(estimate: Estimate) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rgacli.analysis.at_a_glance.rows import FALSE, FOUND, Row
+from rgacli.analysis.at_a_glance.rows import FALSE, FOUND, Row, other_of
 from rgacli.analysis.words import in_words
 
 
@@ -76,17 +76,35 @@ def of_heads(rows: Sequence[Row], score: float) -> Claim:
 
 
 def of_ensemble(rows: Sequence[Row], images: str) -> Claim:
-    """Say which heads the ensemble is shown to be better than, and which better than it; on "100 images"."""
-    better, worse = ([row.other for row in rows if row.side == side] for side in (1, -1))
-    if len(rows) in (len(better), len(worse)):
-        headline = f"the ensemble is {'better' if better else 'worse'} than each of its heads"
-    elif better or worse:
-        told = [f"{word} than {_heads(own)}" for word, own in (("better", better), ("worse", worse)) if own]
-        headline = f"the ensemble is {' and '.join(told)}"
-    else:
-        headline = "the ensemble is not shown to differ from its heads"
-    gains = ", ".join(f"{in_words(*row.change)} against head {row.other}" for row in rows)
+    """Say what the ensemble is shown to be better than, of heads and a baseline, and what better than it.
+
+    Args:
+        rows: A baseline's before the heads'.
+        images: What it was measured on: "100 images".
+    """
+    told = [
+        f"{word} than {' and '.join(named)}"
+        for side, word in ((1, "better"), (-1, "worse"))
+        if (named := _others(rows, side))
+    ]
+    headline = f"the ensemble is {' and '.join(told)}"
+    if not told:
+        whom = "its heads" if all(map(_is_head, rows)) else f"{other_of(rows[0])} and its heads"
+        headline = f"the ensemble is not shown to differ from {whom}"
+    gains = ", ".join(f"{in_words(*row.change)} against {other_of(row)}" for row in rows)
     return Claim(headline, f"its AP on {images} is {rows[0].value:.3f}, {gains}")
+
+
+def _others(rows: Sequence[Row], side: int) -> list[str]:
+    """Return what the ensemble is shown to be on one side of: a baseline, and heads; all of several heads as one."""
+    heads = [row for row in rows if _is_head(row)]
+    own = [row for row in heads if row.side == side]
+    others = [other_of(row) for row in rows if row.side == side and not _is_head(row)]
+    return [*others, *(["each of its heads"] if own and len(own) == len(heads) else _heads(own))]
+
+
+def _is_head(row: Row) -> bool:
+    return other_of(row) != row.other
 
 
 def _both(row: Row, unit: str = "") -> str:
@@ -95,5 +113,6 @@ def _both(row: Row, unit: str = "") -> str:
     return f"{values}{unit}, {in_words(*row.change, decimals=decimals)}"
 
 
-def _heads(names: Sequence[str]) -> str:
-    return ("head " if len(names) == 1 else "heads ") + " and ".join(names)
+def _heads(rows: Sequence[Row]) -> list[str]:
+    names = [row.other for row in rows]
+    return [("head " if len(names) == 1 else "heads ") + " and ".join(names)] if names else []

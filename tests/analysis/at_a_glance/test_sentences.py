@@ -77,8 +77,11 @@ def test_both_quantities_have_their_numbers_and_intervals():
     )
 
 
+NAMES = {"base": "plain", "a": "1:1", "b": "1:9", "c": "1:5"}
+
+
 def ensemble(**changes):
-    rows = [Row(OF_ENSEMBLE, "AP", "ensemble", head, 0.185, 0.17, *change) for head, change in changes.items()]
+    rows = [Row(OF_ENSEMBLE, "AP", "ensemble", NAMES[key], 0.185, 0.17, *change) for key, change in changes.items()]
     return of_ensemble(rows, "100 images")
 
 
@@ -87,9 +90,9 @@ def ensemble(**changes):
     [
         (MORE, MORE, "the ensemble is better than each of its heads"),
         (FEWER, FEWER, "the ensemble is worse than each of its heads"),
-        (OPEN, MORE, "the ensemble is better than head b"),
-        (FEWER, OPEN, "the ensemble is worse than head a"),
-        (FEWER, MORE, "the ensemble is better than head b and worse than head a"),
+        (OPEN, MORE, "the ensemble is better than head 1:9"),
+        (FEWER, OPEN, "the ensemble is worse than head 1:1"),
+        (FEWER, MORE, "the ensemble is better than head 1:9 and worse than head 1:1"),
         (OPEN, OPEN, "the ensemble is not shown to differ from its heads"),
     ],
 )
@@ -97,12 +100,31 @@ def test_the_ensembles_verdict_is_of_each_head(first, second, headline):
     assert ensemble(a=first, b=second).headline == headline
 
 
+@pytest.mark.parametrize(
+    ("base", "first", "headline"),
+    [
+        (MORE, MORE, "the ensemble is better than plain and each of its heads"),
+        (MORE, OPEN, "the ensemble is better than plain and head 1:9"),
+        (FEWER, MORE, "the ensemble is better than each of its heads and worse than plain"),
+        (OPEN, FEWER, "the ensemble is better than head 1:9 and worse than head 1:1"),
+    ],
+)
+def test_another_run_is_named_before_the_heads(base, first, headline):
+    found = ensemble(base=base, a=first, b=MORE)
+    assert found.headline == headline
+    assert found.numbers.index("against plain") < found.numbers.index("against head 1:1")
+
+
+def test_another_run_that_nothing_is_shown_of_is_named_too():
+    assert ensemble(base=OPEN, a=OPEN).headline == "the ensemble is not shown to differ from plain and its heads"
+
+
 def test_of_three_heads_those_that_it_is_better_than_are_named():
-    assert ensemble(a=MORE, b=OPEN, c=MORE).headline == "the ensemble is better than heads a and c"
+    assert ensemble(a=MORE, b=OPEN, c=MORE).headline == "the ensemble is better than heads 1:1 and 1:5"
 
 
 def test_the_ensembles_gains_have_their_intervals_shown_or_not():
     assert ensemble(a=(0.009, 0.003, 0.016), b=(0.002, -0.001, 0.005)).numbers == (
-        "its AP on 100 images is 0.185, +0.009 (95 %: +0.003 to +0.016) against head a, +0.002, within its interval "
-        "(95 %: −0.001 to +0.005) against head b"
+        "its AP on 100 images is 0.185, +0.009 (95 %: +0.003 to +0.016) against head 1:1, +0.002, within its interval "
+        "(95 %: −0.001 to +0.005) against head 1:9"
     )
