@@ -41,6 +41,8 @@ from rgacli.reporting import gallery
 from rgacli.reporting.answers import Evidence, answers
 from rgacli.reporting.facts import facts_of
 from rgacli.reporting.page import Page, Section, render
+from rgacli.reproduction.folder import sweep_of
+from rgacli.reproduction.tables import read_tables, shown
 
 IMAGES = 60
 
@@ -94,7 +96,8 @@ def report(
     The page is one file that needs no network. Above all stands the run at a glance: a picture of up to three sentences
     of what is beyond its 95 % interval, and what is not. Of several runs the first is what it is about and the second
     what it is compared with; all are overlaid. A number of errors (bin, head, kind of error) leads to its images, worst
-    first, and annotations that the detector contradicts are listed. What cannot be had says why.
+    first, and annotations that the detector contradicts are listed. What cannot be had says why. Of a run that belongs
+    to a sweep (`reproduce`), the sweep's tables and verdicts follow.
 
     Args:
         runs: A run's name or folder, and others to compare it with; the latest run without.
@@ -147,7 +150,10 @@ def report(
         subtitle=f"{split} split, {len(found.truth['images'])} images, {date.today().isoformat()}",
         answers=answers(evidence),
         about=facts_of(found.detectors, binned.max_dets),
-        sections=[Section(title, analyses.get(title), lacking.get(title, "")) for title in _TITLES],
+        sections=[
+            *(Section(title, analyses.get(title), lacking.get(title, "")) for title in _TITLES),
+            *_over_seeds(found.detectors[names[0]].home),
+        ],
         gallery=chosen,
         at_a_glance=glance,
     )
@@ -188,6 +194,13 @@ def _analyses(
         except (RgacliError, OSError) as error:  # an image that is gone does not cost the other analyses
             lacking[title] = str(explain(error))
     return analyses, lacking
+
+
+def _over_seeds(run: Path) -> list[Section]:
+    """Return what a sweep has found that a run belongs to, a section for each table; nothing of a run by itself."""
+    sweep = sweep_of(run)
+    tables = read_tables(sweep.tables) if sweep else []
+    return [Section(f"Over seeds: {table.title}", tables=shown(table)) for table in tables]
 
 
 def _at_a_glance(

@@ -251,3 +251,10 @@ def is_of(result: Mapping[str, Any], step: Step) -> bool:
 
 def _but_device(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key != "device"}
+
+
+def sweep_of(run: Path) -> SweepFolder | None:
+    """Return the sweep that a run's folder lies in; None of a run by itself."""
+    folder = run.absolute().parent
+    found = SweepFolder(folder.parent)
+    return found if folder.name == RUNS and found.manifest.is_file() else None

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rgacli.api.report import _over_seeds as over_seeds
 from rgacli.api.report import report
 from rgacli.errors import UsageError
+from rgacli.reproduction.judging import judge
+from rgacli.reproduction.sweep import Quantity, Row, Table
+from rgacli.reproduction.tables import write_tables
 from tests.conftest import ON_THE_CPU
 from tests.reporting.test_page import Outline
 from tests.support.near_misses import find_nearly
@@ -40,6 +44,18 @@ def made(home, tiny_dataset):
         patch.setattr("rgacli.api.report.tell", opened.append)
         found = report("base", bootstrap=2, images=3, open=True)
         return found, (home / found.path).read_text(), opened
+
+
+def test_a_run_of_a_sweep_has_the_sweeps_tables(tmp_path):
+    table = Table("one", "One", (Row("plain", {"AP": Quantity.parse("plain/AP")}),))
+    write_tables(tmp_path / "tables", [judge(table, {"plain": {0: {"AP": 17.3}}})])
+    run = tmp_path / "runs" / "plain-s0"
+    assert over_seeds(run) == []  # no sweep lies there
+    (tmp_path / "manifest.json").write_text("{}")
+    [section] = over_seeds(run)
+    assert section.title == "Over seeds: One"
+    assert section.tables[0].rows == [{"row": "plain", "AP": "17.3", "paper AP": ""}]
+    assert over_seeds(tmp_path / "other" / "plain-s0") == []
 
 
 def test_the_page_lies_beside_its_figures(made, home):
