@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-for-rgacli
-QUICKSTART := runs/quickstart
+QUICKSTART := reproduction/quickstart
 
 .PHONY: help install quickstart test slow lint tables clean
 
 help:
-	@echo "make quickstart   train and evaluate on the embedded dataset (about 5 minutes on 2 CPU cores)"
+	@echo "make quickstart   train PRM and a plain detector on the embedded dataset (about 5 minutes on 2 CPU cores)"
 	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
 	@echo "make slow         run those that take minutes each"
 	@echo "make lint         ruff, lint and format"
@@ -26,15 +26,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps opencv-python-headless
 	touch $@
 
-# A training that was cut short goes on; one that is done is not repeated. The report, which comes last, ends with
-# figures/test/at_a_glance.png and its three sentences.
+# Two trainings side by side. One that was cut short goes on; one that is done is not repeated. The report, which comes
+# last, ends with the picture figures/at_a_glance.png and its three sentences.
 quickstart: install
-	test -e $(QUICKSTART)/checkpoints/epoch_10.pth \
-		|| { test -d $(QUICKSTART)/checkpoints && $(BIN)/rgacli train --resume --name quickstart; } \
-		|| { rm -rf $(QUICKSTART) && $(BIN)/rgacli train --lambda0 7 --ratios 1:1,1:9 --name quickstart; }
-	$(BIN)/rgacli eval quickstart --head all
-	$(BIN)/rgacli analyze gt-bins quickstart
-	$(BIN)/rgacli analyze report quickstart
+	$(BIN)/rgacli reproduce assets/quickstart.yaml --jobs 2 --out $(QUICKSTART)
+	$(BIN)/rgacli analyze report $(QUICKSTART)/runs/prm-s0 $(QUICKSTART)/runs/plain-s0 --out $(QUICKSTART)/figures
 
 test: install
 	$(BIN)/python -m pytest -n auto

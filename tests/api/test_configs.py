@@ -36,7 +36,7 @@ def test_a_config_is_resolved(tmp_path, name):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (dict(name="quikstart"), "Closest: quickstart. rgacli.configs lists the bundled ones."),
+        (dict(name="quikstart"), "Closest: quickstart, quickstart-cascade. rgacli.configs lists the bundled ones."),
         (dict(table=9), "table=9: the paper has tables 1 to 8."),
         (dict(name="quickstart", table=2), "table lists configs and name shows one: give one of the two."),
     ],

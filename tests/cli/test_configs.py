@@ -54,7 +54,7 @@ def test_the_listing_shows_what_a_config_trains_and_its_result_in_the_paper(fold
     titles = [line for line in lines if line.startswith("Table ")]
     assert len(titles) == 8
     assert titles == sorted(titles)
-    assert names(lines)[-1] == "quickstart"
+    assert names(lines)[-2:] == ["quickstart", "quickstart-cascade"]
 
 
 def test_what_stands_in_no_table_is_shown_with_mmdets_baseline(folder, monkeypatch):
@@ -62,14 +62,16 @@ def test_what_stands_in_no_table_is_shown_with_mmdets_baseline(folder, monkeypat
     lines = listed()
     shown = cells(lines[lines.index("not in the paper") :])
     assert shown[::2] == [
+        ["cascade-rcnn_r18-lite_fpn_rga-prm", *shown[0][1:2], "-"],
         [
             "cascade-rcnn_r50_fpn_rga-prm",
             "Cascade R-CNN with RGA and PRM, ResNet-50, 1x: for your own data.",
             "AP=40.3",
         ],
-        ["faster-rcnn_r18-lite_fpn_rga-prm", *shown[2][1:2], "-"],
+        ["faster-rcnn_r18-lite_fpn_rga-prm", *shown[4][1:2], "-"],
         ["faster-rcnn_r50_fpn_rga-prm", "Faster R-CNN with RGA and PRM, ResNet-50, 1x: for your own data.", "AP=37.4"],
-        ["quickstart", *shown[6][1:2], "-"],
+        ["quickstart", *shown[8][1:2], "-"],
+        ["quickstart-cascade", *shown[10][1:2], "-"],
     ]
     assert {row[0] for row in shown[1::2]} == {"mmdet 3: 1:1, 1:9 (soft), λ0 7 (linear)"}
 
@@ -133,7 +135,7 @@ def test_a_resolved_config_stands_on_its_own(folder, name):
     ("arguments", "complaint"),
     [
         (["quikstart"], "'quikstart' is neither a file nor a bundled config"),
-        (["quikstart"], "Closest: quickstart. `rgacli configs` lists the bundled ones."),
+        (["quikstart"], "Closest: quickstart, quickstart-cascade. `rgacli configs` lists the bundled ones."),
         (["mmdet::retinanet/retinanet_r50.py"], "there is no such file in"),
         (["--table", 9], "--table 9: the paper has tables 1 to 8."),
         (["--table", 0], "--table 0: the paper has tables 1 to 8."),
