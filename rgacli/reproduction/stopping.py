@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 from typing import Any
 
 from rgacli.errors import RunFailed
@@ -55,7 +54,6 @@ def stop_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        with suppress(ProcessLookupError):
-            os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # it may be waiting, this thread is not
 
     threading.Thread(target=watch, daemon=True).start()

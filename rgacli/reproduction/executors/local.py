@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, ending, environment_of, start
 
 _SECONDS_BETWEEN_LOOKS = 0.5
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass
@@ -18,14 +20,15 @@ class LocalExecutor:
 
     Attributes:
         places: How many at a time.
-        resources: Of each. With GPUs, each place has its own as far as there are enough, and shares them beyond.
-        gpus: GPUs of this machine.
+        resources: Of each. With GPUs, each place has its own as far as there are enough, and shares them beyond; a
+            task of none sees none.
+        gpus: GPUs of this machine that this process sees.
     """
 
     places: int
     resources: Resources = ONE_PROCESSOR
     gpus: int = 0
-    _running: dict[str, tuple[subprocess.Popen, int]] = field(default_factory=dict)
+    _running: dict[str, tuple[subprocess.Popen, int]] = field(default_factory=dict, init=False, repr=False)
 
     def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> dict[str, str]:
         """See Executor."""
@@ -40,19 +43,24 @@ class LocalExecutor:
                     self._start(task)
                 watch()
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
-        except BaseException:
+        except BaseException:  # Ctrl-C, or what `watch` raised: nobody would know of the rest
             self._stop()
             raise
         return endings
 
     def _start(self, task: Task) -> None:
         place = min(set(range(self.places)) - {place for _, place in self._running.values()})
-        environment = environment_of(self.resources.threads)
-        if self.gpus and self.resources.gpus:
-            first = place * self.resources.gpus
-            own = [str((first + number) % self.gpus) for number in range(self.resources.gpus)]
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+        environment = {**environment_of(self.resources.threads), _VISIBLE: self._gpus_of(place)}
         self._running[task.name] = (start(task, environment), place)
+
+    def _gpus_of(self, place: int) -> str:
+        """Return the GPUs of a place, of those that this process was given, as CUDA is told of them."""
+        if not self.gpus:
+            return ""
+        known = [name for name in os.environ.get(_VISIBLE, "").split(",") if name]
+        names = known if len(known) >= self.gpus else list(map(str, range(self.gpus)))
+        first = place * self.resources.gpus
+        return ",".join(names[(first + number) % self.gpus] for number in range(self.resources.gpus))
 
     def _ended(self) -> dict[str, str]:
         """Forget the tasks that have ended, and return how those that did not end well did."""
