@@ -351,7 +351,7 @@ def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[
             job.name,
             (sys.executable, "-m", "rgacli.api.job", str(folder.path.absolute()), job.name, str(max(1, processes))),
             tuple(name for name in job.after if name in names),
-            folder.log(job.name),
+            folder.log(job.name).absolute(),
         )
         for job in waiting
     ]

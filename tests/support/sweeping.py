@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from rgacli.reproduction.folder import State, SweepFolder
 from rgacli.reproduction.jobs import plan
 from rgacli.reproduction.reading import sweep_of
+from tests.cli.commands import _IN_PROCESS, _SIZES
 
 SWEEP = {
     "title": "two arms",
@@ -121,3 +123,37 @@ def start(*arguments, cwd: Path, **environment: str) -> subprocess.Popen:
             stdout=output,
             stderr=output,
         )
+
+
+def trainable(path: Path, dataset: Path, **other) -> Path:
+    """A sweep of two arms whose trainings take seconds, by one seed, as a file."""
+    sizes = [f"{key}={value}" for key, value in {**_SIZES, **_IN_PROCESS}.items()]
+    content = {
+        "seeds": 1,
+        "train": {"config": "quickstart", "data": str(dataset), "epochs": 1, "settings": sizes},
+        "arms": {"plain": {"lambda0": 1, "ratios": "1:3"}, "prm": {"ratios": "1:1,1:9"}},
+    }
+    other["train"] = {**content["train"], **other.get("train", {})}
+    path.write_text(yaml.safe_dump({**content, **other}, sort_keys=False))
+    return path
+
+
+def state(folder: Path, job: str) -> dict:
+    """What a job has noted of itself; nothing before it has."""
+    try:
+        return json.loads((folder / "jobs" / job / "state.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def results(folder: Path) -> dict[Path, tuple[int, dict]]:
+    """What the steps of all jobs have found: file, relative to the folder -> its time, the numbers."""
+    files = [path for path in folder.glob("jobs/*/*.json") if path.name != "state.json"]
+    return {
+        path.relative_to(folder): (path.stat().st_mtime_ns, json.loads(path.read_text())["numbers"]) for path in files
+    }
+
+
+def log(folder: Path, job: str) -> str:
+    """What a job said."""
+    return (folder / "jobs" / job / "log.txt").read_text()
