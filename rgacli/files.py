@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -76,6 +77,24 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as JSON atomically."""
     write_text(path, json.dumps(value))  # dumps in C; dump to a file runs in Python
+
+
+def try_lock(file: int, kind: int) -> bool:
+    """Lock an open file, or give it free; return False if another process has locked it.
+
+    A file system that knows no locks takes any.
+
+    Args:
+        file: Its descriptor.
+        kind: fcntl's LOCK_EX, LOCK_SH or LOCK_UN.
+    """
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _umask() -> int:

@@ -31,6 +31,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rgacli.errors import UsageError
+from rgacli.files import try_lock
 from rgacli.wording import function, param
 
 ROOT = Path("runs")
@@ -165,18 +166,18 @@ class Run:
             UsageError: another process holds it.
         """
         with self.config.open("rb") as file:
-            if not any(_lock(file.fileno(), fcntl.LOCK_EX) for _ in _some_moments()):
+            if not any(try_lock(file.fileno(), fcntl.LOCK_EX) for _ in _some_moments()):
                 raise UsageError(f"run {self.path} is being trained by another process.")
             try:
                 yield
             finally:
-                _lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
+                try_lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
 
     def is_held(self) -> bool:
         """Return whether a process trains it now, as far as the file system tells."""
         try:
             with self.config.open("rb") as file:
-                return not _lock(file.fileno(), fcntl.LOCK_SH)
+                return not try_lock(file.fileno(), fcntl.LOCK_SH)
         except OSError:
             return False
 
@@ -186,17 +187,6 @@ def _some_moments() -> Iterator[None]:
     for seconds in (0, 0.05, 0.2):
         time.sleep(seconds)
         yield
-
-
-def _lock(file: int, kind: int) -> bool:
-    """Return False if another process has locked the file; a file system that knows no locks takes any."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def default_name(config: str) -> str:

@@ -150,7 +150,8 @@ def ensemble(
         split: Of the dataset; one without "test" is evaluated on "val" in its place.
         bootstrap: Bootstrap samples of images behind each interval.
         timed: Images to time each method on; 0: none.
-        out: Folder of the figure; by default RUN/figures/SPLIT, of several runs or results under ensembles/.
+        out: Folder of the figure, and of the detections that are made of several runs or results; by default
+            RUN/figures/SPLIT, of several runs or results ensembles/A+B.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch and image.
 
@@ -159,6 +160,7 @@ def ensemble(
     """
     runs, checkpoints, configs, methods = map(_several, (runs, checkpoint, config, method))
     own_bins = None if bins is None else parse_bins(bins)
+    out = Path(out) if out else None
     _require_known("method", methods, ENSEMBLING_METHODS)
     _require_known("calibrate", _several(calibrate), SPLITS)
     require_at_least(2, bootstrap=bootstrap)
@@ -181,13 +183,13 @@ def ensemble(
         raise UsageError(f"{param('calibrate')} goes with {param('method', 'dispatch')}.")
     with nullcontext() if results else _running_on(device):
         if results:
-            together: Ensemble = ResultsEnsemble(results, annotations)
+            together: Ensemble = ResultsEnsemble(results, annotations, out)
         else:
-            together = _find(runs, which, checkpoints, configs, data, split, calibrate, max_dets)
+            together = _find(runs, which, checkpoints, configs, data, split, calibrate, max_dets, out)
         counted = max_dets_for(together.annotations, max_dets)
         shown_bins = own_bins or benchmark_of(together.annotations).bins
         methods = together.choose(methods)
-        figure = Path(out or together.figures) / "ensembles.png"
+        figure = (out or together.figures) / "ensembles.png"
         require_place(figure)
         found = together.detect(methods, shown_bins, progress)
         evaluations, chosen = _measure(together, found, methods, shown_bins, counted.value, progress)
@@ -242,6 +244,7 @@ def _find(
     split: str,
     calibrate: str | None,
     max_dets: int | None,
+    out: Path | None,
 ) -> Ensemble:
     """Return the heads of one run or checkpoint, or several as separate detectors.
 
@@ -274,7 +277,7 @@ def _find(
             raise UsageError(
                 f"{param('calibrate')} goes with {param('method', 'dispatch')}, which weighs the heads of one run."
             )
-        return DetectorsEnsemble([on(split, one) for one in named])
+        return DetectorsEnsemble([on(split, one) for one in named], out)
     if calibrate == split:
         raise UsageError(f"{param('calibrate', split)} is the split that is evaluated: name another.")
     return HeadsEnsemble(on(split, named[0]), lambda other: on(other, named[0]), calibrate)

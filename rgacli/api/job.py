@@ -6,13 +6,11 @@ import inspect
 import logging
 import os
 import shutil
-import signal
 import socket
 import sys
-import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,18 @@ from typing import Any
 import rgacli
 from rgacli import runs
 from rgacli.data.synthetic import embedded_dataset
-from rgacli.errors import RunFailed, UsageError, explain
-from rgacli.messages import LOGGER
+from rgacli.errors import RgacliError, RunFailed, UsageError, explain
+from rgacli.messages import LOGGER, tell
 from rgacli.reproduction.folder import State, SweepFolder
 from rgacli.reproduction.jobs import EMBEDDED, EMBEDDED_TEST, Job, Step, call_of, run_folder
 from rgacli.reproduction.quantities import numbers_of
+from rgacli.reproduction.stopping import PARENT, Stopped, require_not_asked, stop_with_parent, take_signals
 
 _SECONDS_BETWEEN_NOTES = 2.0
+_PATIENCE = 60.0
+"""Seconds to wait for a process that works on the job: one whose parent died may be about to end."""
+HELD = 75  # sysexits.h: try again later
+"""Exit code where another process works on the job."""
 _SEVERAL = ("train", "evaluate")
 """Steps that several processes can share."""
 
@@ -40,13 +43,23 @@ def work(path: Path, name: str, *, processes: int = 1) -> int:
         processes: To share its training and evaluation, a GPU to each.
 
     Returns:
-        The exit code of the process: 0, or that of the error that is noted.
+        The exit code of the process: 0, that of the error that is noted, or HELD where another process works on it.
     """
     folder = SweepFolder(path)
     jobs = {job.name: job for job in folder.read_jobs()}
     if name not in jobs:
         raise UsageError(f"{folder.manifest} has no job '{name}'.")
-    job = jobs[name]
+    with folder.job_held(name, _PATIENCE) as own:
+        if not own:
+            tell(f"{name} is being run by another process.")
+            return HELD
+        return _work(folder, jobs, jobs[name], processes)
+
+
+def _work(folder: SweepFolder, jobs: Mapping[str, Job], job: Job, processes: int) -> int:
+    """Do the same for a job that no other process works on."""
+    if folder.is_finished(job):
+        return 0
     noted = State("running", began=time.time(), host=socket.gethostname(), pid=os.getpid())
     try:
         for other in job.after:
@@ -54,18 +67,23 @@ def work(path: Path, name: str, *, processes: int = 1) -> int:
                 raise RunFailed(f"it needs {other}, which is not finished.")
         for step in job.steps:
             if folder.result(job, step) is None:
+                require_not_asked()
                 noted = replace(noted, step=step.function, done=0, total=0)
-                folder.write_state(name, noted)
+                folder.write_state(job.name, noted)
                 _take(folder, job, step, noted, processes)
     except BaseException as error:
         traceback.print_exc()
-        known = explain(error) if isinstance(error, Exception) else RunFailed("stopped by a signal.")
-        code = known.exit_code if isinstance(error, Exception) else 130
-        state = "stopped" if code in (130, 143) else "failed"
-        folder.write_state(name, replace(noted, state=state, ended=time.time(), error=str(known)))
-        return code
-    folder.write_state(name, replace(noted, state="finished", ended=time.time()))
+        known = _known(error)
+        state = "stopped" if known.exit_code == Stopped.exit_code else "failed"
+        folder.write_state(job.name, replace(noted, state=state, ended=time.time(), error=str(known)))
+        return known.exit_code
+    folder.write_state(job.name, replace(noted, state="finished", ended=time.time()))
     return 0
+
+
+def _known(error: BaseException) -> RgacliError:
+    """Return the one-line form of what ended a job."""
+    return explain(error) if isinstance(error, Exception) else Stopped("stopped by a signal.")
 
 
 def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: int) -> None:
@@ -76,7 +94,8 @@ def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: in
 
         own = ["-m", "rgacli.api.job", str(folder.path), job.name, "1", step.function]
         threads = str(max(1, (os.cpu_count() or 1) // processes))
-        launch([sys.executable, *own], Processes(processes), {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads})
+        environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, PARENT: str(os.getpid())}
+        launch([sys.executable, *own], Processes(processes), environment)
         return
     _take_here(folder, job, step, noted)
 
@@ -87,6 +106,7 @@ def _take_here(folder: SweepFolder, job: Job, step: Step, noted: State, *, is_fi
 
     def progress(task: str, done: int, total: int, note: str = "") -> None:
         nonlocal last
+        require_not_asked()
         if is_first and (time.monotonic() - last > _SECONDS_BETWEEN_NOTES):
             last = time.monotonic()
             folder.write_state(job.name, replace(noted, done=done, total=total))
@@ -117,6 +137,9 @@ def _is_path(parameter: inspect.Parameter) -> bool:
 def _to_go_on(folder: SweepFolder, job: Job, parameters: dict[str, Any], is_first: bool) -> dict[str, Any]:
     """Return the parameters of a training: those that it goes on by where it has begun."""
     run = runs.Run(run_folder(folder.path, job.name))
+    until = time.monotonic() + _PATIENCE
+    while is_first and run.is_held() and time.monotonic() < until:
+        time.sleep(1)  # the processes of a job that was killed need a moment to stop
     if run.all_checkpoints() and run.config.is_file():
         going_on = {key: parameters[key] for key in ("work_dir", "device") if key in parameters}
         return {"resume": True, **going_on}
@@ -135,22 +158,11 @@ def _join(folder: SweepFolder, job: Job, step: Step) -> None:
         noted = State("running", step.function, began=time.time(), host=socket.gethostname(), pid=os.getpid())
         _take_here(folder, job, step, noted, is_first=os.environ["RANK"] == "0")
         leave()
-    except Exception as error:
+    except BaseException as error:
         traceback.print_exc()
-        record(explain(error))
-        raise SystemExit(explain(error).exit_code) from None
-
-
-def _stop_with(parent: int) -> None:
-    """Stop, as by Ctrl-C, once the process that started this one is gone: nobody would know of the rest."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        with suppress(ProcessLookupError):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=watch, daemon=True).start()
+        known = _known(error)
+        record(known)
+        raise SystemExit(known.exit_code) from None
 
 
 def main(arguments: list[str]) -> int:
@@ -158,7 +170,8 @@ def main(arguments: list[str]) -> int:
     path, name, processes, *steps = arguments
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     LOGGER.setLevel(logging.INFO)
-    _stop_with(os.getppid())
+    take_signals()
+    stop_with_parent()
     if not steps:
         return work(Path(path), name, processes=int(processes))
     folder = SweepFolder(Path(path))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -27,6 +29,7 @@ from rgacli.reproduction.jobs import EMBEDDED, Job, call_of, plan, run_folder
 from rgacli.reproduction.judging import JudgedTable, judge
 from rgacli.reproduction.reading import read_sweep
 from rgacli.reproduction.record import adopt, write_record
+from rgacli.reproduction.stopping import Stopped
 from rgacli.reproduction.sweep import Sweep, Table
 from rgacli.reproduction.tables import shown, verdicts, write_tables
 from rgacli.wording import called, param, sentence
@@ -91,6 +94,11 @@ class Reproduction:
         """Jobs that did not end well."""
         return tuple(job for job in self.jobs if job.state == "failed")
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all jobs are finished."""
+        return all(job.state == "finished" for job in self.jobs)
+
 
 def reproduce(
     target: str,
@@ -144,7 +152,7 @@ def reproduce(
 
     Raises:
         UsageError, DataError: the target, the sweep or a parameter cannot be used.
-        RunFailed: the executor cannot run anything.
+        RunFailed: the executor cannot run anything, or a signal stopped the sweep: it goes on by the same call.
     """
     _require_consistent(executor, address, slurm, jobs, gpus_per_job)
     if collect and dry_run:
@@ -172,24 +180,19 @@ def reproduce(
         return _reproduction(target, sweep, scale, folder, own, (), (), scripts)
     if collect:
         return _collected(target, sweep, scale, folder, own, tables, record, about)
+    runner = None
+    if not all(map(folder.is_finished, own)):  # before anything is written: a parameter may be of no use
+        runner = _executor(executor, folder, jobs, gpus_per_job, address, slurm, device)
     with folder.held():
         every = folder.merged(own)
         if record and record.is_file() and (taken := adopt(record, folder, own)):
             tell(f"{taken} of {len(own)} jobs are finished by {record}")
         folder.write_manifest(every, about)
         waiting = [job for job in own if not folder.is_finished(job)]
-        for job in waiting:
-            folder.write_state(job.name, State())
-        if waiting:
+        if waiting and runner:
             watch = _Watch(folder, every, own, about, progress, record, tables)
-            runner = _executor(executor, folder, jobs, gpus_per_job, address, slurm, device)
             tell(f"{len(waiting)} of {len(own)} jobs to run; manifest: {folder.manifest}")
-            try:
-                runner.run(_tasks(folder, waiting, gpus_per_job or 0), watch)
-            finally:
-                for job in waiting:
-                    _note_gone(folder, job)
-                watch(last=True)
+            _run(runner, folder, waiting, gpus_per_job or 0, watch)
     return _collected(target, sweep, scale, folder, own, tables, record, about)
 
 
@@ -290,11 +293,56 @@ def _local(jobs: int | None, gpus_per_job: int | None, device: str) -> Executor:
     return LocalExecutor(places, Resources(each, max(1, cores // places)), gpus)
 
 
-def _note_gone(folder: SweepFolder, job: Job) -> None:
-    """Note of a job that still says it runs that its process is gone: killed, or with its machine."""
+def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processes: int, watch: _Watch) -> None:
+    """Run jobs to their ends, and note how those ended that could not note it."""
+    for job in waiting:
+        if not folder.is_job_held(job.name):
+            folder.write_state(job.name, State())
+    try:
+        with _sigterm_as_interrupt():
+            endings = runner.run(_tasks(folder, waiting, processes), watch)
+        for job in waiting:
+            _note_gone(folder, job, "failed", endings.get(job.name, "its process is gone."))
+    except BaseException as error:
+        for job in waiting:
+            _note_gone(folder, job, "stopped", "its process is gone.")
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise Stopped(f"stopped; the same call goes on with the jobs in {folder.path}.") from None
+        raise
+    finally:
+        watch(last=True)
+
+
+def _note_gone(folder: SweepFolder, job: Job, as_: Literal["failed", "stopped"], why: str) -> None:
+    """Note how a job ended that says that it runs or waits, and that no process works on.
+
+    Args:
+        folder, job: Of the sweep.
+        as_: Of jobs that are "stopped", those that wait were not begun.
+        why: How its process ended.
+    """
     state = folder.state(job)
-    if state.state == "running":
-        folder.write_state(job.name, replace(state, state="stopped", error="its process is gone; run the sweep again."))
+    began = ("running", "waiting") if as_ == "failed" else ("running",)
+    if state.state in began and not folder.is_job_held(job.name):
+        folder.write_state(job.name, replace(state, state=as_, ended=time.time(), error=why))
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, in the main thread."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # in another thread nobody can
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[Task]:
@@ -305,7 +353,7 @@ def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[
             job.name,
             (sys.executable, "-m", "rgacli.api.job", str(folder.path.absolute()), job.name, str(max(1, processes))),
             tuple(name for name in job.after if name in names),
-            folder.log(job.name),
+            folder.log(job.name).absolute(),
         )
         for job in waiting
     ]

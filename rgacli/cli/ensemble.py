@@ -86,8 +86,8 @@ OutOption = Annotated[
     Path | None,
     typer.Option(
         file_okay=False,
-        help="Folder of the figure and its CSV. Default: RUN/figures/SPLIT; under ensembles/ for several runs or "
-        "--results.",
+        help="Folder of the figure and its CSV, and of the detections made of several runs or --results. Default: "
+        "RUN/figures/SPLIT; of several, ensembles/A+B.",
         show_default=False,
     ),
 ]

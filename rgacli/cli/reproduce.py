@@ -191,7 +191,7 @@ def reproduce(
         for each in found.tables:
             _print_judged(each)
     _say_what_is_open(found, dry_run)
-    if found.failed:
+    if found.failed or not (found.is_whole or collect or dry_run):
         raise typer.Exit(1)
 
 
@@ -217,9 +217,9 @@ def _print_judged(table: JudgedTable) -> None:
 
 def _say_what_is_open(found: Reproduction, dry_run: bool) -> None:
     """Say how many jobs are not finished, and why those that failed did."""
-    counts = Counter(job.state for job in found.jobs)
-    if dry_run or counts["finished"] == len(found.jobs):
+    if dry_run or found.is_whole:
         return
+    counts = Counter(job.state for job in found.jobs)
     others = ", ".join(f"{number} {state}" for state, number in counts.items())
     say(f"{len(found.jobs)} jobs: {others}; manifest: {found.manifest}")
     for job in found.failed[:_LISTED]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -47,6 +48,7 @@ class DetectorsEnsemble(Ensemble):
 
     Args:
         detectors: At least two, on the split to evaluate; the first one's RPN proposes for all.
+        home: Folder of what is made of them; by default ensembles/A+B.
 
     Raises:
         UsageError: they differ in their classes or in the annotations they are evaluated on, one stands twice, or has
@@ -55,7 +57,7 @@ class DetectorsEnsemble(Ensemble):
 
     methods = (*OF_LOGITS, *OF_RESULTS)
 
-    def __init__(self, detectors: Sequence[SplitDetections]) -> None:
+    def __init__(self, detectors: Sequence[SplitDetections], home: Path | None = None) -> None:
         self._members = dict(zip(distinct_names(detectors), detectors, strict=True))
         for name in self._members:
             if name in ENSEMBLING_METHODS:
@@ -67,7 +69,7 @@ class DetectorsEnsemble(Ensemble):
         _require_same_classes({name: detector.cfg for name, detector in self._members.items()})
         self.name = " + ".join(self._members)
         self.annotations, self.ann_file = self._first.annotations, self._first.ann_file
-        home, place = home_of(self._members), self._first.folder.name
+        home, place = home or home_of(self._members), self._first.folder.name
         self._logs = home / "logs"
         self.folder, self.figures = home / "detections" / place, home / "figures" / place
         self.iou, self.limit = nms_of(self._first.cfg)

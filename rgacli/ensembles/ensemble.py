@@ -138,7 +138,7 @@ def of_logits(methods: Sequence[str]) -> list[str]:
 
 
 def home_of(names: Iterable[str]) -> Path:
-    """Return the folder of what is made of several detectors: ensembles/A+B."""
+    """Return the folder of what is made of several detectors where none is named: ensembles/A+B."""
     together = "+".join(name.strip("./").replace("/", "_") for name in names)
     if len(together.encode()) > _LONGEST_NAME:
         digest = hashlib.sha256(together.encode()).hexdigest()[:8]

@@ -23,6 +23,7 @@ class ResultsEnsemble(Ensemble):
     Args:
         results: COCO results files, NAME=FILE each or name -> file.
         annotations: The COCO annotations that they were made for.
+        home: Folder of what is made of them; by default ensembles/A+B.
 
     Raises:
         UsageError, DataError: they cannot be used.
@@ -30,7 +31,9 @@ class ResultsEnsemble(Ensemble):
 
     methods = OF_RESULTS
 
-    def __init__(self, results: Sequence[str] | Mapping[str, Path], annotations: Path | None) -> None:
+    def __init__(
+        self, results: Sequence[str] | Mapping[str, Path], annotations: Path | None, home: Path | None = None
+    ) -> None:
         self.annotations, members = load_named_results(results, annotations, probabilities=True)
         self._members = dict(members)
         self.ann_file = str(annotations)
@@ -40,7 +43,7 @@ class ResultsEnsemble(Ensemble):
             if name in ENSEMBLING_METHODS:
                 raise UsageError(f"{param('results')}: {name} is the name of a method; give the file another.")
         self.name = " + ".join(self._members)
-        home = home_of(self._members)
+        home = home or home_of(self._members)
         self.folder, self.figures = home / "detections", home / "figures"
 
     def obstacle(self, method: str) -> str | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,11 +24,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rgacli.errors import DataError, UsageError
-from rgacli.files import write_json, write_text
+from rgacli.files import try_lock, write_json, write_text
 from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
 from rgacli.wording import called, param
 
 FORMAT = 1
+
+_SECONDS_BETWEEN_TRIES = 0.5
 
 JobState = Literal["waiting", "running", "finished", "failed", "stopped"]
 
@@ -88,13 +91,39 @@ class SweepFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"the sweep in {self.path} is being run by another process.") from None
-            except OSError:  # a file system that knows no locks
-                pass
+            if not try_lock(file.fileno(), fcntl.LOCK_EX):
+                raise UsageError(f"the sweep in {self.path} is being run by another process.")
             yield
+
+    @contextmanager
+    def job_held(self, job: str, patience: float = 0.0) -> Iterator[bool]:
+        """Hold a job for as long as it is worked on; yield False where another process has it.
+
+        Args:
+            job: Its name.
+            patience: Seconds to wait for that other process to end.
+        """
+        path = self._lock_of(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + patience
+        with path.open("w") as file:
+            while not (own := try_lock(file.fileno(), fcntl.LOCK_EX)) and time.monotonic() < until:
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+            try:
+                yield own
+            finally:
+                try_lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
+
+    def is_job_held(self, job: str) -> bool:
+        """Return whether a process works on a job now, on whichever machine, as far as the file system tells."""
+        try:
+            with self._lock_of(job).open("rb") as file:
+                return not try_lock(file.fileno(), fcntl.LOCK_SH)
+        except OSError:
+            return False
+
+    def _lock_of(self, job: str) -> Path:
+        return self._of(job) / ".lock"
 
     def read_jobs(self) -> list[Job]:
         """Return the jobs of the manifest; none where there is no manifest.

@@ -250,10 +250,13 @@ def test_a_detector_and_its_copy_ensemble_to_itself(fresh, other, undrawn, told)
 def test_checkpoints_of_one_config_are_combined(fresh, other, undrawn):
     for run, name in ((fresh, "a.pth"), (other, "b.pth")):
         shutil.copy(run / "checkpoints/epoch_3.pth", name)
-    result = ensemble(checkpoint=["a.pth", "b.pth"], config=fresh / "config.py", method="joint-nms", **QUICK)
+    named = dict(checkpoint=["a.pth", "b.pth"], config=fresh / "config.py")
+    result = ensemble(**named, method="joint-nms", out=Path("mine"), **QUICK)
     assert names(result.members) == ["a", "b"]
     assert result.reference == "a"
-    assert Path("ensembles/a+b/detections/test/joint-nms.json").is_file()
+    assert result.figure == Path("mine/ensembles.png")
+    assert Path("mine/detections/test/joint-nms.json").is_file()
+    assert not Path("ensembles").exists()
 
 
 def test_checkpoints_of_one_run_take_its_config(fresh, undrawn):
@@ -301,6 +304,14 @@ def test_results_files_are_fused_without_a_model(results, undrawn):
     assert joint.difference == pytest.approx(joint.AP - result.members[0].AP, abs=1e-9)
     assert joint.parameters is joint.added_seconds is result.timing is None
     assert {path.stem for path in Path("ensembles/mine+theirs/detections").iterdir()} == set(OF_RESULTS)
+
+
+def test_what_results_files_make_lies_in_the_folder_that_is_named(results, undrawn):
+    files = {"mine": Path("one.json"), "theirs": Path("two.json")}
+    found = ensemble(results=files, annotations=Path("annotations.json"), method="wbf", out=Path("made"), **QUICK)
+    assert found.detections == Path("made/detections")
+    assert Path("made/detections/wbf.json").is_file()
+    assert not Path("ensembles").exists()
 
 
 def test_results_files_are_combined_without_torch_unless_a_method_needs_it(results):

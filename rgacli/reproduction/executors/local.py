@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, environment_of
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, ending, environment_of, start
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -33,34 +30,28 @@ class LocalExecutor:
     gpus: int = 0
     _running: dict[str, tuple[subprocess.Popen, int]] = field(default_factory=dict, init=False, repr=False)
 
-    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> dict[str, str]:
         """See Executor."""
-        waiting = list(tasks)
-        with _sigterm_as_interrupt():
-            try:
-                while waiting or self._running:
-                    self._note_ended()
-                    unended = {*self._running, *(task.name for task in waiting)}
-                    ready = [task for task in waiting if not unended.intersection(task.after)]
-                    for task in ready[: self.places - len(self._running)]:
-                        waiting.remove(task)
-                        self._start(task)
-                    watch()
-                    time.sleep(_SECONDS_BETWEEN_LOOKS)
-            except BaseException:  # Ctrl-C, or what `watch` raised: nobody would know of the rest
-                self._stop()
-                raise
+        waiting, endings = list(tasks), {}
+        try:
+            while waiting or self._running:
+                endings |= self._ended()
+                unended = {*self._running, *(task.name for task in waiting)}
+                ready = [task for task in waiting if not unended.intersection(task.after)]
+                for task in ready[: self.places - len(self._running)]:
+                    waiting.remove(task)
+                    self._start(task)
+                watch()
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        except BaseException:  # Ctrl-C, or what `watch` raised: nobody would know of the rest
+            self._stop()
+            raise
+        return endings
 
     def _start(self, task: Task) -> None:
         place = min(set(range(self.places)) - {place for _, place in self._running.values()})
-        environment = {**os.environ, **environment_of(self.resources.threads), _VISIBLE: self._gpus_of(place)}
-        task.log.parent.mkdir(parents=True, exist_ok=True)
-        with task.log.open("ab") as log:
-            # In a session of its own, so that Ctrl-C comes to it once, from here.
-            process = subprocess.Popen(
-                task.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-            )
-        self._running[task.name] = (process, place)
+        environment = {**environment_of(self.resources.threads), _VISIBLE: self._gpus_of(place)}
+        self._running[task.name] = (start(task, environment), place)
 
     def _gpus_of(self, place: int) -> str:
         """Return the GPUs of a place, of those that this process was given, as CUDA is told of them."""
@@ -71,15 +62,17 @@ class LocalExecutor:
         first = place * self.resources.gpus
         return ",".join(names[(first + number) % self.gpus] for number in range(self.resources.gpus))
 
-    def _note_ended(self) -> None:
-        for name, (process, _) in list(self._running.items()):
-            if process.poll() is not None:
-                del self._running[name]
+    def _ended(self) -> dict[str, str]:
+        """Forget the tasks that have ended, and return how those that did not end well did."""
+        ended = {name: code for name, (process, _) in self._running.items() if (code := process.poll()) is not None}
+        for name in ended:
+            del self._running[name]
+        return {name: ending(code) for name, code in ended.items() if code}
 
     def _stop(self) -> None:
-        """Have all stop as by Ctrl-C, which leaves checkpoints, and wait for them; a second Ctrl-C ends them."""
+        """Have all stop, which leaves checkpoints, and wait for them; a second Ctrl-C ends them."""
         for process, _ in self._running.values():
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         try:
             for process, _ in self._running.values():
                 process.wait()
@@ -87,21 +80,3 @@ class LocalExecutor:
             for process, _ in self._running.values():
                 process.kill()
         self._running.clear()
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, in the main thread."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # in another thread nobody can
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

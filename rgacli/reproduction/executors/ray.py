@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rgacli.errors import RunFailed, UsageError
-from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, environment_of
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call, environment_of
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_STOP = 120.0
 _RETRIES = 5
 """How often a task is begun anew whose machine or process died: it goes on from what it has saved."""
 
@@ -31,7 +30,7 @@ class RayExecutor:
     resources: Resources = ONE_PROCESSOR
     jobs: int | None = None
 
-    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> dict[str, str]:
         """See Executor.
 
         Raises:
@@ -46,34 +45,38 @@ class RayExecutor:
             raise RunFailed(f"there is no Ray cluster at {self.address or 'this machine'}: {what}") from error
         try:
             self._require_room(ray)
-            self._run(ray, tasks, watch)
+            return self._run(ray, tasks, watch)
         finally:
             ray.shutdown()
 
-    def _run(self, ray: Any, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+    def _run(self, ray: Any, tasks: Sequence[Task], watch: Callable[[], None]) -> dict[str, str]:
         remote = ray.remote(
             num_cpus=max(1, self.resources.threads),
             num_gpus=self.resources.gpus,
             max_retries=_RETRIES,
             scheduling_strategy="SPREAD",
-        )(_call)
+        )(call)
         environment = environment_of(self.resources.threads)
-        waiting, running, ended = list(tasks), {}, set()
-        while waiting or running:
-            most = self.jobs or len(tasks)
-            unended = {task.name for task in tasks} - ended
-            for task in [task for task in waiting if not unended.intersection(task.after)][: most - len(running)]:
-                waiting.remove(task)
-                running[remote.remote(task.command, str(task.log), os.getcwd(), environment)] = task.name
-            done, _ = ray.wait(list(running), timeout=_SECONDS_BETWEEN_LOOKS)
-            for reference in done:
-                name = running.pop(reference)
-                ended.add(name)
-                try:
-                    ray.get(reference)
-                except ray.exceptions.RayError as error:  # what the command itself fails of, it has noted
-                    raise RunFailed(f"Ray could not run {name}: {str(error).splitlines()[0]}") from error
-            watch()
+        waiting, running, endings = list(tasks), {}, {}
+        try:
+            while waiting or running:
+                unended = {task.name for task in waiting} | set(running.values())
+                ready = [task for task in waiting if not unended.intersection(task.after)]
+                for task in ready[: (self.jobs or len(tasks)) - len(running)]:
+                    waiting.remove(task)
+                    running[remote.remote(task, environment, os.getcwd())] = task.name
+                done, _ = ray.wait(list(running), timeout=_SECONDS_BETWEEN_LOOKS)
+                for reference in done:
+                    name = running.pop(reference)
+                    if found := _ending(ray, reference):
+                        endings[name] = found
+                watch()
+        except BaseException:
+            for reference in running:
+                ray.cancel(reference)
+            ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_STOP)
+            raise
+        return endings
 
     def _require_room(self, ray: Any) -> None:
         """Raise RunFailed unless some machine has the GPUs that a task needs: Ray would wait for one for ever."""
@@ -84,17 +87,12 @@ class RayExecutor:
             )
 
 
-def _call(command: Sequence[str], log: str, folder: str, environment: dict[str, str]) -> int:
-    """Run a command in a folder and return its exit code; on the machine that Ray chose.
-
-    It needs nothing of this package, which Ray sends it without.
-    """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        return subprocess.call(
-            command, cwd=folder, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
-        )
+def _ending(ray: Any, reference: Any) -> str:
+    """Return how a task ended that did not end well; "" of one that did."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return f"Ray could not run it: {str(error).strip().splitlines()[0]}"
 
 
 def _ray() -> Any:

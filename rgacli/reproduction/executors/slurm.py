@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rgacli.errors import RunFailed, UsageError
-from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call, environment_of
 from rgacli.wording import param
 
 _SECONDS_BETWEEN_LOOKS = 10.0
@@ -70,7 +71,7 @@ class SlurmExecutor:
             found.append("\n".join([script.rstrip(), "", "# What the tasks of the array run:", *commands, ""]))
         return found
 
-    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> dict[str, str]:
         """See Executor.
 
         Raises:
@@ -81,23 +82,25 @@ class SlurmExecutor:
             executor = submitit.SlurmExecutor(folder=self.folder)
         except RuntimeError as error:
             raise RunFailed(f"there is no SLURM on this machine: {error}.") from error
-        open_, before = [], None
+        open_, before, endings = {}, None, {}
         for wave in _waves(tasks):
             own = dict(self._parameters(len(wave)))
             if before:
                 own["dependency"] = f"afterany:{before}"
             executor.update_parameters(**own)
-            functions = [submitit.helpers.CommandFunction(_logged(task)) for task in wave]
             try:
-                jobs = executor.map_array(_called, functions)
-            except submitit.core.utils.FailedJobError as error:
+                jobs = executor.map_array(partial(call, environment=environment_of(self.resources.threads)), wave)
+            except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
                 raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
             before = jobs[0].job_id.partition("_")[0]
-            open_ += jobs
+            open_ |= {task.name: job for task, job in zip(wave, jobs, strict=True)}
         while open_:
-            open_ = [job for job in open_ if not job.done()]
+            for name in [name for name, job in open_.items() if job.done()]:
+                if found := _ending(open_.pop(name)):
+                    endings[name] = found
             watch()
             time.sleep(_SECONDS_BETWEEN_LOOKS if open_ else 0)
+        return endings
 
     def _parameters(self, tasks: int) -> Iterator[tuple[str, Any]]:
         yield "job_name", "rgacli"
@@ -110,20 +113,11 @@ class SlurmExecutor:
         yield from self.parameters.items()
 
 
-def _called(function: Callable[[], Any]) -> None:
-    """Run a task's command on its machine; how it ended it notes itself."""
-    from contextlib import suppress
-
-    import submitit
-
-    with suppress(submitit.core.utils.FailedJobError):
-        function()
-
-
-def _logged(task: Task) -> list[str]:
-    """Return a command that adds what it says to the task's log."""
-    folder, log = shlex.quote(str(task.log.parent)), shlex.quote(str(task.log))
-    return ["sh", "-c", f"mkdir -p {folder} && exec {shlex.join(task.command)} >> {log} 2>&1"]
+def _ending(job: Any) -> str:
+    """Return how a job ended that did not end well, as its process or else SLURM has it; "" of one that did."""
+    if error := job.exception():
+        return f"SLURM: {job.state}; {str(error).strip().splitlines()[-1]}"
+    return job.result()
 
 
 def _waves(tasks: Sequence[Task]) -> list[list[Task]]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from rgacli.reproduction.stopping import PARENT
+
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,15 +53,18 @@ ONE_PROCESSOR = Resources()
 class Executor(Protocol):
     """Runs tasks."""
 
-    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+    def run(self, tasks: Sequence[Task], watch: Callable[[], None]) -> Mapping[str, str]:
         """Run tasks and return when all have ended; how they ended they note themselves.
 
         Args:
             tasks: Each stands after those that it comes after.
             watch: To be called every second or so.
 
+        Returns:
+            Name of each task that did not end well -> how it ended, for those that could not note it.
+
         Raises:
-            KeyboardInterrupt: on Ctrl-C, once tasks on this machine have stopped.
+            KeyboardInterrupt, SystemExit: on a signal, once tasks that end with this process have stopped.
             RunFailed: the tasks cannot be run there.
         """
         ...
@@ -62,3 +73,46 @@ class Executor(Protocol):
 def environment_of(threads: int) -> dict[str, str]:
     """Return the variables that keep a process to so many threads; none of 0."""
     return {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL")} if threads else {}
+
+
+def start(task: Task, environment: Mapping[str, str], folder: str | None = None) -> subprocess.Popen:
+    """Start a task's command as a process that stops with this one.
+
+    Args:
+        task: What to start.
+        environment: More variables for it.
+        folder: To run it in; by default the working folder.
+    """
+    task.log.parent.mkdir(parents=True, exist_ok=True)
+    with task.log.open("ab") as log:
+        return subprocess.Popen(
+            task.command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment, PARENT: str(os.getpid())},
+            start_new_session=True,  # so that Ctrl-C comes to it once, from here
+        )
+
+
+def call(task: Task, environment: Mapping[str, str], folder: str | None = None) -> str:
+    """Run a task's command and return how it ended (`ending`). What interrupts this, interrupts the command first."""
+    process = start(task, environment, folder)
+    try:
+        while process.poll() is None:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)  # not in a wait that only a real signal ends, and Ray sends none
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return ending(process.returncode)
+
+
+def ending(code: int) -> str:
+    """Return how a process ended that did not end well, by its exit code; "" of one that did."""
+    if code == -signal.SIGKILL:
+        return "it was killed (SIGKILL, perhaps for want of memory)."
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}."
+    return f"it ended with exit code {code}." if code else ""

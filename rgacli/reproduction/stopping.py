@@ -1,0 +1,59 @@
+"""How the process of a job comes to stop before its time: by a signal, or with the process that started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from rgacli.errors import RunFailed
+
+PARENT = "RGACLI_PARENT"
+"""Environment variable: id of the process that waits for this one."""
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_asked = False
+
+
+class Stopped(RunFailed):
+    """An end by a signal."""
+
+    exit_code = 130  # as shells report Ctrl-C
+
+
+def take_signals() -> None:
+    """Have SIGINT and SIGTERM raise KeyboardInterrupt, wherever this process is and whatever it inherited.
+
+    A process that a script starts in the background inherits that it ignores SIGINT. SIGUSR1 and SIGUSR2 are ignored:
+    by them batch systems tell all processes of a job that its time is over, and the one above this one passes that on.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _stop(number: int, frame: Any) -> None:
+    global _asked
+    _asked = True
+    raise KeyboardInterrupt
+
+
+def require_not_asked() -> None:
+    """Raise KeyboardInterrupt if a signal asked to stop: code that C calls can swallow the first one."""
+    if _asked:
+        raise KeyboardInterrupt
+
+
+def stop_with_parent() -> None:
+    """Stop, as by a signal, once the process that waits for this one is gone: nobody would know of the rest."""
+    parent = int(os.environ.get(PARENT) or os.getppid())
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # it may be waiting, this thread is not
+
+    threading.Thread(target=watch, daemon=True).start()

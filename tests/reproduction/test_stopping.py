@@ -1,0 +1,82 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from rgacli.errors import explain
+from rgacli.reproduction.stopping import PARENT, Stopped
+
+
+def start(code, **environment):
+    """A process that runs code after the room's functions are imported, and says when it has come so far."""
+    text = "import os, signal, subprocess, sys, time\nfrom rgacli.reproduction.stopping import *\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", text + textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_an_end_by_a_signal_has_the_shells_exit_code():
+    assert explain(Stopped("stopped.")).exit_code == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_process_that_inherited_to_ignore_it(number):
+    process = start(
+        f"""
+        signal.signal({number}, signal.SIG_IGN)
+        take_signals()
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("stopped")
+        """
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == "stopped\n"
+
+
+def test_a_signal_that_was_swallowed_is_not_forgotten_and_a_batch_systems_warning_is_ignored():
+    process = start(
+        """
+        take_signals()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        require_not_asked()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        try:
+            require_not_asked()
+        except KeyboardInterrupt:
+            print("remembered")
+        """
+    )
+    assert process.communicate(timeout=30)[0] == "remembered\n"
+
+
+def test_a_process_stops_with_the_one_that_waits_for_it():
+    process = start(
+        """
+        code = "from rgacli.reproduction.stopping import *; import time; take_signals(); stop_with_parent(); "
+        subprocess.Popen([sys.executable, "-c", code + "print('ready', flush=True); time.sleep(60)"])
+        time.sleep(60)
+        """
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]  # the child's, who has the pipe as well
+
+
+def test_a_process_stops_whose_parent_was_gone_before_it_looked():
+    code = "take_signals()\nstop_with_parent()\ntime.sleep(60)"
+    process = start(code, **{PARENT: "999999999"})
+    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
