@@ -34,15 +34,16 @@ def with_evidence(text: str, root: Path) -> str:
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """Return a record's verdicts, those that did not come out first, and its tables."""
+    """Return a record's verdicts, those that did not come out first, and its tables, folded."""
     tables = [table for table in map(table_of, record["tables"]) if _is_measured(table)]
     lines = [_about(record), ""]
     lines += [f"- {_bold_first(sentence(text))}" for text in verdicts(tables)]
+    lines += ["", f"<details><summary>The {len(tables)} tables, beside the paper's numbers</summary>"]
     for table in tables:
         lines += ["", f"**{table.title}**"]
         for one in shown(table):
             lines += ["", *_rows(one)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "</details>"])
 
 
 def _is_measured(table: JudgedTable) -> bool:
