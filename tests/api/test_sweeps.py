@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -216,10 +217,18 @@ def test_a_ray_cluster_finishes_a_sweep_when_a_machine_of_it_dies(cluster, tmp_p
         return None
 
     job = wait_for(training_there, "a training on the second machine")
-    os.kill(raylet, signal.SIGKILL)
+    for number in (raylet, *descendants(raylet)):  # with a machine, all that runs on it dies
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
     assert process.wait(timeout=500) == 0, (tmp_path / "sweep/output").read_text()
     assert {path.parent.name for path in results(out)} == {"plain-s0", "prm-s0", "plain-s1", "prm-s1"}
     assert log(out, job).count(", from ") == 1  # it went on elsewhere
+
+
+def descendants(process):
+    """The processes that descend from a process."""
+    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [number for number in every if process in ancestors(number)]
 
 
 def ancestors(process):
