@@ -10,7 +10,7 @@ import numpy as np
 
 from rgacli.analysis import figures
 from rgacli.analysis.dataset import panels, tables
-from rgacli.analysis.dataset.ratio_choice import Choice, Sampling, choose
+from rgacli.analysis.dataset.ratio_choice import TRIED, Choice, Sampling, choose
 from rgacli.analysis.dataset.rows import Row, row_of
 from rgacli.analysis.finding import Finding, Table
 from rgacli.data.annotations import Annotations, category_counts, category_names, gt_boxes, gt_counts
@@ -84,8 +84,8 @@ class DatasetFinding(Finding):
             f"images with any, the sparsest tenth has up to {choice.sparse}, late in training about {sparse:.0f} "
             f"positives, the most crowded {choice.crowded} and more, about {crowded:.0f}. {self._ratios(crowded)}. "
             f"Early in training a head at {most.ratio} finds {most.early:.1f} positives an image, late "
-            f"{most.late:.1f}, which is what RGA is for, at the paper's λ0 = {LAMBDA0:g}. This is a rule of thumb that "
-            f"has not been validated{self._beside}"
+            f"{most.late:.1f}, which is what RGA is for, at the paper's λ0 = {LAMBDA0:g}. This is a rule of thumb. "
+            f"{TRIED}{self._beside}"
         )
 
     @property

@@ -60,8 +60,9 @@ def dataset(
 ) -> None:
     """Look at a dataset before any training: objects per image, sizes, classes, and sampling ratios to try.
 
-    Only annotations are read. The ratios come from a rule of thumb that has not been validated: a head's quota of
-    positives is worth something as far as images yield so many.
+    Only annotations are read. The ratios come from a rule of thumb: a head's quota of positives is worth something as
+    far as images yield so many. Where it was tried it held in part: 1:1 gained on 1:9 with the number of objects, but
+    was the better on images of few objects, too.
     """
     from rgacli.api.dataset import analyze_dataset
 

@@ -67,7 +67,7 @@ def test_the_conclusion_recommends_with_its_reasons():
     )
     assert "quota of 51 (1:9), the latter into one of 256 (1:1): try the ratios 1:1 and 1:9" in text
     assert "λ0 = 7" in text
-    assert text.endswith("has not been validated, though its ratios are the paper's own")
+    assert text.endswith("the better on images of few objects as well, though its ratios are the paper's own")
     assert "the latter not even into one of 256" in found_in([2, 2, 90, 90]).conclusion()
 
 
