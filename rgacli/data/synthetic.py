@@ -109,8 +109,8 @@ def embedded_dataset(*, test: int = SIZES["test"], progress: Progress | None = N
         test: Number of test images: with more, the first are the same.
         progress: Told of each image.
     """
-    sizes = {**SIZES, "test": test}
-    return kept(embedded_folder(test=test), lambda folder: write_dataset(folder, sizes=sizes, progress=progress))
+    own = {} if test == SIZES["test"] else {"sizes": {**SIZES, "test": test}}
+    return kept(embedded_folder(test=test), lambda folder: write_dataset(folder, **own, progress=progress))
 
 
 def embedded_folder(*, test: int = SIZES["test"]) -> Path:

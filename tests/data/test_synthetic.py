@@ -111,6 +111,15 @@ def test_the_embedded_dataset_is_drawn_once(tmp_path, monkeypatch):
     assert embedded_dataset() == first
 
 
+def test_with_more_test_images_it_is_another_dataset_of_the_same_first_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGACLI_CACHE", str(tmp_path))
+    drawn = []
+    monkeypatch.setattr(synthetic, "write_dataset", lambda root, sizes, progress: (root.mkdir(), drawn.append(sizes)))
+    folder = embedded_dataset(test=400)
+    assert folder.name == f"embedded-v{synthetic.VERSION}-test400"
+    assert drawn == [{**synthetic.SIZES, "test": 400}]
+
+
 def test_a_drawing_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fail(root, progress):
         root.mkdir()

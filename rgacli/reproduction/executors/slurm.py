@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -136,6 +137,8 @@ def _pair(text: str) -> tuple[str, Any]:
 
 
 def _submitit() -> Any:
+    # Its own logging goes to stdout, and setting that up closes the log files that other packages have open.
+    os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")
     try:
         import submitit
     except ImportError:
