@@ -377,7 +377,9 @@ class _Watch:
         self._last = -float("inf")
         self._seen: dict[str, str] = {job.name: "" for job in own}
         self._began = time.monotonic()
-        self._done_before = sum(folder.is_finished(job) for job in own)
+        before = [folder.seconds(job) for job in own if folder.is_finished(job)]
+        self._done_before = len(before)
+        self._each = sum(before) / len(before) if before else None  # seconds that a job has taken so far
 
     def __call__(self, *, last: bool = False) -> None:
         """Look, if the last look is some seconds ago."""
@@ -405,11 +407,15 @@ class _Watch:
         return _finished(states) + sum(state.done / state.total for state in running)
 
     def _left(self, states: Mapping[str, State]) -> int | None:
-        """Return the seconds that the jobs will still take; None while nothing tells it."""
+        """Return the seconds that the jobs will still take: as this run goes or, before that tells, as others took.
+
+        None while nothing tells it.
+        """
         since = self._share(states) - self._done_before
-        if since < 0.05:
-            return None
         open_ = sum(state.state in ("waiting", "running", "stopped") for state in states.values())
+        if since < 0.05:
+            running = sum(state.state == "running" for state in states.values())
+            return None if self._each is None else round(open_ * self._each / max(1, running))
         part = self._share(states) - _finished(states)
         return round((open_ - part) * (time.monotonic() - self._began) / since)
 

@@ -248,6 +248,10 @@ class SweepFolder:
         content = {"parameters": call_as_kept(step), "numbers": dict(numbers), **about}
         write_json(self._of(job) / f"{step.function}.json", content)
 
+    def seconds(self, job: Job) -> float:
+        """Return the seconds that the steps of a job took that are done."""
+        return sum((self.result(job, step) or {}).get("seconds", 0.0) for step in job.steps)
+
     def forget(self, job: Job) -> None:
         """Have a job taken for one that was never run."""
         for step in job.steps:

@@ -90,6 +90,24 @@ def test_a_failed_job_does_not_stop_the_rest_and_alone_is_tried_again(sweep):
     assert again.ran == ["prm-s0", "both-s0"]
 
 
+def test_a_manifest_says_how_long_the_rest_will_take_by_what_others_took(sweep):
+    with pytest.raises(Stopped):
+        sweep(Fake(OUT, stopping="plain-s1"))
+    for path in OUT.glob("jobs/*/*.json"):
+        if path.name != "state.json":
+            path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": 30.0}))
+    expected = []
+
+    class Looking(Fake):
+        def run(self, tasks, watch):
+            watch()
+            expected.append(manifest()["expected_seconds"])
+            return super().run(tasks, watch)
+
+    sweep(Looking(OUT))
+    assert expected == [3 * (60 + 60 + 30) / 3]  # three jobs as the three that are finished: two steps, two, and one
+
+
 def test_a_job_that_could_note_nothing_failed_as_its_process_ended(sweep):
     found = sweep(Fake(OUT, dying={"both-s1": "it was killed (SIGKILL, perhaps for want of memory)."}))
     (both,) = found.failed
