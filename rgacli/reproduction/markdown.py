@@ -10,7 +10,7 @@ from typing import Any
 from rgacli.analysis.finding import Table
 from rgacli.reproduction.judging import JudgedTable
 from rgacli.reproduction.record import read_record
-from rgacli.reproduction.tables import shown, table_of, verdicts
+from rgacli.reproduction.tables import in_table, seeds_text, shown, table_of, verdicts
 from rgacli.wording import sentence
 
 _BLOCK = re.compile(r"<!-- evidence: (\S+) -->\n(.*?)<!-- end of evidence -->", re.DOTALL)
@@ -40,7 +40,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     lines += [f"- {_bold_first(sentence(text))}" for text in verdicts(tables)]
     lines += ["", f"<details><summary>The {len(tables)} tables, beside the paper's numbers</summary>"]
     for table in tables:
-        lines += ["", f"**{table.title}**"]
+        lines += ["", f"**{table.title}**, {seeds_text(in_table(table))}"]
         for one in shown(table):
             lines += ["", *_rows(one)]
     return "\n".join([*lines, "", "</details>"])
