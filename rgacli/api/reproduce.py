@@ -221,7 +221,7 @@ def _find(
         return sweep, {}, tables, scale
     path = Path(target)
     if path.suffix not in (".yaml", ".yml"):
-        raise UsageError(f"{param('target', target)} is none of {', '.join(paper.TARGETS)}, 'all', or a YAML file.")
+        raise UsageError(f"{param('target')} '{target}' is none of {', '.join(paper.TARGETS)}, 'all', or a YAML file.")
     if scale:
         raise UsageError(f"{param('scale', scale)} is of the paper's tables and figures: a file says what to train.")
     sweep, common = read_sweep(path)

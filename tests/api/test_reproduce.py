@@ -267,7 +267,7 @@ def test_a_record_is_kept_of_a_sweep_that_was_stopped(sweep):
 @pytest.mark.parametrize(
     ("target", "options", "words"),
     [
-        ("table9", {}, "target=table9 is none of table1, "),
+        ("table9", {}, "target 'table9' is none of table1, "),
         ("no.yaml", {}, "there is no sweep no.yaml"),
         ("table4", {"table": "main"}, "table chooses tables of a file; table4 is one itself"),
         ("mine.yaml", {"table": "minor"}, "there is no table 'minor', but main, pair"),

@@ -110,7 +110,7 @@ def test_collecting_shows_what_is_finished(folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["table9"], "TARGET is none of table1, "),
+        (["table9"], "TARGET 'table9' is none of table1, "),
         (["no.yaml"], "there is no sweep no.yaml"),
         (["mine.yaml", "--table", "minor"], "there is no table 'minor', but main, pair"),
         (["mine.yaml", "--scale", "paper"], "--scale paper is of the paper's tables and figures"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from rgacli.errors import RunFailed, UsageError
 from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call, environment_of
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_STOP = 120.0
 _RETRIES = 5
 """How often a task is begun anew whose machine or process died: it goes on from what it has saved."""
@@ -38,6 +40,7 @@ class RayExecutor:
             RunFailed: there is no cluster at the address, or it has no machine that could run a task.
         """
         ray = _ray()
+        _require_answer(self.address or "")
         try:
             ray.init(address=self.address, log_to_driver=False, logging_level="error", include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -93,6 +96,17 @@ def _ending(ray: Any, reference: Any) -> str:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
         return f"Ray could not run it: {str(error).strip().splitlines()[0]}"
+
+
+def _require_answer(address: str) -> None:
+    """Raise RunFailed unless something answers at HOST:PORT: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in address:
+        return  # "auto", or ray://…
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise RunFailed(f"there is no Ray cluster at {address}: {error}.") from error
 
 
 def _ray() -> Any:

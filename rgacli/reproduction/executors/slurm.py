@@ -82,7 +82,7 @@ class SlurmExecutor:
         try:
             executor = submitit.SlurmExecutor(folder=self.folder)
         except RuntimeError as error:
-            raise RunFailed(f"there is no SLURM on this machine: {error}.") from error
+            raise RunFailed(f"there is no SLURM on this machine ({error}).") from error
         open_, before, endings = {}, None, {}
         for wave in _waves(tasks):
             own = dict(self._parameters(len(wave)))
