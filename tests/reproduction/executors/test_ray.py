@@ -24,5 +24,5 @@ def test_other_addresses_are_rays_to_find(address, monkeypatch):
         raise ConnectionError("no cluster\nhere")
 
     monkeypatch.setattr("ray.init", refuse)
-    with pytest.raises(RunFailed, match="there is no Ray cluster at .*: no cluster here"):
+    with pytest.raises(RunFailed, match=r"there is no Ray cluster at .*: no cluster here"):
         RayExecutor(address).run([], lambda: None)
