@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rgacli.errors import RunFailed
 from rgacli.reproduction.stopping import PARENT
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -97,10 +98,17 @@ def start(task: Task, environment: Mapping[str, str], folder: str | None = None)
 
 
 def call(task: Task, environment: Mapping[str, str], folder: str | None = None) -> str:
-    """Run a task's command and return how it ended (`ending`). What interrupts this, interrupts the command first."""
-    process = start(task, environment, folder)
+    """Run a task's command and return how it ended (`ending`). What interrupts this, interrupts the command first.
+
+    Raises:
+        RunFailed: the process above this one is gone. Ray's workers outlive their machine's raylet for a while, when
+            the cluster has already begun the task elsewhere.
+    """
+    parent, process = os.getppid(), start(task, environment, folder)
     try:
         while process.poll() is None:
+            if os.getppid() != parent:
+                raise RunFailed("the process that asked for this task is gone.")
             time.sleep(_SECONDS_BETWEEN_LOOKS)  # not in a wait that only a real signal ends, and Ray sends none
     except BaseException:
         process.terminate()
