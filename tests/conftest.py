@@ -15,6 +15,7 @@ _WRITE = figures.write
 
 # Before torch is imported, and for the processes that tests start: everything here is too small for threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # setting its logging up closes the log files of others
 
 settings.register_profile("rgacli", deadline=None)  # a busy machine is no reason to fail
 settings.load_profile("rgacli")
