@@ -70,9 +70,7 @@ def stock_config(fraction: float = 0.25) -> Config:
 
 def build(model: ConfigDict, seed: int = 0) -> torch.nn.Module:
     """A freshly initialised model in training mode."""
-    logger = MMLogger.get_current_instance()
-    logger.handlers = [each for each in logger.handlers if getattr(each, "stream", True) is not None]  # a run closed it
-    logger.setLevel("WARNING")  # else it lists how each weight was initialised
+    MMLogger.get_current_instance().setLevel("WARNING")  # else it lists how each weight was initialised
     init_default_scope("mmdet")
     torch.manual_seed(seed)
     built = MODELS.build(copy.deepcopy(model))
