@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import typer
@@ -100,8 +101,9 @@ class CommandLine:
                 yield from self.parameter(name, str(one)).split(" ", 1)
 
 
+@cache
 def _command(words: str) -> typer.core.TyperCommand:
-    """Return the command that is called by these words."""
+    """Return the command that is called by these words; building it takes as long as hundreds of calls to spell."""
     from rgacli.cli.app import app  # which lists the commands, whose modules import this one
 
     found = get_command(app)
