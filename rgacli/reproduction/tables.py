@@ -19,10 +19,12 @@ from rgacli.reproduction.judging import Judged, JudgedClaim, JudgedRow, JudgedTa
 from rgacli.reproduction.numbers import rounded
 
 COLUMNS = ("table", "row", "column", "quantity", "mean", "low", "high", "seeds", "paper")
+_METRICS_BESIDE_THE_PAPERS = 3
+"""In one table: so many are legible on a terminal of 80 columns."""
 CLAIM_COLUMNS = ("table", "claim", "quantity", "expected", "margin", "mean", "low", "high", "seeds", "paper", "verdict")
 
 
-def value_text(judged: Judged | JudgedClaim, *, signed: bool = False) -> str:
+def value_text(judged: Judged, *, signed: bool = False) -> str:
     """Return "17.3 ± 0.8", "17.3" where there is no interval, "–" where nothing was measured."""
     if not judged.seeds:
         return "–"
@@ -145,17 +147,13 @@ def _numbers(one: Judged) -> dict[str, Any]:
 
 def shown(table: JudgedTable) -> list[Table]:
     """Return a table as it is read: what was measured beside the paper's numbers, and the verdicts on its claims."""
-    every = {"row": ""}
-    for column in table.columns:
-        every |= {column: column, f"paper {column}": "paper"}
-    rows = []
-    for row in table.rows:
-        cells = {"row": row.label}
-        for column, one in row.cells.items():
-            cells |= {column: value_text(one), f"paper {column}": paper_text(one)}
-        rows.append(cells)
-    columns = {key: heading for key, heading in every.items() if key == "row" or any(row.get(key) for row in rows)}
-    found = [Table(f"{table.title}; {seeds_text(in_table(table))}, ± 95 % over seeds", columns, rows)] if rows else []
+    has_paper = any(cell.paper is not None for row in table.rows for cell in row.cells.values())
+    most = _METRICS_BESIDE_THE_PAPERS if has_paper else len(table.columns)
+    title = f"{table.title}; {seeds_text(in_table(table))}, ± 95 % over seeds"
+    found = [
+        _cells_shown(title, table, table.columns[first : first + most])
+        for first in range(0, len(table.columns), max(1, most))
+    ]
     if table.claims:
         claims = [
             {
@@ -168,6 +166,22 @@ def shown(table: JudgedTable) -> list[Table]:
         ]
         found.append(Table(f"{table.name}: what is claimed", {key: key for key in claims[0]}, claims))
     return found
+
+
+def _cells_shown(title: str, table: JudgedTable, metrics: Sequence[str]) -> Table:
+    """Return some metrics of all rows, beside the paper's numbers; columns in which nothing stands are left out."""
+    every = {"row": ""}
+    for metric in metrics:
+        every |= {metric: metric, f"paper {metric}": "paper"}
+    rows = []
+    for row in table.rows:
+        cells = {"row": row.label}
+        for metric in metrics:
+            if one := row.cells.get(metric):
+                cells |= {metric: value_text(one), f"paper {metric}": paper_text(one)}
+        rows.append(cells)
+    columns = {key: heading for key, heading in every.items() if key == "row" or any(row.get(key) for row in rows)}
+    return Table(title, columns, rows)
 
 
 def verdicts(tables: Sequence[JudgedTable]) -> list[str]:

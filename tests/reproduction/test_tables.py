@@ -196,3 +196,16 @@ def test_verdicts_are_told_the_bad_news_first_and_of_what_was_measured():
         "contradicted: plain rises (+37.00 ± 2.48); plain rises (+37.00 ± 2.48)",
         "not shown: RGA is 100 % better (+1.50 ± 6.35); RGA is 100 % better (+1.50 ± 6.35)",
     ]
+
+
+def test_beside_the_papers_numbers_a_terminal_has_room_for_three_metrics():
+    metrics = ("AP", "AP50", "AP75", "APs")
+    row = Row("plain", {metric: of(f"plain/{metric}") for metric in metrics}, dict.fromkeys(metrics, 36.1))
+    first, second = shown(judge(Table("wide", "Wide", (row,)), NUMBERS))
+    assert list(first.columns.values()) == ["", "AP", "paper", "AP50", "paper", "AP75", "paper"]
+    assert list(second.columns.values()) == ["", "APs", "paper"]
+    assert first.title == second.title
+    (whole,) = shown(
+        judge(Table("wide", "Wide", (Row("plain", row.cells),)), {"plain": {0: dict.fromkeys(metrics, 1)}})
+    )
+    assert list(whole.columns.values()) == ["", *metrics]
