@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,31 +57,6 @@ def markdown(record: Mapping[str, Any]) -> str:
     lines += ["| goal | at most | measured | |", "|---|---|---|---|"]
     lines += [_goal(row) for row in record["goals"]]
     return "\n".join(lines)
-
-
-_BLOCK = re.compile(r"<!-- benchmark: (\S+) -->\n(.*?)<!-- end of benchmark -->", re.DOTALL)
-
-
-def blocks(text: str) -> dict[str, str]:
-    """Return record file -> the table that a text has of it, between its two comments."""
-    return {match[1]: match[2].strip() for match in _BLOCK.finditer(text)}
-
-
-def with_tables(text: str, root: Path) -> str:
-    """Return a text with the tables of the records that it names, generated anew.
-
-    Args:
-        text: With `<!-- benchmark: assets/benchmarks/cpu.json -->` and `<!-- end of benchmark -->` about each.
-        root: What the records' paths are relative to.
-
-    Raises:
-        DataError: as `read`.
-    """
-
-    def table(match: re.Match) -> str:
-        return f"<!-- benchmark: {match[1]} -->\n\n{markdown(read(root / match[1]))}\n\n<!-- end of benchmark -->"
-
-    return _BLOCK.sub(table, text)
 
 
 _TIMED = {"train": "training", "infer": "inference"}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rgacli.api.readme import update
+from rgacli.api.readme import blocks, update, with_tables
 from rgacli.bench import record
 from rgacli.bench.goals import Goal, goals
 from rgacli.errors import DataError
@@ -125,10 +125,10 @@ def test_a_table_names_machine_contestants_and_goals():
 def test_tables_of_a_text_are_generated_anew(tmp_path):
     record.write(a_record(), tmp_path / "cpu.json")
     text = "before\n<!-- benchmark: cpu.json -->\nold\n<!-- end of benchmark -->\nafter\n"
-    new = record.with_tables(text, tmp_path)
-    assert record.blocks(new) == {"cpu.json": record.markdown(a_record())}
+    new = with_tables(text, tmp_path)
+    assert blocks(new, "benchmark") == {"cpu.json": record.markdown(a_record())}
     assert (new.startswith("before\n"), new.endswith("after\n"), "old" in new) == (True, True, False)
-    assert record.with_tables(new, tmp_path) == new
+    assert with_tables(new, tmp_path) == new
 
 
 def test_a_readme_is_brought_up_to_date(tmp_path):
@@ -141,5 +141,5 @@ def test_a_readme_is_brought_up_to_date(tmp_path):
 def test_readme_says_what_the_records_say():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     records = {f"assets/benchmarks/{path.name}" for path in (ROOT / "assets" / "benchmarks").glob("*.json")}
-    assert set(record.blocks(readme)) == records
-    assert record.with_tables(readme, ROOT) == readme
+    assert set(blocks(readme, "benchmark")) == records
+    assert with_tables(readme, ROOT) == readme

@@ -1,7 +1,8 @@
 import copy
 from pathlib import Path
 
-from rgacli.reproduction.markdown import markdown, with_evidence
+from rgacli.api.readme import with_tables
+from rgacli.reproduction.markdown import markdown
 from rgacli.reproduction.record import read_record
 
 ROOT = Path(__file__).parents[2]
@@ -81,8 +82,17 @@ def test_a_record_is_not_changed_by_being_shown():
 
 def test_readme_says_what_the_records_say():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_evidence(readme, ROOT) == readme
+    assert with_tables(readme, ROOT) == readme
     for path in (ROOT / "assets" / "evidence").glob("*.yaml"):
         record = path.with_suffix(".json")
         if record.is_file():
             assert f"<!-- evidence: assets/evidence/{record.name} -->\n\n{markdown(read_record(record))}\n" in readme
+
+
+def test_trainings_of_several_places_name_each():
+    record = a_record()
+    record["jobs"]["rga-s0"]["train"]["machine"] = {"device": "cuda", "name": "a GPU", "threads": 16}
+    record["jobs"]["rga-s0"]["train"]["versions"] = {"torch": "3", "mmdet": "3", "hotcoco": "1"}
+    first = markdown(record).splitlines()[0]
+    assert "1.5 hours of 1 thread of a processor or a GPU each" in first
+    assert "torch 2, mmdet 3, hotcoco 1 or torch 3, mmdet 3, hotcoco 1" in first
