@@ -46,7 +46,7 @@ def reproduce(
         Literal["paper", "small"] | None,
         typer.Option(
             rich_help_panel=_WHAT,
-            help="'paper': its detectors and settings, on COCO and CrowdHuman (8 GPUs, days); 'small': the same "
+            help="'paper': its detectors and settings, on COCO and CrowdHuman (for 8 GPUs); 'small': the same "
             "comparisons by a detector that a CPU trains in minutes. Default: small.",
             show_default=False,
         ),
