@@ -20,6 +20,7 @@ from rgacli import runs
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.errors import RgacliError, RunFailed, UsageError, explain
 from rgacli.messages import LOGGER, tell
+from rgacli.reproduction.executors.task import environment_of
 from rgacli.reproduction.folder import State, SweepFolder
 from rgacli.reproduction.jobs import EMBEDDED, EMBEDDED_TEST, Job, Step, call_of, run_folder
 from rgacli.reproduction.quantities import numbers_of
@@ -93,9 +94,8 @@ def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: in
         from rgacli.launch import launch
 
         own = ["-m", "rgacli.api.job", str(folder.path), job.name, "1", step.function]
-        threads = str(max(1, (os.cpu_count() or 1) // processes))
-        environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, PARENT: str(os.getpid())}
-        launch([sys.executable, *own], Processes(processes), environment)
+        threads = environment_of(max(1, (os.cpu_count() or 1) // processes))
+        launch([sys.executable, *own], Processes(processes), {**threads, PARENT: str(os.getpid())})
         return
     _take_here(folder, job, step, noted)
 

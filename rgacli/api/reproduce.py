@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import inspect
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from rgacli.api.parameters import require_at_least, require_used
+from rgacli.api.parameters import require_at_least
 from rgacli.config.catalogue import default_config
 from rgacli.errors import UsageError
 from rgacli.files import write_text
@@ -29,7 +27,7 @@ from rgacli.reproduction.jobs import EMBEDDED, Job, call_of, plan, run_folder
 from rgacli.reproduction.judging import JudgedTable, judge
 from rgacli.reproduction.reading import read_sweep
 from rgacli.reproduction.record import adopt, write_record
-from rgacli.reproduction.stopping import Stopped
+from rgacli.reproduction.stopping import Stopped, sigterm_as_interrupt
 from rgacli.reproduction.sweep import Sweep, Table
 from rgacli.reproduction.tables import shown, verdicts, write_tables
 from rgacli.wording import called, param, sentence
@@ -199,8 +197,10 @@ def reproduce(
 def _require_consistent(
     executor: str, address: str | None, slurm: Any, jobs: int | None, gpus_per_job: int | None
 ) -> None:
-    require_used("address", address, None, **{"executor": executor == "ray"})
-    require_used("slurm", slurm or None, None, **{"executor": executor == "slurm"})
+    for name, value, user in (("address", address, "ray"), ("slurm", slurm, "slurm")):
+        if value and executor != user:
+            given = ", ".join(value) if isinstance(value, list) else value
+            raise UsageError(f"{param(name, given)} goes with {param('executor', user)}.")
     if jobs is not None:
         require_at_least(1, jobs=jobs)
     if gpus_per_job is not None:
@@ -299,7 +299,7 @@ def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processe
         if not folder.is_job_held(job.name):
             folder.write_state(job.name, State())
     try:
-        with _sigterm_as_interrupt():
+        with sigterm_as_interrupt():
             endings = runner.run(_tasks(folder, waiting, processes), watch)
         for job in waiting:
             _note_gone(folder, job, "failed", endings.get(job.name, "its process is gone."))
@@ -325,24 +325,6 @@ def _note_gone(folder: SweepFolder, job: Job, as_: Literal["failed", "stopped"],
     began = ("running", "waiting") if as_ == "failed" else ("running",)
     if state.state in began and not folder.is_job_held(job.name):
         folder.write_state(job.name, replace(state, state=as_, ended=time.time(), error=why))
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C, in the main thread."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # in another thread nobody can
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[Task]:
@@ -394,7 +376,7 @@ class _Watch:
                     tell(f"{name} failed: {state.error} (log: {self._folder.log(name)})")
                 ended = ended or state.state in ("finished", "failed")
                 self._seen[name] = state.state
-        if (ended or last) and self._record:
+        if ended and self._record:
             numbers = self._folder.numbers(self._own)
             judged = [judge(table, numbers) for table in self._tables]
             write_record(self._record, self._folder, self._own, judged, self._about)

@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,7 +223,7 @@ class SweepFolder:
         except (FileNotFoundError, ValueError, TypeError):
             last = State()
         if self.is_finished(job):
-            return State(**{**asdict(last), "state": "finished", "error": ""})
+            return replace(last, state="finished", error="")
         return last if last.state != "finished" else State()
 
     def write_state(self, job: str, state: State) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rgacli.errors import RunFailed
@@ -33,6 +35,24 @@ def take_signals() -> None:
         signal.signal(number, _stop)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C in a block, in the main thread."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # in another thread nobody can
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(number: int, frame: Any) -> None:
