@@ -1,0 +1,187 @@
+"""Time and memory grow with the data and with nothing else.
+
+Results of COCO val2017's size and of ten times that are measured, and a toy detector is trained for very long, while
+its memory and its open files are watched from outside. Processor time is what is measured: it minds other work less
+than the clock does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import linear_regression
+
+from tests.campaign.ended import Ended, require_well
+from tests.campaign.stage import Stage
+from tests.campaign.trial import Trial
+from tests.cli.commands import settings
+from tests.support.processes import ROOT
+
+_GROWTH = 13.0  # what ten times as much may take, in times
+_LEAK = 1.0  # MB that the last 90 % of a training may add
+_FEW = 10  # images
+_DETECTORS = ["a", "b"]
+
+
+def trials(stage: Stage) -> Iterator[Trial]:
+    """Yield the trials."""
+    sizes = stage.pick((5000, 50_000), (200, 2000))
+    ensemble_sizes = stage.pick((500, 5000), (50, 500))
+    yield Trial("gt-bins of ten times as many results", f"{sizes[1]} images", _Results(_gt_bins, sizes), True)
+    yield Trial("eval of ten times as many results", f"{sizes[1]} images", _Results(_evaluation, sizes), True)
+    yield Trial(
+        "ensemble of ten times as many results",
+        f"{ensemble_sizes[1]} images",
+        _Results(_ensemble, ensemble_sizes),
+        True,
+    )
+    iterations = stage.pick(20_000, 2000)
+    yield Trial("memory and files of a long training", f"{iterations} iterations", Training(stage, iterations), True)
+
+
+class _Results:
+    """Has made-up results measured, and ten times as many: both have to take ten times as much, at most."""
+
+    def __init__(self, command: Callable[[Path, Sequence[str]], list[str]], sizes: tuple[int, int]) -> None:
+        self.command, self.sizes = command, sizes
+
+    def __call__(self, folder: Path) -> dict[str, float]:
+        took, figures = [], {}
+        for size in (_FEW, *self.sizes):  # of a few, it is the start alone
+            inputs = folder / str(size)
+            write = "import sys; from pathlib import Path; from rgacli.bench.coco_sized import write; "
+            write += f"write(Path(sys.argv[1]), {_DETECTORS}, {size})"
+            subprocess.run([sys.executable, "-c", write, inputs], check=True, cwd=ROOT)
+            results = [f"{name}={inputs}/{number}.json" for number, name in enumerate(_DETECTORS)]
+            took.append(require_well(usage(self.command(inputs, results), cwd=inputs), 0))
+            if size != _FEW:
+                figures |= {f"s of processor for {size}": took[-1].seconds, f"MB for {size}": took[-1].megabytes}
+        start, one, ten = took
+        growth = (ten.seconds - start.seconds) / (one.seconds - start.seconds)
+        memory = ten.megabytes / one.megabytes
+        assert growth < _GROWTH, f"{growth:.1f} times the time for ten times as much: {figures}"
+        assert memory < _GROWTH, f"{memory:.1f} times the memory for ten times as much: {figures}"
+        return figures
+
+
+def _gt_bins(folder: Path, results: Sequence[str]) -> list[str]:
+    return _rgacli("analyze", "gt-bins", "--results", results[0], "--annotations", folder / "annotations.json")
+
+
+def _ensemble(folder: Path, results: Sequence[str]) -> list[str]:
+    named = [word for each in results for word in ("--results", each)]
+    return _rgacli("ensemble", *named, "--annotations", folder / "annotations.json", "--out", "out")
+
+
+def _evaluation(folder: Path, results: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "tests.campaign.measuring", str(folder)]
+
+
+def _rgacli(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "rgacli", *map(str, arguments)]
+
+
+# A process begins with the peak of memory of the one that it is forked off: here, of one that holds nothing.
+_WAIT = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+seconds, code = used.ru_utime + used.ru_stime, os.waitstatus_to_exitcode(status)
+json.dump(dict(code=code, seconds=seconds, megabytes=used.ru_maxrss / 1024), open(sys.argv[1], "w"))
+"""
+
+
+def usage(command: Sequence[str], cwd: Path) -> Ended:
+    """Run a command in a fresh process; `seconds` are the processor's."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    wait = [sys.executable, "-c", _WAIT, cwd / "usage.json", *command]
+    done = subprocess.run(wait, cwd=cwd, env=environment, capture_output=True, text=True)
+    used = json.loads((cwd / "usage.json").read_text())
+    return Ended(tuple(command), stdout=done.stdout, stderr=done.stderr, **used)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Trains a toy for so many iterations, and looks at what the process holds of memory and of files.
+
+    Args:
+        stage: The part's.
+        iterations: Of the training.
+    """
+
+    stage: Stage
+    iterations: int
+
+    def __call__(self, folder: Path) -> dict[str, float]:
+        toy = settings(
+            {
+                "model.backbone.base_channels": 4,
+                "model.neck.in_channels": [4, 8, 16, 32],
+                "model.train_cfg.rpn_proposal.nms_pre": 8,
+                "model.train_cfg.rpn_proposal.max_per_img": 8,
+                "model.train_cfg.rcnn.sampler.num": 4,
+                "model.train_cfg.rpn.sampler.num": 8,
+                "train_cfg.val_interval": 10**9,
+                "default_hooks.logger.interval": 10,
+            }
+        )
+        epochs = self.iterations // 2  # of 8 images, 4 at a time
+        command = _rgacli(*self.stage.training(epochs), *toy, "--name", "long", "--best", "none")
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+        with open(folder / "output", "w") as output:
+            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+            looks = list(_looks(process, folder / "runs/long/metrics.jsonl"))
+        assert process.returncode == 0, (folder / "output").read_text()[-2000:]
+        later = [look for look in looks if look.iteration >= self.iterations / 10]
+        assert len(later) >= 5, f"only {len(later)} looks at the process"
+        grown = {
+            what: _growth([look.iteration for look in later], [getattr(look, what) for look in later], self.iterations)
+            for what in ("megabytes", "files")
+        }
+        assert grown["megabytes"] <= _LEAK, f"{grown['megabytes']:.2f} MB more at the end: {later[:: len(later) // 5]}"
+        assert grown["files"] < 1, f"{grown['files']:.1f} open files more at the end"
+        return {"MB more": grown["megabytes"], "files more": grown["files"], "MB": later[-1].megabytes}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a process held when its log had come to an iteration."""
+
+    iteration: int
+    megabytes: float
+    files: int
+
+
+def _looks(process: subprocess.Popen, log: Path) -> Iterator[_Look]:
+    """Yield what it holds, every other second until it ends."""
+    proc = Path("/proc", str(process.pid))
+    while process.poll() is None:
+        time.sleep(2)
+        try:
+            iteration = _last_iteration(log)
+            pages = int((proc / "statm").read_text().split()[1])
+            files = len(list((proc / "fd").iterdir()))
+        except OSError:  # no log yet, or the process has just ended
+            continue
+        if iteration:
+            yield _Look(iteration, pages * resource.getpagesize() / 2**20, files)
+
+
+def _last_iteration(log: Path) -> int:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4000))
+        steps = re.findall(rb'"step": (\d+)', file.read())
+    return int(steps[-1]) if steps else 0
+
+
+def _growth(iterations: Sequence[int], values: Sequence[float], whole: int) -> float:
+    """Return how much a line through the values rises over the last 90 % of a training."""
+    return linear_regression(iterations, values).slope * 0.9 * whole
