@@ -12,6 +12,7 @@ runs/<name>/
     logs/                the text logs
     predictions/<time>/  what `rgacli.predict` found and drew
     export/              what `rgacli.export_…` wrote
+    .lock                who trains it, while somebody does
     tensorboard/, …      what a tracker wrote, if any
 
 A folder that an export wrote (config.py and model.pth) is read as a run with that one checkpoint.
@@ -19,11 +20,9 @@ A folder that an export wrote (config.py and model.pth) is read as a run with th
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rgacli.errors import UsageError
-from rgacli.files import try_lock
+from rgacli.locks import LOCK, locked, owner_of
 from rgacli.wording import function, param
 
 ROOT = Path("runs")
@@ -41,7 +40,7 @@ EXPORTED = "model.pth"
 """The weights' file in an export."""
 BEST = "best.pth"
 """The checkpoint of the best validation, among a run's."""
-_PARTS = (CONFIG, "metrics.jsonl", "checkpoints", "detections", "figures", "logs", "predictions", "export")
+_PARTS = (CONFIG, "metrics.jsonl", "checkpoints", "detections", "figures", "logs", "predictions", "export", LOCK)
 _TRACKERS = ("tensorboard", "wandb", "mlflow", "clearml", "neptune", "dvclive", "aim")
 
 
@@ -165,28 +164,16 @@ class Run:
         Raises:
             UsageError: another process holds it.
         """
-        with self.config.open("rb") as file:
-            if not any(try_lock(file.fileno(), fcntl.LOCK_EX) for _ in _some_moments()):
-                raise UsageError(f"run {self.path} is being trained by another process.")
-            try:
-                yield
-            finally:
-                try_lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
+        with locked(self.path / LOCK, f"run {self.path} is being trained by"):
+            yield
+
+    def holder(self) -> str:
+        """Return who trains it now, as far as the file system tells: "process 12 on host"; "" if nobody does."""
+        return owner_of(self.path / LOCK)
 
     def is_held(self) -> bool:
         """Return whether a process trains it now, as far as the file system tells."""
-        try:
-            with self.config.open("rb") as file:
-                return not try_lock(file.fileno(), fcntl.LOCK_SH)
-        except OSError:
-            return False
-
-
-def _some_moments() -> Iterator[None]:
-    """Wait twice: `is_held` locks for a moment, too."""
-    for seconds in (0, 0.05, 0.2):
-        time.sleep(seconds)
-        yield
+        return bool(self.holder())
 
 
 def default_name(config: str) -> str:

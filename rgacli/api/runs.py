@@ -11,6 +11,8 @@ from typing import Any
 
 from rgacli.config.run_record import RunRecord, best, read_config, read_log, read_record, size_of
 from rgacli.errors import UsageError
+from rgacli.files import spoilt_member
+from rgacli.locks import LOCK
 from rgacli.runs import Run, all_runs, delete, find_run
 
 
@@ -78,7 +80,9 @@ def show_run(run: str | Path | None = None) -> RunDetails:
         checkpoints={str(path): size_of(path) for path in _checkpoint_files(found)},
         last_checkpoint=found.last_checkpoint() if found.all_checkpoints() else None,
         best_checkpoint=_best_checkpoint(found),
-        contents={str(path): size_of(path) for path in found.parts() if path != found.checkpoints},
+        contents={
+            str(path): size_of(path) for path in found.parts() if path != found.checkpoints and path.name != LOCK
+        },
     )
 
 
@@ -150,8 +154,8 @@ def _find(name: str | Path | None) -> Run:
 
 
 def _require_free(run: Run) -> None:
-    if run.is_held():
-        raise UsageError(f"run {run.path} is being trained: stop it first.")
+    if holder := run.holder():
+        raise UsageError(f"run {run.path} is being trained by {holder}: stop it first.")
 
 
 def _require_own(run: Run) -> None:
@@ -175,7 +179,7 @@ def _superfluous(run: Run) -> Removal:
     if not run.all_checkpoints():
         return Removal(run.handle, run.path, (), 0)
     last = run.last_checkpoint()
-    if not zipfile.is_zipfile(last):  # as torch writes them: the end of a file that was cut is no zip file's
+    if not _is_whole(last):
         raise UsageError(f"{last} is damaged: the checkpoints before it are kept.")
     kept = (last, _best_checkpoint(run))
     surplus = tuple(path for path in _checkpoint_files(run) if path not in (*kept, run.best))
@@ -189,11 +193,19 @@ def _checkpoint_files(run: Run) -> list[Path]:
 
 def _best_checkpoint(run: Run) -> Path | None:
     """Return, of a run's checkpoints, the one best in validation; None where none was validated."""
-    if zipfile.is_zipfile(run.best):
+    if run.best.is_file() and _is_whole(run.best):
         return run.best
     present = {path.stem: path for path in run.all_checkpoints()}
     found = best(one for one in read_log(run)[1] if one.checkpoint in present)
     return present[found.checkpoint] if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Return whether a checkpoint, which torch writes as a zip file, is what was written."""
+    try:
+        return zipfile.is_zipfile(checkpoint) and not spoilt_member(checkpoint)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
