@@ -2,6 +2,7 @@
 
 runs/<name>/
     config.py            the resolved config, reloadable
+    data.json            what the dataset was: its numbers of images and objects, its classes, sums of its files
     metrics.jsonl        one JSON object per logged step
     checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation; initial.pth: trained weights that it
                          started from
@@ -40,7 +41,18 @@ EXPORTED = "model.pth"
 """The weights' file in an export."""
 BEST = "best.pth"
 """The checkpoint of the best validation, among a run's."""
-_PARTS = (CONFIG, "metrics.jsonl", "checkpoints", "detections", "figures", "logs", "predictions", "export", LOCK)
+_PARTS = (
+    CONFIG,
+    "data.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "detections",
+    "figures",
+    "logs",
+    "predictions",
+    "export",
+    LOCK,
+)
 _TRACKERS = ("tensorboard", "wandb", "mlflow", "clearml", "neptune", "dvclive", "aim")
 
 
@@ -69,6 +81,11 @@ class Run:
     def metrics(self) -> Path:
         """What was logged, a JSON object per line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def data(self) -> Path:
+        """What the dataset was when the training began."""
+        return self.path / "data.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -188,8 +205,8 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
     Raises:
         UsageError: the name is taken or is not a plain name, or there is a run in `work_dir`, or parts of one.
     """
-    if not work_dir and (not re.fullmatch(r"[\w.+-]+", name) or name.startswith(".")):
-        raise UsageError(f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
+    if not work_dir:
+        _require_plain(name)
     run = named(name, work_dir)
     found = run.path.is_dir()
     if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
@@ -206,6 +223,20 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
                     delete(path)
                 ROOT.rmdir()  # unless other runs lie there
         raise
+
+
+_LONGEST = 200
+"""Bytes of a name: file systems take 255, and some files are called after their run."""
+
+
+def _require_plain(name: str) -> None:
+    if not re.fullmatch(r"[\w.+-]+", name) or name[0] in ".-":
+        raise UsageError(
+            f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+', and begin "
+            "with none of '-' and '.'."
+        )
+    if len(os.fsencode(name)) > _LONGEST:
+        raise UsageError(f"{param('name', f'{name[:20]}…')} is too long: {_LONGEST} bytes are the most.")
 
 
 def named(name: str, work_dir: Path | None = None) -> Run:

@@ -32,6 +32,8 @@ class Command(TyperCommand):
             except TYPERS_OWN:
                 raise
             except Exception as error:
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    raise error.__context__ from None  # mmengine takes one for a fault of the config that it formats
                 if ctx.find_root().params.get("debug"):
                     raise
                 known = explain(error)

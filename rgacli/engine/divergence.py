@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rgacli.engine.metrics_log import read_metrics
+from rgacli.messages import tell
+from rgacli.wording import param
 
 _ITERATIONS = 1000  # that are looked at together where a training counts no epochs
 _NONE = 1.0
@@ -12,6 +21,33 @@ _SOME = 20.0
 """Youden's J in percent, up to which a head is taken to guess, and from which it had learnt something."""
 _ABSURD = 100.0
 """Loss over the run's lowest: a training that learns has such a range as well, but not while its heads guess."""
+
+
+class DivergenceHook(Hook):
+    """Hook that tells of a divergence after the epoch that it shows in, once. It looks at the log alone.
+
+    Args:
+        metrics: The run's metrics.jsonl.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, metrics: Path) -> None:
+        self.metrics = metrics
+        self._is_told = False
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Look."""
+        self._look()
+
+    def before_checkpoint(self, runner: Runner) -> None:
+        """Look, where a training counts no epochs."""
+        self._look()
+
+    def _look(self) -> None:
+        if is_main_process() and not self._is_told and (found := divergence(read_metrics(self.metrics))):
+            tell(f"the training seems to have diverged: {found}")
+            self._is_told = True
 
 
 @dataclass(frozen=True)
@@ -54,12 +90,14 @@ def divergence(lines: Iterable[Mapping[str, Any]]) -> str | None:
         f"negatives {last.negatives:.1f} %)"
     )
     best = max(before, key=lambda one: one.skill, default=last)
-    if best.skill >= _SOME and best.loss < last.loss:
-        return f"{now}, as in {best.name} one did ({best.positives:.1f} %, {best.negatives:.1f} %)"
     losses = [line["loss"] for line in steps]
-    if max(losses) > _ABSURD * min(losses):
-        return f"{now}, and the loss was at {max(losses):.3g}"
-    return None
+    if best.skill >= _SOME and best.loss < last.loss:
+        now += f", as one did in {best.name} ({best.positives:.1f} %, {best.negatives:.1f} %)"
+    elif max(losses) > _ABSURD * min(losses):
+        now += f", and the loss was at {max(losses):.3g}"
+    else:
+        return None
+    return f"{now}: lower {param('lr')} or {param('lambda0')}."
 
 
 def _stretches(steps: Sequence[Mapping[str, Any]]) -> list[Stretch]:
