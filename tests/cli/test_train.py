@@ -278,7 +278,7 @@ def test_a_run_that_another_process_trains_is_not_trained_twice(run):
     with Run(run).held():
         result = invoke("train", "--resume", "--name", RUN)
     assert result.exit_code == 2
-    assert f"run runs/{RUN} is being trained by another process" in error_line(result.stderr)
+    assert f"run runs/{RUN} is being trained by process {os.getpid()} on " in error_line(result.stderr)
 
 
 def test_a_run_is_held_while_it_is_trained(folder, dataset, monkeypatch):
