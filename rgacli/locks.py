@@ -12,9 +12,10 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from rgacli.errors import UsageError
 from rgacli.files import try_lock
@@ -91,11 +92,11 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
                 f"{refusal} {owner}, or was: the file system of {path} has no locks that would tell. Make sure that "
                 "it has ended."
             )
-        _note(path, json.dumps(asdict(Owner.me())))
+        _note(file, json.dumps(asdict(Owner.me())))
         try:
             yield
         finally:
-            _note(path, "")
+            _note(file, "")
             try_lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
 
 
@@ -138,9 +139,10 @@ def _noted(path: Path) -> Owner | None:
         return None
 
 
-def _note(path: Path, text: str) -> None:
-    with suppress(FileNotFoundError):  # removed meanwhile, with all that it lay in
-        path.write_text(text, encoding="utf-8")  # in place: a new file would not be the locked one
+def _note(file: BinaryIO, text: str) -> None:
+    file.truncate(0)  # in place: a new file would not be the locked one
+    file.write(text.encode())
+    file.flush()
 
 
 def _began(pid: int) -> str:

@@ -51,7 +51,6 @@ _PARTS = (
     "logs",
     "predictions",
     "export",
-    LOCK,
 )
 _TRACKERS = ("tensorboard", "wandb", "mlflow", "clearml", "neptune", "dvclive", "aim")
 
@@ -81,6 +80,11 @@ class Run:
     def metrics(self) -> Path:
         """What was logged, a JSON object per line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Who trains it, while somebody does: none of its `parts`."""
+        return self.path / LOCK
 
     @property
     def data(self) -> Path:
@@ -181,12 +185,12 @@ class Run:
         Raises:
             UsageError: another process holds it.
         """
-        with locked(self.path / LOCK, f"run {self.path} is being trained by"):
+        with locked(self.lock, f"run {self.path} is being trained by"):
             yield
 
     def holder(self) -> str:
         """Return who trains it now, as far as the file system tells: "process 12 on host"; "" if nobody does."""
-        return owner_of(self.path / LOCK)
+        return owner_of(self.lock)
 
     def is_held(self) -> bool:
         """Return whether a process trains it now, as far as the file system tells."""
@@ -200,7 +204,9 @@ def default_name(config: str) -> str:
 
 @contextmanager
 def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
-    """Yield a new run directory, runs/NAME or `work_dir`; on an error, remove it if nothing was logged or saved in it.
+    """Yield a new run directory, runs/NAME or `work_dir`, held (`Run.held`) by this process.
+
+    On an error it is removed if nothing was logged or saved in it.
 
     Raises:
         UsageError: the name is taken or is not a plain name, or there is a run in `work_dir`, or parts of one.
@@ -210,19 +216,27 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
     run = named(name, work_dir)
     found = run.path.is_dir()
     if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
-        what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
-        which = param("work_dir" if work_dir else "name")
-        raise UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
-    run.path.mkdir(parents=True, exist_ok=True)
+        raise _is_taken(run, work_dir)
     try:
-        yield run
-    except BaseException:  # Ctrl-C as well
-        if not (run.metrics.is_file() or run.all_checkpoints()):
-            with suppress(OSError):
-                for path in run.parts() if found else [run.path]:
-                    delete(path)
-                ROOT.rmdir()  # unless other runs lie there
-        raise
+        run.path.mkdir(parents=True, exist_ok=found)
+    except FileExistsError:  # by another process that began one of this name in the same moment
+        raise _is_taken(run, work_dir) from None
+    with run.held():
+        try:
+            yield run
+        except BaseException:  # Ctrl-C as well
+            if not (run.metrics.is_file() or run.all_checkpoints()):
+                with suppress(OSError):
+                    for path in [*run.parts(), run.lock] if found else [run.path]:
+                        delete(path)
+                    ROOT.rmdir()  # unless other runs lie there
+            raise
+
+
+def _is_taken(run: Run, work_dir: Path | None) -> UsageError:
+    what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
+    which = param("work_dir" if work_dir else "name")
+    return UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
 
 
 _LONGEST = 200

@@ -41,8 +41,10 @@ def make_and_fail(name, *files):
 def test_a_new_run_is_an_empty_folder_under_runs(folder):
     with runs.new_run("mine") as run:
         assert run.path == Path("runs/mine")
-        assert list(run.path.iterdir()) == []
+        assert os.listdir(run.path) == [".lock"]
+        assert run.is_held()
     assert run.path.is_dir()
+    assert not run.is_held()
 
 
 @pytest.mark.parametrize("name", ["a", "a-b_c.d+1", "retinanet.2", "Ölbild"])
@@ -72,6 +74,17 @@ def test_a_taken_name_is_refused_and_what_lies_there_left_alone():
     with pytest.raises(UsageError, match=r"runs/mine exists: choose another name, or go on with it by resume=True"):
         make_and_fail("mine")
     assert runs.find_run("mine").config.is_file()
+
+
+def test_of_two_that_begin_one_of_a_name_at_once_one_has_it(monkeypatch):
+    """The other has seen that there is none, and must not remove it as its own."""
+    with runs.new_run("mine") as run:
+        at(run.config, 0)
+        monkeypatch.setattr(runs.os.path, "lexists", lambda path: False)
+        monkeypatch.setattr(Path, "is_dir", lambda path: False)
+        with pytest.raises(UsageError, match="run runs/mine exists"):
+            make_and_fail("mine")
+        assert run.config.is_file()
 
 
 @pytest.mark.parametrize("left", [(), ("config.py", "logs/1/1.log")])

@@ -12,7 +12,6 @@ from typing import Any
 from rgacli.config.run_record import RunRecord, best, read_config, read_log, read_record, size_of
 from rgacli.errors import UsageError
 from rgacli.files import spoilt_member
-from rgacli.locks import LOCK
 from rgacli.runs import Run, all_runs, delete, find_run
 
 
@@ -80,9 +79,7 @@ def show_run(run: str | Path | None = None) -> RunDetails:
         checkpoints={str(path): size_of(path) for path in _checkpoint_files(found)},
         last_checkpoint=found.last_checkpoint() if found.all_checkpoints() else None,
         best_checkpoint=_best_checkpoint(found),
-        contents={
-            str(path): size_of(path) for path in found.parts() if path != found.checkpoints and path.name != LOCK
-        },
+        contents={str(path): size_of(path) for path in found.parts() if path != found.checkpoints},
     )
 
 
@@ -170,9 +167,10 @@ def _whole(run: Run) -> Removal:
         return Removal(run.handle, run.path, (run.path,), 0, (f"is a link; {run.path.resolve()} stays",))
     parts = run.parts()[::-1]  # the config last: what is left of a removal that was stopped is a run still
     notes = [f"{part} is a link; {part.resolve()} stays" for part in parts if part.is_symlink()]
-    if others := sorted({path.name for path in run.path.iterdir()} - {part.name for part in parts}):
+    if others := sorted({path.name for path in run.path.iterdir()} - {path.name for path in (*parts, run.lock)}):
         notes.append(f"{run.path} stays, with what is no part of a run: {', '.join(others)}")
-    return Removal(run.handle, run.path, tuple(parts), sum(map(size_of, parts)), tuple(notes))
+    removed = (*[run.lock] * run.lock.is_file(), *parts)
+    return Removal(run.handle, run.path, removed, sum(map(size_of, parts)), tuple(notes))
 
 
 def _superfluous(run: Run) -> Removal:

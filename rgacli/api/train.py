@@ -267,9 +267,8 @@ def train(
                     stack.enter_context(runs.new_run(name, work_dir))
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
-                    write_fingerprint(run.data, {split: splits[split] for split in ("train", "val")})
                     write_text(run.config, cfg.pretty_text)
-                _hold(run, stack)
+                    write_fingerprint(run.data, {split: splits[split] for split in ("train", "val")})
                 if source:
                     start = run.starting_point if epochs == 0 else run.initial
                     cfg.load_from = str(start)
@@ -337,15 +336,10 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved
     with ExitStack() as stack:
         with together():
-            _hold(run, stack)
+            if is_main_process():  # for all of a job
+                stack.enter_context(run.held())
             checkpoint = checkpoint_to_resume(run)
         return _train(run, cfg, checkpoint, progress)
-
-
-def _hold(run: runs.Run, stack: ExitStack) -> None:
-    """Hold the run until the stack ends: one process does, for all of a job."""
-    if is_main_process():
-        stack.enter_context(run.held())
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:

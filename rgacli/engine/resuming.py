@@ -32,10 +32,10 @@ def checkpoint_to_resume(run: Run) -> Path:
         others = [path for path in run.all_checkpoints() if path != last]
         whole = {path: iteration for path in others if (iteration := _iteration(path)) is not None}
         if not whole:
-            best = f" from its best by {param('weights', run.best)}" if run.best.is_file() else ""
+            best = f", from its best by {param('weights', run.best)}" if run.best.is_file() else ""
             raise UsageError(
-                f"{error.message} Run {run.path} has no other to go on from: train again{best}."
-            ) from error
+                f"{error.message} Run {run.path} has no whole one to go on from: train again{best}."
+            ) from None
         newest = max(whole, key=lambda path: whole[path])
         tell(f"{error.message.partition(':')[0].removesuffix('.')}: going on from the newest that is whole, {newest}")
         return newest
