@@ -45,7 +45,7 @@ from rgacli.engine.metrics_log import read_metrics
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.engine.resuming import checkpoint_to_resume
-from rgacli.engine.starting_weights import start_from, write_starting_weights
+from rgacli.engine.starting_weights import require_pretrained, start_from, write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -248,6 +248,7 @@ def train(
                 set_trackers(cfg, track or [])
                 splits = require_trainable(cfg)
                 densest = max(facts.densest for facts in splits.values())
+                require_pretrained(cfg)
                 benchmark = set_evaluators(cfg, max_dets)
                 needed = max_dets or default_max_dets(benchmark.max_detections, densest)
                 if raised := set_limits(cfg, needed, training=True):

@@ -37,7 +37,7 @@ def checkpoint_to_resume(run: Run) -> Path:
                 f"{error.message} Run {run.path} has no whole one to go on from: train again{best}."
             ) from None
         newest = max(whole, key=lambda path: whole[path])
-        tell(f"{error.message.partition(':')[0].removesuffix('.')}: going on from the newest that is whole, {newest}")
+        tell(f"checkpoint {last} is damaged: going on from the newest that is whole, {newest}")
         return newest
     return last
 
