@@ -56,9 +56,7 @@ def test_a_checkpoint_that_was_cut_is_none_either(run):
 
 def test_where_none_is_whole_it_says_so_and_what_there_is_to_train_from(run):
     spoil(run, "iter_14", "epoch_1", "epoch_2", "epoch_3")
-    with pytest.raises(
-        UsageError, match=r"iter_14\.pth is damaged: data/0 .* has no whole one .*: train again\.$"
-    ):
+    with pytest.raises(UsageError, match=r"iter_14\.pth is damaged: data/0 .* has no whole one .*: train again\.$"):
         checkpoint_to_resume(run)
     run.best.touch()
     with pytest.raises(UsageError, match=r"train again, from its best by weights=.*best\.pth\.$"):
