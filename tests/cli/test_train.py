@@ -61,7 +61,7 @@ def fails_at(monkeypatch):
 
 def test_a_training_leaves_one_run_directory_and_nothing_else(trained):
     assert [path.name for path in trained.root.iterdir()] == ["runs"]
-    top = {"checkpoints", "config.py", "figures", "logs", "metrics.jsonl"}
+    top = {".lock", "checkpoints", "config.py", "data.json", "figures", "logs", "metrics.jsonl"}
     assert {path.name for path in trained.run.iterdir()} == top
     checkpoints = {"best.pth", *(f"epoch_{epoch + 1}.pth" for epoch in range(EPOCHS))}
     assert {path.name for path in (trained.run / "checkpoints").iterdir()} == checkpoints
