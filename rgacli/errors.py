@@ -76,6 +76,10 @@ def explain(error: BaseException) -> RgacliError:
         return UsageError(f"{error.filename} is in the way ({error.strerror}): choose another place or move it.")
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UsageError(f"a name in {_short(error.filename)} is too long for the file system: choose a shorter one.")
+    if isinstance(error, ValueError) and "embedded null" in what:
+        return UsageError("a path or a name holds a null character, which none may.")
     if type(error).__name__.startswith("Dist") or ("gloo" in what and "onnection" in what):  # torch.distributed's
         return PeerLost(f"the connection to the other processes of the job was lost ({what}).")
     if "Expected to have finished reduction" in str(error):
@@ -105,6 +109,11 @@ def explain(error: BaseException) -> RgacliError:
         hint = f" ({function('check_dataset')} finds every unreadable image)" if of_image else ""
         return RunFailed(f"{what.removeprefix('[Errno 2] ')}{hint}.")
     return Unforeseen(f"{type(error).__name__}: {what}")
+
+
+def _short(path: object) -> str:
+    text = str(path)
+    return text if len(text) <= 80 else f"{text[:40]}…{text[-20:]}"
 
 
 def _is_of_full_disk(error: BaseException, what: str) -> bool:

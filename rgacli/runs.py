@@ -2,6 +2,7 @@
 
 runs/<name>/
     config.py            the resolved config, reloadable
+    data.json            what the dataset was: its numbers of images and objects, its classes, sums of its files
     metrics.jsonl        one JSON object per logged step
     checkpoints/         epoch_N.pth, iter_N.pth; best.pth: the best by validation; initial.pth: trained weights that it
                          started from
@@ -12,6 +13,7 @@ runs/<name>/
     logs/                the text logs
     predictions/<time>/  what `rgacli.predict` found and drew
     export/              what `rgacli.export_…` wrote
+    .lock                who trains it, while somebody does
     tensorboard/, …      what a tracker wrote, if any
 
 A folder that an export wrote (config.py and model.pth) is read as a run with that one checkpoint.
@@ -19,11 +21,9 @@ A folder that an export wrote (config.py and model.pth) is read as a run with th
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rgacli.errors import UsageError
-from rgacli.files import try_lock
+from rgacli.locks import LOCK, locked, owner_of
 from rgacli.wording import function, param
 
 ROOT = Path("runs")
@@ -41,7 +41,17 @@ EXPORTED = "model.pth"
 """The weights' file in an export."""
 BEST = "best.pth"
 """The checkpoint of the best validation, among a run's."""
-_PARTS = (CONFIG, "metrics.jsonl", "checkpoints", "detections", "figures", "logs", "predictions", "export")
+_PARTS = (
+    CONFIG,
+    "data.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "detections",
+    "figures",
+    "logs",
+    "predictions",
+    "export",
+)
 _TRACKERS = ("tensorboard", "wandb", "mlflow", "clearml", "neptune", "dvclive", "aim")
 
 
@@ -70,6 +80,16 @@ class Run:
     def metrics(self) -> Path:
         """What was logged, a JSON object per line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Who trains it, while somebody does: none of its `parts`."""
+        return self.path / LOCK
+
+    @property
+    def data(self) -> Path:
+        """What the dataset was when the training began."""
+        return self.path / "data.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -165,28 +185,16 @@ class Run:
         Raises:
             UsageError: another process holds it.
         """
-        with self.config.open("rb") as file:
-            if not any(try_lock(file.fileno(), fcntl.LOCK_EX) for _ in _some_moments()):
-                raise UsageError(f"run {self.path} is being trained by another process.")
-            try:
-                yield
-            finally:
-                try_lock(file.fileno(), fcntl.LOCK_UN)  # processes that load data have the file open as well
+        with locked(self.lock, f"run {self.path} is being trained by"):
+            yield
+
+    def holder(self) -> str:
+        """Return who trains it now, as far as the file system tells: "process 12 on host"; "" if nobody does."""
+        return owner_of(self.lock)
 
     def is_held(self) -> bool:
         """Return whether a process trains it now, as far as the file system tells."""
-        try:
-            with self.config.open("rb") as file:
-                return not try_lock(file.fileno(), fcntl.LOCK_SH)
-        except OSError:
-            return False
-
-
-def _some_moments() -> Iterator[None]:
-    """Wait twice: `is_held` locks for a moment, too."""
-    for seconds in (0, 0.05, 0.2):
-        time.sleep(seconds)
-        yield
+        return bool(self.holder())
 
 
 def default_name(config: str) -> str:
@@ -196,29 +204,53 @@ def default_name(config: str) -> str:
 
 @contextmanager
 def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
-    """Yield a new run directory, runs/NAME or `work_dir`; on an error, remove it if nothing was logged or saved in it.
+    """Yield a new run directory, runs/NAME or `work_dir`, held (`Run.held`) by this process.
+
+    On an error it is removed if nothing was logged or saved in it.
 
     Raises:
         UsageError: the name is taken or is not a plain name, or there is a run in `work_dir`, or parts of one.
     """
-    if not work_dir and (not re.fullmatch(r"[\w.+-]+", name) or name.startswith(".")):
-        raise UsageError(f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
+    if not work_dir:
+        _require_plain(name)
     run = named(name, work_dir)
     found = run.path.is_dir()
     if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
-        what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
-        which = param("work_dir" if work_dir else "name")
-        raise UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
-    run.path.mkdir(parents=True, exist_ok=True)
+        raise _is_taken(run, work_dir)
     try:
-        yield run
-    except BaseException:  # Ctrl-C as well
-        if not (run.metrics.is_file() or run.all_checkpoints()):
-            with suppress(OSError):
-                for path in run.parts() if found else [run.path]:
-                    delete(path)
-                ROOT.rmdir()  # unless other runs lie there
-        raise
+        run.path.mkdir(parents=True, exist_ok=found)
+    except FileExistsError:  # by another process that began one of this name in the same moment
+        raise _is_taken(run, work_dir) from None
+    with run.held():
+        try:
+            yield run
+        except BaseException:  # Ctrl-C as well
+            if not (run.metrics.is_file() or run.all_checkpoints()):
+                with suppress(OSError):
+                    for path in [*run.parts(), run.lock] if found else [run.path]:
+                        delete(path)
+                    ROOT.rmdir()  # unless other runs lie there
+            raise
+
+
+def _is_taken(run: Run, work_dir: Path | None) -> UsageError:
+    what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
+    which = param("work_dir" if work_dir else "name")
+    return UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
+
+
+_LONGEST = 200
+"""Bytes of a name: file systems take 255, and some files are called after their run."""
+
+
+def _require_plain(name: str) -> None:
+    if not re.fullmatch(r"[\w.+-]+", name) or name[0] in ".-":
+        raise UsageError(
+            f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+', and begin "
+            "with none of '-' and '.'."
+        )
+    if len(os.fsencode(name)) > _LONGEST:
+        raise UsageError(f"{param('name', f'{name[:20]}…')} is too long: {_LONGEST} bytes are the most.")
 
 
 def named(name: str, work_dir: Path | None = None) -> Run:

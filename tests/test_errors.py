@@ -78,6 +78,22 @@ def test_a_path_in_the_way_is_the_users_to_move(kind):
     assert str(told).startswith("figures is in the way (File exists)")
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", f"runs/{'a' * 300}"),
+            f"a name in runs/{'a' * 35}…{'a' * 20} ",
+        ),
+        (ValueError("embedded null byte"), "holds a null character"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_the_users_to_change(error, words):
+    told = explain(error)
+    assert type(told) is UsageError
+    assert words in str(told)
+
+
 @pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0"])
 def test_a_missing_desktop_library_comes_with_the_command_that_mends_it(library):
     told = explain(ImportError(f"{library}: cannot open shared object file: No such file or directory"))

@@ -23,6 +23,7 @@ LAYERS = (
     {"modeling", "trained"},
     {"config"},
     {"data", "method", "compat", "runs", "launch"},
+    {"locks"},
     {"errors", "files", "progress", "messages"},
     {"wording"},
 )

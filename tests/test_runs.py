@@ -41,8 +41,10 @@ def make_and_fail(name, *files):
 def test_a_new_run_is_an_empty_folder_under_runs(folder):
     with runs.new_run("mine") as run:
         assert run.path == Path("runs/mine")
-        assert list(run.path.iterdir()) == []
+        assert os.listdir(run.path) == [".lock"]
+        assert run.is_held()
     assert run.path.is_dir()
+    assert not run.is_held()
 
 
 @pytest.mark.parametrize("name", ["a", "a-b_c.d+1", "retinanet.2", "Ölbild"])
@@ -51,9 +53,18 @@ def test_plain_names_are_taken(name):
         assert run.name == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "/a", "a b", "a\n", "~", "a\\b", "$x"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "...", ".hidden", "-x", "a/b", "/a", "a b", "a ", "a\n", "a\0", "~", "a\\b", "$x"]
+)
 def test_names_that_are_not_plain_are_refused(folder, name):
     with pytest.raises(UsageError, match="not a plain name"), runs.new_run(name):
+        pass
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "\u00e4" * 101])
+def test_names_that_no_file_system_has_room_for_are_refused(folder, name):
+    with pytest.raises(UsageError, match=r"name=.*… is too long: 200 bytes"), runs.new_run(name):
         pass
     assert list(folder.iterdir()) == []
 
@@ -63,6 +74,17 @@ def test_a_taken_name_is_refused_and_what_lies_there_left_alone():
     with pytest.raises(UsageError, match=r"runs/mine exists: choose another name, or go on with it by resume=True"):
         make_and_fail("mine")
     assert runs.find_run("mine").config.is_file()
+
+
+def test_of_two_that_begin_one_of_a_name_at_once_one_has_it(monkeypatch):
+    """The other has seen that there is none, and must not remove it as its own."""
+    with runs.new_run("mine") as run:
+        at(run.config, 0)
+        monkeypatch.setattr(runs.os.path, "lexists", lambda path: False)
+        monkeypatch.setattr(Path, "is_dir", lambda path: False)
+        with pytest.raises(UsageError, match="run runs/mine exists"):
+            make_and_fail("mine")
+        assert run.config.is_file()
 
 
 @pytest.mark.parametrize("left", [(), ("config.py", "logs/1/1.log")])
@@ -139,7 +161,7 @@ def test_a_run_is_held_by_one_process_for_the_length_of_a_block():
     assert not same.is_held()
     with run.held():
         assert same.is_held()
-        with pytest.raises(UsageError, match="runs/mine is being trained by another process"), same.held():
+        with pytest.raises(UsageError, match=f"runs/mine is being trained by process {os.getpid()} on "), same.held():
             pass
         assert same.is_held()
     assert not same.is_held()
@@ -159,7 +181,8 @@ def test_where_the_file_system_knows_no_locks_a_run_is_trained_all_the_same(monk
     monkeypatch.setattr(fcntl, "flock", unknown)
     run = runs.Run(begin("runs/mine"))
     with run.held():
-        assert not run.is_held()
+        assert run.is_held()  # by its note
+    assert not run.is_held()
 
 
 # Finding one

@@ -172,7 +172,7 @@ def evaluate(
     result = EvalResult(**about, heads=heads)
     if not looks.asked or not is_main_process():
         return result
-    saved = found.saved()
+    saved = found.just_made()
     classes = looks.take(found, {names[variant]: saved[variant] for variant in shown}, progress)
     return replace(result, classes=classes, figures=looks.figures(found), shown=show_dir)
 

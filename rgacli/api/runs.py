@@ -11,6 +11,7 @@ from typing import Any
 
 from rgacli.config.run_record import RunRecord, best, read_config, read_log, read_record, size_of
 from rgacli.errors import UsageError
+from rgacli.files import spoilt_member
 from rgacli.runs import Run, all_runs, delete, find_run
 
 
@@ -150,8 +151,8 @@ def _find(name: str | Path | None) -> Run:
 
 
 def _require_free(run: Run) -> None:
-    if run.is_held():
-        raise UsageError(f"run {run.path} is being trained: stop it first.")
+    if holder := run.holder():
+        raise UsageError(f"run {run.path} is being trained by {holder}: stop it first.")
 
 
 def _require_own(run: Run) -> None:
@@ -166,16 +167,17 @@ def _whole(run: Run) -> Removal:
         return Removal(run.handle, run.path, (run.path,), 0, (f"is a link; {run.path.resolve()} stays",))
     parts = run.parts()[::-1]  # the config last: what is left of a removal that was stopped is a run still
     notes = [f"{part} is a link; {part.resolve()} stays" for part in parts if part.is_symlink()]
-    if others := sorted({path.name for path in run.path.iterdir()} - {part.name for part in parts}):
+    if others := sorted({path.name for path in run.path.iterdir()} - {path.name for path in (*parts, run.lock)}):
         notes.append(f"{run.path} stays, with what is no part of a run: {', '.join(others)}")
-    return Removal(run.handle, run.path, tuple(parts), sum(map(size_of, parts)), tuple(notes))
+    removed = (*[run.lock] * run.lock.is_file(), *parts)
+    return Removal(run.handle, run.path, removed, sum(map(size_of, parts)), tuple(notes))
 
 
 def _superfluous(run: Run) -> Removal:
     if not run.all_checkpoints():
         return Removal(run.handle, run.path, (), 0)
     last = run.last_checkpoint()
-    if not zipfile.is_zipfile(last):  # as torch writes them: the end of a file that was cut is no zip file's
+    if not _is_whole(last):
         raise UsageError(f"{last} is damaged: the checkpoints before it are kept.")
     kept = (last, _best_checkpoint(run))
     surplus = tuple(path for path in _checkpoint_files(run) if path not in (*kept, run.best))
@@ -189,11 +191,19 @@ def _checkpoint_files(run: Run) -> list[Path]:
 
 def _best_checkpoint(run: Run) -> Path | None:
     """Return, of a run's checkpoints, the one best in validation; None where none was validated."""
-    if zipfile.is_zipfile(run.best):
+    if run.best.is_file() and _is_whole(run.best):
         return run.best
     present = {path.stem: path for path in run.all_checkpoints()}
     found = best(one for one in read_log(run)[1] if one.checkpoint in present)
     return present[found.checkpoint] if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Return whether a checkpoint, which torch writes as a zip file, is what was written."""
+    try:
+        return zipfile.is_zipfile(checkpoint) and not spoilt_member(checkpoint)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from rgacli import runs
 from rgacli.analysis import curves
 from rgacli.api.parameters import require_used
 from rgacli.config.catalogue import LITE, MODERN, default_config
-from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
+from rgacli.config.dataset import require_trainable, require_unchanged, set_dataset
 from rgacli.config.files import load_config, set_keys
+from rgacli.config.fingerprint import write_fingerprint
 from rgacli.config.limits import set_limits
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.run_record import Validation, read_log
@@ -37,10 +38,13 @@ from rgacli.engine.averaging import set_ema
 from rgacli.engine.compiling import set_compiled
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
+from rgacli.engine.divergence import divergence
 from rgacli.engine.gradient_probe import set_gradient_probe
 from rgacli.engine.hooks import Interrupted
+from rgacli.engine.metrics_log import read_metrics
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
+from rgacli.engine.resuming import checkpoint_to_resume
 from rgacli.engine.starting_weights import require_pretrained, start_from, write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
@@ -54,7 +58,7 @@ from rgacli.messages import tell
 from rgacli.method import names_by_slug, parse_ratios
 from rgacli.modeling.freezing import set_frozen_stages
 from rgacli.progress import Progress
-from rgacli.wording import param
+from rgacli.wording import param, spelled
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class TrainResult:
         best_by: The metric by which that is the best: "ensemble/AP".
         curves: The figure of how it went (PNG), beside its CSV; None where it could not be drawn.
         seconds: That this training took; of a resumed run, from there on.
+        diverged: What tells that its weights have become useless, in a line; None where nothing does.
     """
 
     run: runs.Run
@@ -80,6 +85,7 @@ class TrainResult:
     best_by: str | None = None
     curves: Path | None = None
     seconds: float = 0.0
+    diverged: str | None = None
 
 
 def train(
@@ -240,7 +246,8 @@ def train(
                 if compile:
                     set_compiled(cfg)
                 set_trackers(cfg, track or [])
-                densest = require_trainable(cfg)
+                splits = require_trainable(cfg)
+                densest = max(facts.densest for facts in splits.values())
                 require_pretrained(cfg)
                 benchmark = set_evaluators(cfg, max_dets)
                 needed = max_dets or default_max_dets(benchmark.max_detections, densest)
@@ -262,7 +269,7 @@ def train(
                 set_run_folder(cfg, run.path, run.checkpoints)
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
-                _hold(run, stack)
+                    write_fingerprint(run.data, {split: splits[split] for split in ("train", "val")})
                 if source:
                     start = run.starting_point if epochs == 0 else run.initial
                     cfg.load_from = str(start)
@@ -322,26 +329,18 @@ def _require_alone(given: Mapping[str, Any]) -> None:
 
 def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with together():
-        cfg, checkpoint = load_config(str(run.config)), run.last_checkpoint()
-        if checkpoint == run.starting_point:
-            raise UsageError(
-                f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
-                f"{param('weights', checkpoint)}."
-            )
-        require_annotation_files(cfg)
+        cfg = load_config(str(run.config))
+        run.last_checkpoint()  # says so where there is none
+        require_unchanged(cfg, run.data)
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)
         set_run_folder(cfg, run.path, run.checkpoints)  # the run directory may have been moved
     with ExitStack() as stack:
         with together():
-            _hold(run, stack)
+            if is_main_process():  # for all of a job
+                stack.enter_context(run.held())
+            checkpoint = checkpoint_to_resume(run)
         return _train(run, cfg, checkpoint, progress)
-
-
-def _hold(run: runs.Run, stack: ExitStack) -> None:
-    """Hold the run until the stack ends: one process does, for all of a job."""
-    if is_main_process():
-        stack.enter_context(run.held())
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
@@ -355,15 +354,17 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progr
     checkpoint, seconds = run.last_checkpoint(), time.monotonic() - begun
     _, validations, _ = read_log(run)
     best, best_by = read_best(run) or (None, None)
-    figure = _draw_curves(run, cfg)
+    figure, diverged = _draw_curves(run, cfg), divergence(read_metrics(run.metrics))
     if is_main_process():
         tell(f"done: {checkpoint}, in {timedelta(seconds=round(seconds))}")
         if best:
             tell(f"best: {run.best}, by {best_by} in validation")
         if figure:
             tell(f"curves: {figure}; data: {figure.with_suffix('.csv')}")
+        if diverged:
+            tell(f"the training has diverged: {diverged}")
     last = validations[-1] if validations else None
-    return TrainResult(run, checkpoint, method, last, best, best_by, figure, seconds)
+    return TrainResult(run, checkpoint, method, last, best, best_by, figure, seconds, diverged and spelled(diverged))
 
 
 def _draw_curves(run: runs.Run, cfg: Config) -> Path | None:

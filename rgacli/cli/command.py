@@ -32,6 +32,8 @@ class Command(TyperCommand):
             except TYPERS_OWN:
                 raise
             except Exception as error:
+                if interrupt := _interrupt_behind(error):
+                    raise interrupt from None
                 if ctx.find_root().params.get("debug"):
                     raise
                 known = explain(error)
@@ -57,6 +59,13 @@ class DefaultGroup(TyperGroup):
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the Ctrl-C that an error was made of: mmengine takes one for a fault of the config that it formats."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def print_error(error: RgacliError, command: TyperCommand, prefix: str = "") -> None:

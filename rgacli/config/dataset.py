@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmdet.registry import DATASETS
 
-from rgacli.data.annotations import Annotations, category_names, gt_counts, load_annotations, load_with_objects
+from rgacli.config.fingerprint import SplitFacts, read_fingerprint
+from rgacli.data.annotations import Annotations, category_names, load_annotations, load_with_objects
 from rgacli.data.layout import Dataset, find_splits, read_dataset, restore_annotations
 from rgacli.data.splits import SPLITS, Split
 from rgacli.errors import DataError, UsageError
@@ -66,44 +69,73 @@ def set_images(cfg: Any, split: Split) -> None:
     _set_split(_loader(cfg, "test"), split, classes)
 
 
-def require_trainable(cfg: Any) -> int:
+def require_trainable(cfg: Any) -> dict[str, SplitFacts]:
     """Look for what would end a training on the config's dataset after it has begun.
 
     Returns:
-        The number of objects in the densest image.
+        Split -> what it is, in short.
 
     Raises:
         UsageError: the config has no dataloader for a split.
         DataError: annotations malformed or of other classes than the detector's, a split without objects, images
             missing, or masks that the config asks for.
     """
-    densest = 0
-    for split in SPLITS:
-        loader = _loader(cfg, split)
-        config = dataset_config(loader)
-        path, folder = existing_annotation_file(config), image_folder(config)
-        content = load_with_objects(Path(path), split, classes_of(config))
-        require_classes(cfg.model, config, content)
-        if _loads_masks(loader):
-            _require_masks(content, path)
-        missing = [image["file_name"] for image in content["images"] if not Path(folder, image["file_name"]).is_file()]
-        if missing:
-            raise DataError(
-                f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder} "
-                f"(first: {missing[0]}); {function('check_dataset')} lists every problem."
-            )
-        densest = max(densest, *gt_counts(content).values())
-    return densest
+    return {split: _trainable(cfg, split) for split in SPLITS}
 
 
-def require_annotation_files(cfg: Any) -> None:
-    """Look for the annotation files of a config that was trained by, and convert again those gone from the cache.
+def require_unchanged(cfg: Any, fingerprint: Path) -> None:
+    """Look whether the dataset of a config that was trained by is still what it was.
+
+    Annotations that were converted and are gone from the cache are converted again.
+
+    Args:
+        cfg: The config.
+        fingerprint: What `write_fingerprint` wrote; without such a file it is enough that the annotations are there.
 
     Raises:
-        DataError: as `existing_annotation_file`.
+        DataError: annotations or images are gone, or what is trained on or validated by has changed.
     """
     for split in SPLITS:
-        existing_annotation_file(dataset_config(_loader(cfg, split)))
+        existing_annotation_file(
+            dataset_config(_loader(cfg, split)), "put it back, or change the run's config to where it is now"
+        )
+    for split, before in read_fingerprint(fingerprint).items():
+        if found := "; ".join(_trainable(cfg, split).differences(before)):
+            raise DataError(
+                f"the {split} split has changed since the training began: {found} "
+                f"({annotation_file(dataset_config(_loader(cfg, split)))}). Put it back as it was, or begin a training "
+                f"on it from a checkpoint of this one by {param('weights')}; with {fingerprint} removed this one goes "
+                "on, to another end than it would have come to."
+            )
+
+
+def _trainable(cfg: Any, split: str) -> SplitFacts:
+    """Return what a split is, as `require_trainable` does, which says what is raised."""
+    loader = _loader(cfg, split)
+    config = dataset_config(loader)
+    path, folder = existing_annotation_file(config), image_folder(config)
+    content = load_with_objects(Path(path), split, classes_of(config))
+    require_classes(cfg.model, config, content)
+    if _loads_masks(loader):
+        _require_masks(content, path)
+    sizes = [_size(Path(folder, image["file_name"])) for image in content["images"]]
+    missing = [image["file_name"] for image, size in zip(content["images"], sizes, strict=True) if size is None]
+    if missing:
+        gone = "" if os.path.isdir(folder) else ", which is no folder"
+        raise DataError(
+            f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder}{gone} "
+            f"(first: {missing[0]}); {function('check_dataset')} lists every problem."
+        )
+    return SplitFacts.of(Path(path), content, sum(sizes))
+
+
+def _size(path: Path) -> int | None:
+    """Return a file's bytes; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def require_classes(model: Any, dataset: Any, content: Annotations) -> None:
@@ -154,8 +186,12 @@ def annotation_file(dataset: Any) -> str:
     return str(Path(dataset.get("data_root") or "") / dataset.ann_file)
 
 
-def existing_annotation_file(dataset: Any) -> str:
+def existing_annotation_file(dataset: Any, hint: str = f"name the dataset's folder by {param('data')}") -> str:
     """Return the annotation file of a dataset config, which must exist or be one that can be converted again.
+
+    Args:
+        dataset: The config.
+        hint: What there is to do where it does not.
 
     Raises:
         DataError: it is not there, or was converted from what has changed or is not there.
@@ -165,7 +201,7 @@ def existing_annotation_file(dataset: Any) -> str:
     if not Path(path).is_file() and origin:
         restore_annotations(Path(path), Path(origin[0]), origin[1])
     if not Path(path).is_file():
-        raise DataError(f"{path}: no such annotation file; name the dataset's folder by {param('data')}.")
+        raise DataError(f"{path}: no such annotation file; {hint}.")
     return path
 
 

@@ -13,10 +13,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from rgacli.engine.distributed import bare, of_rank_0
+from rgacli.engine.distributed import bare, of_rank_0, together
 from rgacli.errors import RunFailed, UsageError
 from rgacli.files import replacing
-from rgacli.modeling.checkpoints import read_checkpoint
+from rgacli.modeling.checkpoints import DamagedCheckpoint, read_checkpoint
 from rgacli.runs import BEST
 from rgacli.wording import param
 
@@ -78,7 +78,9 @@ class RunCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self.out_dir = self._folder
         self.file_backend = _LateRemoval()
-        self._best_score = of_rank_0(self._saved_best())
+        with together():
+            best_score = self._saved_best()
+        self._best_score = of_rank_0(best_score)
         if is_main_process():
             for half_written in Path(self.out_dir).glob(".*.pth"):  # by a run that was killed
                 half_written.unlink()
@@ -156,7 +158,12 @@ class RunCheckpointHook(CheckpointHook):
         path = Path(self.out_dir, BEST)
         if not (self.save_best and path.is_file()):
             return None
-        about = read_checkpoint(path).get("meta", {}).get("best", {})
+        try:
+            about = read_checkpoint(path).get("meta", {}).get("best", {})
+        except DamagedCheckpoint as error:
+            raise DamagedCheckpoint(
+                f"{error.message} Without {path} the run goes on, and keeps the best of the validations to come."
+            ) from error
         return about.get("score") if about.get("metric") in self.key_indicators else None
 
 

@@ -14,6 +14,7 @@ from rgacli.config.files import BUILD_ERRORS, cannot_build
 from rgacli.config.recipe import add_imports
 from rgacli.engine.checkpoint_hook import RunCheckpointHook
 from rgacli.engine.distributed import together
+from rgacli.engine.divergence import DivergenceHook
 from rgacli.engine.hooks import FiniteLossHook, InterruptHook, MisfitHook, ResumedMetricsHook, outlast_signals
 from rgacli.engine.reproducible import set_reproducible
 from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, quiet_stdout
@@ -72,7 +73,7 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     interrupt, finite = InterruptHook(checkpoints), FiniteLossHook()
     # Where gradients are accumulated, schedules step before the optimizer does.
     warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
-    own_hooks = [MisfitHook(), finite, SamplingStatisticsHook(), *hooks, interrupt]
+    own_hooks = [MisfitHook(), finite, SamplingStatisticsHook(), DivergenceHook(metrics), *hooks, interrupt]
     if resume_from:
         own_hooks.append(ResumedMetricsHook(metrics))  # last: it may validate, which all hooks are to see
     try:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from torch import nn
 from rgacli.config.dataset import annotation_file, dataset_config
 from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.data.splits import SPLITS
+from rgacli.engine.distributed import together
 from rgacli.engine.runner import QuietRunner, quiet_stdout
 from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import evaluator
 from rgacli.evaluation.views import Views
 from rgacli.files import write_json
+from rgacli.locks import LOCK, locked
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.joint_detector import JointDetector
 from rgacli.trained import Trained
@@ -84,14 +87,15 @@ def detect(
         mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman; none if not measured.
 
     Raises:
-        UsageError: the split or the checkpoint cannot be used.
+        UsageError: the split or the checkpoint cannot be used, or another process makes the same detections now.
     """
     variants = [*variant_names(trained.cfg), *methods]
+    source = _source([trained], _annotations(trained.cfg, split), views)
     with quiet_stdout():
         model = variants_detector(trained, methods)  # refuses a bad checkpoint before anything is written
     if views:
         model = views.wrap(trained.cfg, model)
-    return _detect(model, [trained], split, out_dir, variants, log_dir, hooks, measured, max_dets, views)
+    return _detect(model, trained.cfg, source, split, out_dir, variants, log_dir, hooks, measured, max_dets, views)
 
 
 def detect_jointly(
@@ -112,11 +116,17 @@ def detect_jointly(
     Raises:
         UsageError: as `joint_detector`.
     """
+    trained = list(detectors.values())
+    cfg = trained[0].cfg
+    source = _source(trained, _annotations(cfg, split))
     with quiet_stdout():
         model = joint_detector(detectors, methods)
-    together = list(detectors.values())
     variants = list(model.variants)
-    return _detect(model, together, split, out_dir, variants, log_dir, hooks, measured=True, max_dets=max_dets)
+    return _detect(model, cfg, source, split, out_dir, variants, log_dir, hooks, measured=True, max_dets=max_dets)
+
+
+def _annotations(cfg: Config, split: str) -> str:
+    return annotation_file(dataset_config(split_dataloader(cfg, split)))
 
 
 def variants_detector(trained: Trained, methods: Sequence[str] = (), *, fused: bool = True) -> nn.Module:
@@ -161,7 +171,8 @@ def _preprocessing(cfg: Config) -> tuple[Any, Any]:
 
 def _detect(
     model: nn.Module,
-    detectors: Sequence[Trained],
+    cfg: Config,
+    source: dict[str, Any],  # as it was when the model was not yet loaded: a training writes best.pth anew meanwhile
     split: str,
     out_dir: Path,
     variants: Sequence[str],
@@ -171,35 +182,41 @@ def _detect(
     max_dets: int | None,
     views: Views | None = None,
 ) -> dict[str, dict[str, float]]:
-    cfg = detectors[0].cfg
     loader = split_dataloader(cfg, split)
     if views:
         dataset = dataset_config(loader)
         dataset.pipeline = views.pipeline(cfg, dataset.pipeline)
     annotations = annotation_file(dataset_config(loader))
     metric = evaluator(annotations, max_dets) if measured else dict(type="VariantsMetric", ann_file=annotations)
-    with quiet_stdout():
-        runner = QuietRunner(
-            model=model,
-            work_dir=str(log_dir),
-            test_dataloader=loader,
-            test_cfg=dict(type="TestLoop"),
-            test_evaluator=dict(metric, out_dir=str(out_dir)),
-            default_scope=cfg.get("default_scope", "mmdet"),
-            env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
-            launcher="pytorch" if is_distributed() else "none",  # whoever launched it: by now the process has joined
-            experiment_name=f"detect_{time.time_ns()}",  # mmengine has one log per name: runs may not share theirs
-        )
-        for hook in hooks:
-            runner.register_hook(hook)
+    with ExitStack() as stack:
+        with together():
+            if is_main_process():
+                # Two at once would leave detections of the one that the other's source.json speaks for.
+                out_dir.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(out_dir / LOCK, f"detections in {out_dir} are being made by"))
+        with quiet_stdout():
+            runner = QuietRunner(
+                model=model,
+                work_dir=str(log_dir),
+                test_dataloader=loader,
+                test_cfg=dict(type="TestLoop"),
+                test_evaluator=dict(metric, out_dir=str(out_dir)),
+                default_scope=cfg.get("default_scope", "mmdet"),
+                env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
+                launcher="pytorch"
+                if is_distributed()
+                else "none",  # whoever launched it: by now the process has joined
+                experiment_name=f"detect_{time.time_ns()}",  # mmengine has one log per name: runs may not share theirs
+            )
+            for hook in hooks:
+                runner.register_hook(hook)
+            if is_main_process():
+                (out_dir / _SOURCE).unlink(missing_ok=True)  # until all that lies there is of one pass
+            values = runner.test()
+        metrics = metrics_by_variant(values, variants)
         if is_main_process():
-            (out_dir / _SOURCE).unlink(missing_ok=True)  # until all that lies there is of one pass
-        values = runner.test()
-    metrics = metrics_by_variant(values, variants)
-    if is_main_process():
-        source = _source(detectors, annotations, views)
-        write_json(out_dir / _SOURCE, {**source, "metrics": metrics, "max_dets": max_dets})
-    barrier()  # what lies there is whole for every rank
+            write_json(out_dir / _SOURCE, {**source, "metrics": metrics, "max_dets": max_dets})
+        barrier()  # what lies there is whole for every rank
     return metrics
 
 

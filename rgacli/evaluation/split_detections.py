@@ -24,7 +24,7 @@ from rgacli.config.recipe import variant_names
 from rgacli.data.annotations import load_annotations, load_with_objects
 from rgacli.data.coco_layouts import TEST_DEV, find_test_dev
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError
 from rgacli.evaluation.detect import detect, saved_detections, split_dataloader
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
 from rgacli.evaluation.views import Views
@@ -200,8 +200,22 @@ class SplitDetections:
         found = self.saved(measured=measured, methods=methods)
         if found is None:
             self.detect(measured=measured, methods=methods, progress=progress)
-            return self.saved(measured=measured, methods=methods)
+            return self.just_made(measured=measured, methods=methods)
         tell(f"{self.name}: using the detections in {self.folder}")
+        return found
+
+    def just_made(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]]:
+        """Return what `detect` has left.
+
+        Raises:
+            RunFailed: its checkpoint or annotations were written anew meanwhile.
+        """
+        found = self.saved(measured=measured, methods=methods)
+        if found is None:
+            raise RunFailed(
+                f"{self.checkpoint}, or {self.ann_file}, changed while the detector ran, so that {self.folder} holds "
+                "detections of what was there before: run again."
+            )
         return found
 
     def saved(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from torch import nn
 
 from rgacli.errors import UsageError
+from rgacli.files import spoilt_member
 from rgacli.wording import some
+
+
+class DamagedCheckpoint(UsageError):
+    """A checkpoint that is not what was once written, or none at all."""
 
 
 def allow_mmengine_metadata() -> None:
@@ -39,14 +45,16 @@ def _statistic(owner: type, name: str) -> Any:
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """Return a checkpoint's content, on the CPU.
+    """Return a checkpoint's content, on the CPU, once it is seen to be what was written.
 
     Raises:
-        UsageError: the file is missing, damaged, no checkpoint, or holds a pickle that would run code.
+        DamagedCheckpoint: the file is damaged or no checkpoint.
+        UsageError: it is missing, or holds a pickle that would run code.
     """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"checkpoint {path} does not exist.")
+    _require_whole(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, of pickle protocols
@@ -57,14 +65,30 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
                 f"checkpoint {path} is refused: it holds Python objects that would run code when loaded. "
                 "Save it again with tensors only (torch.save(model.state_dict(), FILE))."
             ) from error
-        raise UsageError(f"checkpoint {path} is damaged or is no torch checkpoint.") from error
+        raise _unreadable(path) from error
     except (OSError, MemoryError):
         raise
     except Exception as error:  # torch's unpickler trips over foreign bytes in many ways
-        raise UsageError(f"checkpoint {path} is damaged or is no torch checkpoint.") from error
+        raise _unreadable(path) from error
     if not isinstance(content, dict):
         raise UsageError(f"checkpoint {path} holds a {type(content).__name__}, not a state dict.")
     return content
+
+
+def _require_whole(path: Path) -> None:
+    try:
+        spoilt = spoilt_member(path)
+    except zipfile.BadZipFile as error:
+        raise _unreadable(path) from error
+    if spoilt:
+        raise DamagedCheckpoint(
+            f"checkpoint {path} is damaged: {spoilt.partition('/')[2] or spoilt} in it is not what was written, by its "
+            "checksum. Take an earlier checkpoint, or copy this one again from where it is whole."
+        )
+
+
+def _unreadable(path: Path) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"checkpoint {path} is damaged or is no torch checkpoint.")
 
 
 def load_weights(model: nn.Module, path: Path | str) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from rgacli.errors import DataError, UsageError
 from rgacli.files import try_lock, write_json, write_text
+from rgacli.locks import LOCK, locked
 from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
 from rgacli.wording import called, param
 
@@ -90,9 +91,7 @@ class SweepFolder:
             UsageError: another process runs it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            if not try_lock(file.fileno(), fcntl.LOCK_EX):
-                raise UsageError(f"the sweep in {self.path} is being run by another process.")
+        with locked(self.path / LOCK, f"the sweep in {self.path} is being run by"):
             yield
 
     @contextmanager
@@ -107,7 +106,7 @@ class SweepFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + patience
         with path.open("w") as file:
-            while not (own := try_lock(file.fileno(), fcntl.LOCK_EX)) and time.monotonic() < until:
+            while not (own := try_lock(file.fileno(), fcntl.LOCK_EX) is not False) and time.monotonic() < until:
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             try:
                 yield own
@@ -118,12 +117,12 @@ class SweepFolder:
         """Return whether a process works on a job now, on whichever machine, as far as the file system tells."""
         try:
             with self._lock_of(job).open("rb") as file:
-                return not try_lock(file.fileno(), fcntl.LOCK_SH)
+                return try_lock(file.fileno(), fcntl.LOCK_SH) is False
         except OSError:
             return False
 
     def _lock_of(self, job: str) -> Path:
-        return self._of(job) / ".lock"
+        return self._of(job) / LOCK
 
     def read_jobs(self) -> list[Job]:
         """Return the jobs of the manifest; none where there is no manifest.

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,17 @@ def test_without_a_name_all_runs_are_pruned_but_those_that_cannot_be_and_say_so(
     assert "being trained" in removals[2].notes[0]
     with pytest.raises(UsageError, match=r"epoch_2.pth is damaged: the checkpoints before it are kept"):
         rgacli.prune_runs("b")
+
+
+def test_a_flipped_bit_in_the_last_checkpoint_keeps_those_before_it():
+    path = write_run("runs/mine", [0.1, 0.2])
+    last = path / "checkpoints/epoch_2.pth"
+    with zipfile.ZipFile(last, "w") as file:
+        file.writestr("archive/data/0", b"weights")
+    last.write_bytes(last.read_bytes().replace(b"weights", b"weightr"))
+    with pytest.raises(UsageError, match=r"epoch_2.pth is damaged: the checkpoints before it are kept"):
+        rgacli.prune_runs("mine")
+    assert checkpoints(path) == ["epoch_1.pth", "epoch_2.pth"]
 
 
 def test_a_link_and_its_target_are_pruned_once(folder):

@@ -142,6 +142,21 @@ def test_a_reader_that_closes_the_pipe_is_no_error(monkeypatch):
     assert "Broken pipe" not in done.stderr
 
 
+def test_an_interrupt_that_was_taken_for_an_error_is_none(monkeypatch):
+    """mmengine formats a config by what it takes for a fault of the config if it is stopped."""
+
+    def formats(*arguments, **options):
+        try:
+            raise KeyboardInterrupt
+        except BaseException:
+            raise SyntaxError("failed to format the config") from None
+
+    monkeypatch.setattr("rgacli.api.evaluate.find_trained", formats)
+    done = invoke("eval")
+    assert done.exit_code == 130
+    assert "error" not in done.stderr
+
+
 def test_a_whole_column_is_never_folded(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     name = "faster-rcnn_r50_fpn_1x"

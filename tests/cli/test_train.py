@@ -61,7 +61,7 @@ def fails_at(monkeypatch):
 
 def test_a_training_leaves_one_run_directory_and_nothing_else(trained):
     assert [path.name for path in trained.root.iterdir()] == ["runs"]
-    top = {"checkpoints", "config.py", "figures", "logs", "metrics.jsonl"}
+    top = {".lock", "checkpoints", "config.py", "data.json", "figures", "logs", "metrics.jsonl"}
     assert {path.name for path in trained.run.iterdir()} == top
     checkpoints = {"best.pth", *(f"epoch_{epoch + 1}.pth" for epoch in range(EPOCHS))}
     assert {path.name for path in (trained.run / "checkpoints").iterdir()} == checkpoints
@@ -278,7 +278,7 @@ def test_a_run_that_another_process_trains_is_not_trained_twice(run):
     with Run(run).held():
         result = invoke("train", "--resume", "--name", RUN)
     assert result.exit_code == 2
-    assert f"run runs/{RUN} is being trained by another process" in error_line(result.stderr)
+    assert f"run runs/{RUN} is being trained by process {os.getpid()} on " in error_line(result.stderr)
 
 
 def test_a_run_is_held_while_it_is_trained(folder, dataset, monkeypatch):

@@ -148,17 +148,63 @@ def intact():
 INTACT = intact()
 
 
+def assert_intact(content):
+    """A checkpoint's content is that of INTACT."""
+    expected = torch.load(io.BytesIO(INTACT), weights_only=True)
+    assert content["meta"] == expected["meta"]
+    assert content["state_dict"].keys() == expected["state_dict"].keys()
+    assert all(torch.equal(value, expected["state_dict"][name]) for name, value in content["state_dict"].items())
+
+
 @given(length=st.integers(0, len(INTACT) - 1))
 def test_a_truncated_checkpoint_is_refused(scratch, length):
     scratch.write_bytes(INTACT[:length])
     assert "damaged" in refusal(read_checkpoint, scratch)
 
 
+@given(flips=st.lists(st.integers(0, len(INTACT) * 8 - 1), min_size=1, max_size=8, unique=True))
+def test_flipped_bits_are_told_or_change_nothing(scratch, flips):
+    content = bytearray(INTACT)
+    for bit in flips:
+        content[bit // 8] ^= 1 << bit % 8
+    scratch.write_bytes(content)
+    with contextlib.suppress(UsageError):  # of padding nothing depends on what it is
+        assert_intact(read_checkpoint(scratch))
+
+
 @given(position=st.integers(0, len(INTACT) - 1), byte=st.integers(0, 255))
-def test_a_damaged_byte_has_no_other_end_than_a_usage_error(scratch, position, byte):
+def test_a_damaged_byte_is_told_or_changes_nothing(scratch, position, byte):
     scratch.write_bytes(INTACT[:position] + bytes([byte]) + INTACT[position + 1 :])
-    with contextlib.suppress(UsageError):  # where it hits a tensor's numbers nothing can tell
-        assert isinstance(read_checkpoint(scratch), dict)
+    with contextlib.suppress(UsageError):
+        assert_intact(read_checkpoint(scratch))
+
+
+def test_a_flipped_bit_of_a_weight_which_torch_loads_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(INTACT)
+    weight = read_checkpoint(path)["state_dict"]["weight"]
+    place = INTACT.index(weight.numpy().tobytes()) + 3
+    path.write_bytes(INTACT[:place] + bytes([INTACT[place] ^ 1]) + INTACT[place + 1 :])
+    assert not torch.equal(torch.load(path, weights_only=True)["state_dict"]["weight"], weight)
+    message = refusal(read_checkpoint, path)
+    assert message.startswith(f"checkpoint {path} is damaged: data/0 in it is not what was written, by its checksum.")
+    assert "Take an earlier checkpoint" in message
+
+
+@pytest.mark.parametrize("how", [dict(_use_new_zipfile_serialization=False), {}])
+def test_what_has_no_checksums_is_read_all_the_same(tmp_path, monkeypatch, how):
+    """torch's format before 1.6, and its present one with the checksums left out."""
+    if not how and not hasattr(torch.serialization, "set_crc32_options"):
+        pytest.skip("this torch always writes them")
+    before = torch.serialization.get_crc32_options() if not how else True
+    if not how:
+        torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(3)}, tmp_path / "a.pth", **how)
+    finally:
+        if not how:
+            torch.serialization.set_crc32_options(before)
+    assert torch.equal(read_checkpoint(tmp_path / "a.pth")["a"], torch.ones(3))
 
 
 @given(content=st.binary(max_size=200))
