@@ -19,7 +19,7 @@ from rgacli.analysis import curves
 from rgacli.api.parameters import require_used
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_annotation_files, require_trainable, set_dataset
-from rgacli.config.files import load_config, require_kinds, set_keys
+from rgacli.config.files import load_config, make_regular, set_keys
 from rgacli.config.limits import set_limits
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
 from rgacli.config.run_record import Validation, read_log
@@ -211,7 +211,7 @@ def train(
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
-                require_kinds(cfg, f"config {config or default_config(data)}", TRAINED_BY)
+                make_regular(cfg, f"config {config or default_config(data)}", TRAINED_BY)
                 set_method(
                     cfg,
                     lambda0=lambda0,
@@ -329,7 +329,7 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
                 f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
                 f"{param('weights', checkpoint)}."
             )
-        require_kinds(cfg, f"config {run.config}", TRAINED_BY)
+        make_regular(cfg, f"config {run.config}", TRAINED_BY)
         require_annotation_files(cfg)
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)

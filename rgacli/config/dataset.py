@@ -82,7 +82,7 @@ def require_trainable(cfg: Any) -> int:
         loader = _loader(cfg, split)
         config = dataset_config(loader)
         path, folder = existing_annotation_file(config), image_folder(config)
-        content = load_with_objects(Path(path), split, classes_of(config))
+        content = load_with_objects(Path(path), split, classes_of(config) or _classes_of_type(config))
         require_classes(cfg.model, config, content)
         if _loads_masks(loader):
             _require_masks(content, path)
@@ -142,6 +142,11 @@ def dataset_config(loader: Any) -> Any:
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
     """Return the classes that a dataset config names; None where it names none, and mmdet's of the dataset hold."""
     return (dataset.get("metainfo") or {}).get("classes")
+
+
+def _classes_of_type(dataset: Any) -> tuple[str, ...] | None:
+    """Return the classes that mmdet gives a dataset's type; None where it gives none."""
+    return getattr(DATASETS.get(dataset.type), "METAINFO", {}).get("classes")
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:

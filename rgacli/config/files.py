@@ -49,7 +49,7 @@ def load_config(name: str, *, safe: bool = False) -> Config:
     except FileNotFoundError as error:
         raise UsageError(f"config {name}: no such file: {error.filename or error}") from error
     except SystemExit as error:
-        raise UsageError(f"config {name} cannot be read: it ends the process (exit code {error.code!r}).") from error
+        raise UsageError(f"config {name} cannot be read: it ends the process, {error!r}.") from error
     except KeyboardInterrupt as error:
         if not _arose_in(error, path):  # Ctrl-C while mmengine works
             raise
@@ -58,22 +58,29 @@ def load_config(name: str, *, safe: bool = False) -> Config:
         raise UsageError(f"config {name} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
     if not cfg.get("model"):
         raise UsageError(f"config {name} has no `model`: it is no mmdet detector config.")
-    require_kinds(cfg, f"config {name}")
-    if cfg.get("default_scope") is None:
-        cfg.default_scope = "mmdet"  # mmengine's own is one without detectors
+    make_regular(cfg, f"config {name}")
     return cfg
 
 
-def require_kinds(cfg: Config, where: str, required: Sequence[str] = ()) -> None:
-    """Raise a UsageError unless what we read of a config is what we take it for.
+def make_regular(cfg: Config, where: str, required: Sequence[str] = ()) -> None:
+    """Make sure that what we read of a config is what we take it for, and write out what it may leave out, in place.
 
     Args:
         cfg: The config.
         where: What to say it was found in.
         required: Keys that it must have, see `schema.misfit`.
+
+    Raises:
+        UsageError: a key is malformed, or a required one missing.
     """
     if wrong := misfit(cfg.to_dict(), required):
         raise UsageError(f"{where}: {wrong}.")
+    if cfg.get("default_scope") is None:
+        cfg.default_scope = "mmdet"  # mmengine's own is one without detectors
+    if cfg.get("default_hooks") is None:
+        cfg.default_hooks = {}
+    if isinstance(cfg.get("param_scheduler"), dict):
+        cfg.param_scheduler = [cfg.param_scheduler]
 
 
 def what_runs(name: str) -> str | None:
@@ -156,7 +163,7 @@ def set_keys(cfg: Config, assignments: Sequence[str] | Mapping[str, Any]) -> Non
     for key, value in pairs:
         _set_key(cfg, key, value)
     if pairs:
-        require_kinds(cfg, param("settings"))
+        make_regular(cfg, param("settings"))
     if imported := [(key, value) for key, value in pairs if key.partition(".")[0] == "custom_imports"]:
         try:
             _import_modules(cfg)
@@ -195,9 +202,10 @@ def _assigned(assignment: str) -> tuple[str, Any]:
 def cannot_build(error: Exception) -> UsageError:
     """Return the error that says in a sentence what one of BUILD_ERRORS means for the config."""
     what = str(error.args[0] if error.args else error).split(". ")[0]
-    what = f"{type(error).__name__}: {_first_line(what)}".rstrip(".: ")
+    what = shortened(f"{type(error).__name__}: {what}", 300).rstrip(".: ")
     part = _part_in_work(error)
-    return UsageError(f"what the config describes cannot be built: {f'{part}: ' if part else ''}{what}.")
+    named = f"{shortened(part)}: " if part and part not in what else ""
+    return UsageError(f"what the config describes cannot be built: {named}{what}.")
 
 
 def _part_in_work(error: Exception) -> str | None:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-_LONGEST = 60
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -73,13 +71,16 @@ _STAGES = _nested(_PART, f"{_PART.words}, or a list of such")
 _POSITIVE = _number("a finite number above 0", lambda value: value > 0)
 _SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _INDEX = _number("a whole number", lambda value: value == int(value))
+_LIMIT = _number(
+    "a whole number above 0, or -1 for no limit", lambda value: value == int(value) and (value > 0 or value == -1)
+)
 _TEXTS = _many(_TEXT, "a list of texts")
 
 _NMS: Mapping[str, Kind] = {
     "nms": _DICT | _NONE,
     "nms.iou_threshold": _SHARE,
     "nms_pre": _INDEX | _NONE,
-    "max_per_img": _INDEX | _NONE,
+    "max_per_img": _LIMIT | _NONE,
     "min_bbox_size": _number("a finite number"),
     "score_thr": _number("a finite number"),
 }
@@ -91,6 +92,10 @@ _HEADS: Mapping[str, Kind] = {
     "fc_out_channels": _whole(1),
     "loss_cls": _DICT | _NONE,
 }
+_LOADING = Kind(
+    "a dict with a `dataset`",
+    lambda value: isinstance(value, Mapping) and (not value or isinstance(value.get("dataset"), Mapping)),
+)
 _LOADER: Mapping[str, Kind] = {
     "batch_size": _whole(1),
     "num_workers": _whole(0),
@@ -120,7 +125,7 @@ def _under(key: str, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
 SCHEMA: Mapping[str, Kind] = {
     "model": _PART,
     "model.backbone": _PART,
-    "model.backbone.init_cfg": _nested(_PART, f"{_PART.words}, or a list of such") | _NONE,
+    "model.backbone.init_cfg": _nested(_DICT, "a dict, or a list of such") | _NONE,
     "model.backbone.frozen_stages": _INDEX,
     "model.backbone.num_stages": _whole(1),
     "model.backbone.depths": _many(_whole(1), "a list of whole numbers"),
@@ -150,7 +155,7 @@ SCHEMA: Mapping[str, Kind] = {
     **_under("model.test_cfg", _NMS),
     **_under("model.test_cfg.rpn", _NMS),
     **_under("model.test_cfg.rcnn", _NMS),
-    "*_dataloader": _DICT | _NONE,
+    "*_dataloader": _LOADING | _NONE,
     **_under("*_dataloader", _LOADER),
     "train_cfg": _DICT | _NONE,
     "train_cfg.type": _NAME,
@@ -206,8 +211,20 @@ SCHEMA: Mapping[str, Kind] = {
 }
 """Key -> what we take its value to be, where a config has the key."""
 
-TRAINED_BY = ("train_cfg", "optim_wrapper", "optim_wrapper.optimizer", "optim_wrapper.optimizer.lr")
-"""What no training does without."""
+TRAINED_BY = (
+    "train_cfg",
+    "optim_wrapper",
+    "optim_wrapper.optimizer",
+    "optim_wrapper.optimizer.lr",
+    "train_dataloader",
+    "train_dataloader.batch_size",
+    "train_dataloader.sampler",
+    "val_dataloader",
+    "val_dataloader.sampler",
+    "test_dataloader",
+    "test_dataloader.sampler",
+)
+"""What no training of ours does without."""
 
 
 def misfit(config: Mapping[str, Any], required: Sequence[str] = ()) -> str | None:
@@ -215,7 +232,7 @@ def misfit(config: Mapping[str, Any], required: Sequence[str] = ()) -> str | Non
 
     Args:
         config: A config, or what is known of one.
-        required: Keys of `SCHEMA` that it must have, and not as None.
+        required: Keys that it must have, and not as None.
 
     Returns:
         Such as "train_cfg.val_interval is 0; expected a whole number, at least 1".
@@ -224,9 +241,9 @@ def misfit(config: Mapping[str, Any], required: Sequence[str] = ()) -> str | Non
         for place, value in _found(config, key.split(".")):
             if not kind.fits(value):
                 return f"{place} is {shown(value)}; expected {kind.words}"
-        if key in required and not any(value is not None for _, value in _found(config, key.split("."))):
-            words = kind.words.removesuffix(f" or {_NONE.words}")
-            return f"it has no {key}; expected {words}"
+    for key in required:
+        if all(value in (None, {}) for _, value in _found(config, key.split("."))):
+            return f"it has no {key}, which training needs: let it inherit one (`_base_`), as mmdet's configs do"
     return None
 
 
@@ -261,7 +278,7 @@ def shown(value: Any) -> str:
     return shortened(repr(value))
 
 
-def shortened(text: str) -> str:
-    """Return a text on one line, and no longer than a message can hold."""
+def shortened(text: str, most: int = 60) -> str:
+    """Return a text on one line, and of so many characters at most: what is left out is marked."""
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= most else f"{text[:most]}…"

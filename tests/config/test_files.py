@@ -28,7 +28,8 @@ def test_a_file_goes_before_a_bundled_config(tmp_path, monkeypatch):
 def test_a_config_that_names_types_by_class_reads_as_one_that_names_them_by_string(tmp_path):
     heads = "from mmdet.models.roi_heads import StandardRoIHead, bbox_heads"
     (tmp_path / "mine.py").write_text(
-        f"{heads}\nmodel = dict(roi_head=dict(type=StandardRoIHead, bbox_head=dict(type=bbox_heads.BBoxHead)))"
+        f"{heads}\nbox_head = dict(type=bbox_heads.BBoxHead)\n"
+        "model = dict(type='FasterRCNN', roi_head=dict(type=StandardRoIHead, bbox_head=box_head))"
     )
     roi_head = load_config(str(tmp_path / "mine.py")).model.roi_head
     assert roi_head.type == "mmdet.models.roi_heads.StandardRoIHead"
@@ -81,7 +82,8 @@ def test_a_config_that_cannot_be_read_is_named_in_one_line(tmp_path, file, conte
 
 
 def a_config():
-    return Config(dict(lr=0.1, model=dict(depth=50, name="r50", init=None, stages=[dict(width=1), dict(width=2)])))
+    stages = [dict(width=1), dict(width=2)]
+    return Config(dict(lr=0.1, model=dict(type="Mine", depth=50, name="r50", init=None, stages=stages)))
 
 
 @pytest.mark.parametrize(
