@@ -73,14 +73,18 @@ def make_regular(cfg: Config, where: str, required: Sequence[str] = ()) -> None:
     Raises:
         UsageError: a key is malformed, or a required one missing.
     """
-    if wrong := misfit(cfg.to_dict(), required):
-        raise UsageError(f"{where}: {wrong}.")
+    _require_fit(cfg, where, required)
     if cfg.get("default_scope") is None:
         cfg.default_scope = "mmdet"  # mmengine's own is one without detectors
     if cfg.get("default_hooks") is None:
         cfg.default_hooks = {}
     if isinstance(cfg.get("param_scheduler"), dict):
         cfg.param_scheduler = [cfg.param_scheduler]
+
+
+def _require_fit(cfg: Config, where: str, required: Sequence[str] = ()) -> None:
+    if wrong := misfit(cfg.to_dict(), required):
+        raise UsageError(f"{where}: {wrong}.")
 
 
 def what_runs(name: str) -> str | None:
@@ -163,7 +167,7 @@ def set_keys(cfg: Config, assignments: Sequence[str] | Mapping[str, Any]) -> Non
     for key, value in pairs:
         _set_key(cfg, key, value)
     if pairs:
-        make_regular(cfg, param("settings"))
+        _require_fit(cfg, param("settings"))
     if imported := [(key, value) for key, value in pairs if key.partition(".")[0] == "custom_imports"]:
         try:
             _import_modules(cfg)
@@ -202,10 +206,10 @@ def _assigned(assignment: str) -> tuple[str, Any]:
 def cannot_build(error: Exception) -> UsageError:
     """Return the error that says in a sentence what one of BUILD_ERRORS means for the config."""
     what = str(error.args[0] if error.args else error).split(". ")[0]
-    what = shortened(f"{type(error).__name__}: {what}", 300).rstrip(".: ")
     part = _part_in_work(error)
-    named = f"{shortened(part)}: " if part and part not in what else ""
-    return UsageError(f"what the config describes cannot be built: {named}{what}.")
+    named = f"{part}: " if part and part not in what else ""
+    what = shortened(f"{named}{type(error).__name__}: {what}", 300).rstrip(".: ")
+    return UsageError(f"what the config describes cannot be built: {what}.")
 
 
 def _part_in_work(error: Exception) -> str | None:

@@ -112,6 +112,7 @@ _LOADER: Mapping[str, Kind] = {
     "dataset.data_prefix.img": _TEXT,
     "dataset.metainfo": _DICT | _NONE,
     "dataset.metainfo.classes": _many(_TEXT, "a list of the classes' names", least=1) | _NONE,
+    "dataset.filter_cfg": _DICT | _NONE,
     "dataset.pipeline": _PARTS,
 }
 
