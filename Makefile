@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-for-rgacli
 QUICKSTART := reproduction/quickstart
 
-.PHONY: help install quickstart test slow lint tables clean
+.PHONY: help install quickstart test slow campaign lint tables clean
 
 help:
 	@echo "make quickstart   train PRM and a plain detector on the embedded dataset (about 5 minutes on 2 CPU cores)"
 	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
 	@echo "make slow         run those that take minutes each"
+	@echo "make campaign     try to break it: kills, full disks, hostile input, load (an hour on 2 CPU cores)"
 	@echo "make lint         ruff, lint and format"
 	@echo "make tables       generate README's tables anew, from the records in assets/"
 	@echo "make install      only create the environment, in $(VENV)"
@@ -39,13 +40,18 @@ test: install
 slow: install
 	$(BIN)/python -m pytest -n auto -m slow
 
+# Faults, drawn at random from SEED. Its figures are README's, by `make tables`.
+SEED ?= 0
+campaign: install
+	$(BIN)/python -m tests.campaign --seed $(SEED) --record assets/campaign/campaign.json
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 # After a new record: rgacli bench --save assets/benchmarks/NAME.json, or reproduce … --record assets/evidence/NAME.json
 tables: install
-	$(BIN)/python -m rgacli.api.readme
+	$(BIN)/python -m tests.campaign.tables
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
