@@ -97,7 +97,7 @@ def what_runs(name: str) -> str | None:
     path = _locate(name)
     try:
         return None if _is_installed(path) else first_executed(path)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, RecursionError):
         return None  # nothing that can be read: `load_config` says so
 
 

@@ -38,6 +38,7 @@ def read_literals(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         OSError, ValueError, SyntaxError: the file cannot be read, is no Python, or inherits itself.
     """
+    path = path.resolve()
     if path in seen:
         raise ValueError(f"{path.name} inherits itself")
     own = parse_literals(path.read_text(encoding="utf-8"))

@@ -23,8 +23,15 @@ _SCOPES = ("mmdet", "mmengine", "mmcv")
 _PARTS = ("nms", "soft_nms", "RoIAlign", "RoIPool", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack")
 """What mmcv and mmdet look up by `type` besides the registries."""
 
-_EXECUTED = {"teacher_config": "a config that is run", "warp_mode": "an expression that is evaluated"}
+_EXECUTED = {
+    "teacher_config": "a config that is run",
+    "warp_mode": "an expression that is evaluated",
+    "split_file": "a pickle, which runs code when it is loaded",
+}
 """Keys of mmdet's own parts whose text is run."""
+
+_PICKLES = (".pkl", ".pickle", ".npy", ".yaml", ".yml")
+"""Suffixes by which mmengine and mmdet load a file, an annotation file for one, in a way that can run code."""
 
 
 def read_safely(path: Path) -> dict[str, Any]:
@@ -61,6 +68,7 @@ def first_executed(path: Path, seen: tuple[Path, ...] = ()) -> str | None:
     """
     if path.suffix != ".py":
         return None if path.suffix == ".json" else "YAML can name any Python object"
+    path = path.resolve()
     text = path.read_text(encoding="utf-8")
     statements = ast.parse(text).body
     inheriting = [statement for statement in statements if _assigned(statement) == "_base_"]
@@ -109,13 +117,16 @@ def _executed(text: str, statements: list[ast.stmt], is_part: Callable[[str], bo
             for key, node in [(name, statement.value), *_entries(statement.value)]:
                 if what := _looked_up(key, _value(node), is_part):
                     yield node.lineno, what
+            for node in ast.walk(statement.value):
+                if isinstance(node, ast.Constant) and str(node.value).lower().endswith(_PICKLES):
+                    yield node.lineno, f"{shortened(str(node.value))!r} is a file that runs code when it is loaded"
 
 
 def _looked_up(key: Any, value: Any, is_part: Callable[[str], bool]) -> str | None:
     """Return what is done with an entry of a dict beyond reading it."""
     if key == "custom_imports":
-        names = value.get("imports") or [] if isinstance(value, dict) else [value]
-        names = [names] if isinstance(names, str) else names
+        names = value.get("imports") if isinstance(value, dict) else value
+        names = names if isinstance(names, (list, tuple)) else [names] * (names is not None)
         foreign = [name for name in names if not str(name).startswith("rgacli.")]
         return f"custom_imports imports {foreign[0]}" if foreign else None
     if key == "type" and isinstance(value, str) and not is_part(value):

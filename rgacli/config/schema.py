@@ -185,6 +185,7 @@ SCHEMA: Mapping[str, Kind] = {
     "auto_scale_lr.base_batch_size": _whole(1) | _NONE,
     "default_hooks": _DICT | _NONE,
     "default_hooks.*": _DICT | _NONE,
+    "default_hooks.*.type": _NAME,
     "default_hooks.logger.interval": _whole(1),
     "default_hooks.checkpoint.interval": _INDEX,
     "default_hooks.checkpoint.max_keep_ckpts": _INDEX,

@@ -22,11 +22,13 @@ RUN = {
     "a = '{{ fileDirname }}'": (1, "is filled in"),
     "custom_imports = dict(imports=['rgacli.core', 'theirs'])": (1, "custom_imports imports theirs"),
     "custom_imports = dict(imports='theirs')": (1, "custom_imports imports theirs"),
+    "custom_imports = dict(imports=3)": (1, "custom_imports imports 3"),
     "model = dict(type='os.system', command='x')": (1, "type 'os.system' is no part of mmdet's"),
     "model = {'type': 'mmengine.load', 'file': 'x.pkl'}": (1, "type 'mmengine.load' is no part of mmdet's"),
     "nms = dict(type='print(1)')": (1, "type 'print(1)' is no part of mmdet's"),
     "default_scope = 'theirs'": (1, "default_scope 'theirs' is a package"),
     "model = dict(_scope_='theirs')": (1, "_scope_ 'theirs' is a package"),
+    "dataset = dict(\n    ann_file='a.json', proposal_file='theirs.pkl')": (2, "'theirs.pkl' is a file that runs code"),
     "model = dict(teacher_config='theirs.py')": (1, "teacher_config is a config that is run"),
 }
 NOTHING = [
