@@ -8,8 +8,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rgacli import runs
-from rgacli.config.files import load_config
+from rgacli.config.files import load_config, what_runs
 from rgacli.errors import UsageError
+from rgacli.messages import tell
 from rgacli.wording import function, param
 
 
@@ -37,6 +38,7 @@ def find_trained(
     *,
     which: str = "last",
     onnx: bool = False,
+    safe: bool = False,
 ) -> Trained:
     """Return the detector that is named; the latest run's where nothing is.
 
@@ -49,6 +51,7 @@ def find_trained(
             its run or its export.
         which: Of the run's checkpoints, as `Run.checkpoint` takes it.
         onnx: Whether the checkpoint may be an ONNX file.
+        safe: Whether nothing of the config is run, see `load_config`; if it is, and runs anything, that is told.
 
     Raises:
         UsageError: nothing usable is named, or parameters contradict each other.
@@ -57,7 +60,7 @@ def find_trained(
         if config:
             raise UsageError(f"{param('config')} says what a {param('checkpoint')} was trained by: give that as well.")
         found = runs.find_run(None if run is None else str(run))
-        return Trained(found.name, found.checkpoint(which), found.path, load_config(str(found.config)))
+        return Trained(found.name, found.checkpoint(which), found.path, _config(str(found.config), safe))
     if run:
         raise UsageError(f"give a {param('run')} or {param('checkpoint')}, not both.")
     if which != "last":
@@ -77,7 +80,17 @@ def find_trained(
         raise UsageError(
             f"{path}: only {function('predict')} and {function('load')} run an ONNX file, without {param('config')}."
         )
-    return Trained(name, path, home, load_config(str(config or config_of(path))))
+    return Trained(name, path, home, _config(str(config or config_of(path)), safe))
+
+
+def _config(name: str, safe: bool) -> Config:
+    """Return a config that somebody else may have written."""
+    if not safe and (what := what_runs(name)):
+        tell(
+            f"config {name} is Python, and it is run ({what}): be sure of who wrote it; {function('evaluate')} and "
+            f"{function('predict')} refuse such by {param('safe', True)}"
+        )
+    return load_config(name, safe=safe)
 
 
 def config_of(checkpoint: Path) -> Path:

@@ -46,7 +46,7 @@ HEAVY = ("torch", "mmengine", "mmdet")
 
 
 def modules():
-    return [path for path in PACKAGE.rglob("*.py") if "configs" not in path.parts]
+    return [path for path in PACKAGE.rglob("*.py") if "configs" not in path.relative_to(PACKAGE).parts]
 
 
 def room_of(path):

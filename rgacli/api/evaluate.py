@@ -105,6 +105,7 @@ def evaluate(
     show_dir: Path | None = None,
     show_count: int = SHOW_COUNT,
     score: float = SCORE,
+    safe: bool = False,
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> EvalResult | Submission:
@@ -136,6 +137,8 @@ def evaluate(
         show_dir: Folder for pictures of images: what was found on them beside their ground truth.
         show_count: Number of those pictures, spread evenly over the split.
         score: The least of the detections that `show_dir` draws and the confusion matrix counts; AP takes all.
+        safe: Run nothing of the config, which is Python: it is read as one of literals, and refused if it says more.
+            For detectors of somebody else's. A checkpoint runs no code in any case.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
@@ -157,7 +160,7 @@ def evaluate(
     views = _views(tta, tiling_of(tiles, tile_overlap))
     with on_device(device):
         with together():
-            trained = find_trained(run, checkpoint, config, which=which)
+            trained = find_trained(run, checkpoint, config, which=which, safe=safe)
             found = SplitDetections.of(trained, split, data, max_dets=max_dets, views=views)
             names = variant_names(found.cfg)
             shown = select_variants(head, names)

@@ -15,6 +15,7 @@ def load(
     device: str = "auto",
     which: str = "last",
     max_dets: int | None = None,
+    safe: bool = False,
 ) -> ImageDetector:
     """Return a trained detector, to be called on images.
 
@@ -40,6 +41,7 @@ def load(
         which: Of a run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         max_dets: Detections of an image that the detector can give: its limits are raised to it, not lowered. By
             default they are as it was trained.
+        safe: Run nothing of the config, which is Python: it is read as one of literals, and refused if it says more.
 
     Returns:
         The detector: a callable, see `rgacli.inference.detector.ImageDetector`.
@@ -49,7 +51,7 @@ def load(
     """
     path = None if run_or_checkpoint is None else Path(run_or_checkpoint)
     if path and (config or is_onnx(path) or path.is_file()):
-        trained = find_trained(checkpoint=path, config=config, which=which, onnx=True)
+        trained = find_trained(checkpoint=path, config=config, which=which, onnx=True, safe=safe)
     else:
-        trained = find_trained(run_or_checkpoint, config=config, which=which)
+        trained = find_trained(run_or_checkpoint, config=config, which=which, safe=safe)
     return load_detector(trained, device, max_dets)

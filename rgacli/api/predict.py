@@ -66,6 +66,7 @@ def predict(
     tiles: int | None = None,
     tile_overlap: float = OVERLAP,
     batch_size: int = 4,
+    safe: bool = False,
     device: Device = "auto",
     progress: Progress | None = None,
 ) -> PredictResult:
@@ -92,6 +93,8 @@ def predict(
             small objects in large images. Needs the package sahi.
         tile_overlap: Of neighbouring tiles, as a share of their side; at least as large as most objects.
         batch_size: Number of images, or tiles, that go through the detector at once.
+        safe: Run nothing of the config, which is Python: it is read as one of literals, and refused if it says more.
+            For detectors of somebody else's. A checkpoint runs no code in any case.
         device: "auto" takes CUDA where there is one; "mps" is untested.
         progress: Told of each batch.
 
@@ -103,7 +106,7 @@ def predict(
     named = [str(name) for name in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
     tiling = tiling_of(tiles, tile_overlap)
     with on_device(device):
-        trained = find_trained(run, checkpoint, config, which=which, onnx=True)
+        trained = find_trained(run, checkpoint, config, which=which, onnx=True, safe=safe)
         paths = find_media(named)
         detector = load_detector(trained, device, max_dets)
         if tiling:

@@ -19,7 +19,7 @@ from rgacli.analysis import curves
 from rgacli.api.parameters import require_used
 from rgacli.config.catalogue import LITE, MODERN, default_config
 from rgacli.config.dataset import require_trainable, require_unchanged, set_dataset
-from rgacli.config.files import load_config, set_keys
+from rgacli.config.files import load_config, make_regular, set_keys
 from rgacli.config.fingerprint import write_fingerprint
 from rgacli.config.limits import set_limits
 from rgacli.config.recipe import describe_method, parallel_ratios, set_method
@@ -32,6 +32,7 @@ from rgacli.config.schedule import (
     set_learning_rate,
     set_processes,
 )
+from rgacli.config.schema import TRAINED_BY
 from rgacli.data.layout import find_dataset
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.engine.averaging import set_ema
@@ -216,6 +217,7 @@ def train(
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, split_by, progress)
                 set_keys(cfg, settings or [])
+                make_regular(cfg, f"config {config or default_config(data)}", TRAINED_BY)
                 set_method(
                     cfg,
                     lambda0=lambda0,
@@ -331,6 +333,7 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with together():
         cfg = load_config(str(run.config))
         run.last_checkpoint()  # says so where there is none
+        make_regular(cfg, f"config {run.config}", TRAINED_BY)
         require_unchanged(cfg, run.data)
         if shared := set_processes(cfg, get_world_size()):
             tell(shared)

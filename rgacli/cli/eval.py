@@ -17,6 +17,7 @@ from rgacli.cli.options import (
     JsonOption,
     MaxDetsOption,
     RunArgument,
+    SafeOption,
     TileOverlapOption,
     TilesOption,
     WhichOption,
@@ -114,6 +115,7 @@ def eval(
     show_dir: ShowDirOption = None,
     show_count: ShowCountOption = 50,
     score: ScoreOption = 0.3,
+    safe: SafeOption = False,
     gpus: launch.GpusOption = 1,
     nnodes: launch.NnodesOption = 1,
     node_rank: launch.NodeRankOption = 0,
@@ -161,6 +163,7 @@ def eval(
             show_dir=show_dir,
             show_count=show_count,
             score=score,
+            safe=safe,
             device=device,
             progress=progress,
         )

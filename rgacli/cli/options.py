@@ -90,4 +90,13 @@ TileOverlapOption = Annotated[
         min=0, max=0.9, help="Overlap of neighbouring tiles, as a share of their side: as large as most objects."
     ),
 ]
+SafeOption = Annotated[
+    bool,
+    typer.Option(
+        "--safe",
+        help="Run nothing of the config, which is Python: it is read as one of literals, as `rgacli train` writes it "
+        "into a run, and refused if it says more. For detectors of somebody else's. A checkpoint runs no code in any "
+        "case.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]

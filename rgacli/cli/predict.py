@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from rgacli.cli.command import Command
-from rgacli.cli.options import ConfigOption, DeviceOption, JsonOption, TileOverlapOption, TilesOption, WhichOption
+from rgacli.cli.options import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    SafeOption,
+    TileOverlapOption,
+    TilesOption,
+    WhichOption,
+)
 from rgacli.cli.output import print_json, print_table
 from rgacli.cli.progress import live_progress
 from rgacli.errors import RunFailed
@@ -77,6 +85,7 @@ def predict(
     tiles: TilesOption = None,
     tile_overlap: TileOverlapOption = 0.2,
     batch_size: Annotated[int, typer.Option(min=1, help="Images, or tiles, that go through the detector at once.")] = 4,
+    safe: SafeOption = False,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -102,6 +111,7 @@ def predict(
             tiles=tiles,
             tile_overlap=tile_overlap,
             batch_size=batch_size,
+            safe=safe,
             device=device,
             progress=progress,
         )

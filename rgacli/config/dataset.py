@@ -114,7 +114,7 @@ def _trainable(cfg: Any, split: str) -> SplitFacts:
     loader = _loader(cfg, split)
     config = dataset_config(loader)
     path, folder = existing_annotation_file(config), image_folder(config)
-    content = load_with_objects(Path(path), split, classes_of(config))
+    content = load_with_objects(Path(path), split, classes_of(config) or _classes_of_type(config))
     require_classes(cfg.model, config, content)
     if _loads_masks(loader):
         _require_masks(content, path)
@@ -174,6 +174,11 @@ def dataset_config(loader: Any) -> Any:
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
     """Return the classes that a dataset config names; None where it names none, and mmdet's of the dataset hold."""
     return (dataset.get("metainfo") or {}).get("classes")
+
+
+def _classes_of_type(dataset: Any) -> tuple[str, ...] | None:
+    """Return the classes that mmdet gives a dataset's type; None where it gives none."""
+    return getattr(DATASETS.get(dataset.type), "METAINFO", {}).get("classes")
 
 
 def class_names(dataset: Any) -> tuple[str, ...]:

@@ -26,20 +26,27 @@ class Method:
     sampling: str | None
 
 
-def read_literals(path: Path) -> dict[str, Any]:
+def read_literals(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return a config's top-level assignments, merged over those of the files it inherits, as mmengine does.
 
     What takes running, and the files of another package (mmdet's know nothing of RGA and PRM), are left out.
 
+    Args:
+        path: The file.
+        seen: Those that inherit it.
+
     Raises:
-        OSError, ValueError, SyntaxError: the file cannot be read, or is no Python.
+        OSError, ValueError, SyntaxError: the file cannot be read, is no Python, or inherits itself.
     """
+    path = path.resolve()
+    if path in seen:
+        raise ValueError(f"{path.name} inherits itself")
     own = parse_literals(path.read_text(encoding="utf-8"))
     bases = own.pop("_base_", [])
     merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        if "::" not in base:
-            merged |= read_literals(path.parent / base)
+    for base in [bases] if isinstance(bases, str) else bases or ():
+        if isinstance(base, str) and "::" not in base:
+            merged |= read_literals(path.parent / base, (*seen, path))
     return _merge(merged, own)
 
 

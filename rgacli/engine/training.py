@@ -39,7 +39,9 @@ def set_run_folder(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     }
     cfg.default_hooks.checkpoint = dict(own, type=RunCheckpointHook.__name__, out_dir=str(checkpoints))
     # Validation is logged at its iteration, as training is, so that a resumed run can tell what came after it.
-    cfg.default_hooks.setdefault("logger", dict(type="LoggerHook"))["log_metric_by_epoch"] = False
+    cfg.default_hooks.logger = dict(
+        cfg.default_hooks.get("logger") or dict(type="LoggerHook"), log_metric_by_epoch=False
+    )
     if cfg.train_cfg.get("type", "EpochBasedTrainLoop") == "EpochBasedTrainLoop":
         cfg.train_cfg.type = ResumableTrainLoop.__name__
     for split in ("train", "val"):

@@ -175,13 +175,15 @@ def inference_dataset(cfg: Config) -> Any:
     """Return the dataset inside the test dataloader's wrappers, which has the pipeline and the class names.
 
     Raises:
-        UsageError: there is no test dataloader.
+        UsageError: there is no test dataloader, or no pipeline in it.
     """
     if not cfg.get("test_dataloader"):
         raise UsageError("the config has no test_dataloader, which says how images are prepared.")
     dataset = cfg.test_dataloader.dataset
     while "pipeline" not in dataset:
-        dataset = dataset.dataset if "dataset" in dataset else dataset.datasets[0]
+        if not (inner := [dataset[key] for key in ("dataset", "datasets") if dataset.get(key)]):
+            raise UsageError("the config's test_dataloader has no pipeline, which says how images are prepared.")
+        dataset = inner[0] if isinstance(inner[0], dict) else inner[0][0]
     return dataset
 
 

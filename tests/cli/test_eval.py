@@ -304,3 +304,27 @@ def test_detections_by_augmentation_are_kept_apart(folder, finding):
     config.write_text(f"{config.read_text()}\ntta_model = dict(type='DetTTAModel', tta_cfg={merging})\n")
     assert "using" not in invoke("eval", "--tta", "--submit", "results.json").stderr
     assert len(json.loads((folder / "results.json").read_text())) == 4
+
+
+def test_safe_runs_nothing_of_a_config_and_without_it_one_line_tells_that_it_runs(folder, run, dataset):
+    made = folder / "made_by_the_config"
+    plain = (run / "config.py").read_text()
+    (run / "config.py").write_text(f"open({made.name!r}, 'w')\n{plain}")
+    before = snapshot(folder)
+    for command in (("eval",), ("predict", dataset / "images/test")):
+        refused = invoke(*command, "--safe")
+        assert refused.exit_code == 2
+        assert "config.py is refused by --safe: line 1: `open('made_by_the_config'" in error_line(refused.stderr)
+    assert snapshot(folder) == before
+
+    told = invoke("eval", "--json")
+    assert told.exit_code == 0, told.stderr
+    assert made.exists()
+    assert told.stderr.count("is Python, and it is run (line 1: `open('made_by_the_config'") == 1
+    assert json.loads(told.stdout)
+
+    (run / "config.py").write_text(plain)
+    safe = invoke("eval", "--safe", "--json")
+    assert safe.exit_code == 0, safe.stderr
+    assert "is Python" not in safe.stderr
+    assert json.loads(safe.stdout)["heads"] == json.loads(told.stdout)["heads"]

@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 from mmengine.config import Config
 
-from rgacli.config.files import load_config, set_keys
+from rgacli.config.files import BUILD_ERRORS, cannot_build, load_config, set_keys
 from rgacli.errors import UsageError
 
 # --- finding
@@ -28,7 +30,8 @@ def test_a_file_goes_before_a_bundled_config(tmp_path, monkeypatch):
 def test_a_config_that_names_types_by_class_reads_as_one_that_names_them_by_string(tmp_path):
     heads = "from mmdet.models.roi_heads import StandardRoIHead, bbox_heads"
     (tmp_path / "mine.py").write_text(
-        f"{heads}\nmodel = dict(roi_head=dict(type=StandardRoIHead, bbox_head=dict(type=bbox_heads.BBoxHead)))"
+        f"{heads}\nbox_head = dict(type=bbox_heads.BBoxHead)\n"
+        "model = dict(type='FasterRCNN', roi_head=dict(type=StandardRoIHead, bbox_head=box_head))"
     )
     roi_head = load_config(str(tmp_path / "mine.py")).model.roi_head
     assert roi_head.type == "mmdet.models.roi_heads.StandardRoIHead"
@@ -65,6 +68,10 @@ def test_a_config_that_is_nowhere_is_named_in_one_line(name, complaint):
         ("a.py", "optimizer = 1", "has no `model`"),
         ("a.json", "{", "cannot be read"),
         ("a.txt", "model = 1", "not a .py, .json or .yaml file"),
+        ("a.py", "import sys\nsys.exit(3)", "it ends the process, SystemExit(3)"),
+        ("a.py", "raise KeyboardInterrupt", "it raises KeyboardInterrupt"),
+        ("a.py", "model = 'text'", "model is 'text'; expected a dict"),
+        ("a.py", "model = dict(type='R', roi_head=3)", "model.roi_head is 3; expected a dict or None"),
     ],
 )
 def test_a_config_that_cannot_be_read_is_named_in_one_line(tmp_path, file, content, complaint):
@@ -77,11 +84,41 @@ def test_a_config_that_cannot_be_read_is_named_in_one_line(tmp_path, file, conte
     assert "\n" not in str(error.value)
 
 
+def test_ctrl_c_while_a_config_is_read_is_no_error_of_it(tmp_path, monkeypatch):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    (tmp_path / "a.py").write_text("model = dict(type='R')")
+    monkeypatch.setattr(Config, "fromfile", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_config(str(tmp_path / "a.py"))
+
+
+def test_what_a_config_may_leave_out_is_written_out(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "model = dict(type='R')\ndefault_hooks = None\nparam_scheduler = dict(type='StepLR')"
+    )
+    cfg = load_config(str(tmp_path / "a.py"))
+    assert (cfg.default_scope, cfg.default_hooks, cfg.param_scheduler) == ("mmdet", {}, [dict(type="StepLR")])
+
+
+def test_a_part_that_cannot_be_built_is_named():
+    from mmdet.registry import MODELS
+
+    with pytest.raises(BUILD_ERRORS) as error:
+        MODELS.build(dict(type="ResNet", depth=18, num_stages="4"))
+    assert str(cannot_build(error.value)).startswith("what the config describes cannot be built: ResNet: TypeError: ")
+    with pytest.raises(BUILD_ERRORS) as error:
+        MODELS.build(dict(type="nosuch" * 100))
+    assert len(str(cannot_build(error.value))) < 400
+
+
 # --- --set
 
 
 def a_config():
-    return Config(dict(lr=0.1, model=dict(depth=50, name="r50", init=None, stages=[dict(width=1), dict(width=2)])))
+    stages = [dict(width=1), dict(width=2)]
+    return Config(dict(lr=0.1, model=dict(type="Mine", depth=50, name="r50", init=None, stages=stages)))
 
 
 @pytest.mark.parametrize(
@@ -125,6 +162,11 @@ def test_assignments_apply_in_order():
         ("model.stages.2.width=1", "no 'model.stages.2' to set 'width' in"),
         ("model.name.x=1", "model.name.x"),
         ("model.stages.x=1", "model.stages.x"),
+        ("model.stages.²=1", "model.stages.²=1: "),
+        ("model..depth=1", "model..depth: a key is of the form"),
+        ("model.=1", "a key is of the form"),
+        (".=1", "a key is of the form"),
+        ("é" * 300, f"{'é' * 60}… is not of the form KEY=VALUE"),
     ],
 )
 def test_an_assignment_that_would_do_nothing_is_refused_in_one_line(assignment, complaint):
@@ -134,3 +176,38 @@ def test_an_assignment_that_would_do_nothing_is_refused_in_one_line(assignment, 
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
     assert cfg.to_dict() == a_config().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("assignments", "complaint"),
+    [
+        (["model=None"], "settings: model is None; expected a dict"),
+        (["model.roi_head=3"], "settings: model.roi_head is 3; expected a dict or None"),
+        (["model=" + "[" * 3000], "settings: model is '[[["),
+        ({"model.roi_head": {"bbox_head": []}}, "settings: model.roi_head.bbox_head is []"),
+        (["custom_imports.imports=nosuch"], "custom_imports.imports=nosuch: "),
+        (["custom_imports.imports=3"], "settings: custom_imports.imports is 3; expected a text or a list of texts"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_one_line(assignments, complaint):
+    cfg = a_config()
+    cfg.custom_imports = dict(imports=[])
+    with pytest.raises(UsageError) as error:
+        set_keys(cfg, assignments)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_module_that_is_set_to_be_imported_is(tmp_path, monkeypatch):
+    (tmp_path / "set_to_be_imported.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = a_config()
+    cfg.custom_imports = dict(imports=[])
+    set_keys(cfg, ["custom_imports.imports=['set_to_be_imported']"])
+    assert "set_to_be_imported" in sys.modules
+
+
+def test_a_dict_takes_the_place_of_what_is_none_without_the_mark_that_says_so():
+    cfg = a_config()
+    set_keys(cfg, {"model.init": {"_delete_": True, "a": 1}})
+    assert cfg.model.init == dict(a=1)

@@ -44,3 +44,10 @@ def test_a_file_inherits_as_in_mmengine(tmp_path):
 def test_what_is_no_python_is_an_error():
     with pytest.raises(SyntaxError):
         parse_literals("a = (")
+
+
+def test_a_file_that_inherits_itself_is_an_error(tmp_path):
+    (tmp_path / "a.py").write_text("_base_ = ['b.py', 3]")
+    (tmp_path / "b.py").write_text("_base_ = 'a.py'")
+    with pytest.raises(ValueError, match=r"a\.py inherits itself"):
+        read_literals(tmp_path / "a.py")
