@@ -96,6 +96,11 @@ class Run:
         """Folder of the figures."""
         return self.path / "figures"
 
+    @property
+    def curves(self) -> Path:
+        """The figure of how the training went, drawn at its end."""
+        return self.figures / "curves.png"
+
     def all_checkpoints(self) -> list[Path]:
         """Return the checkpoints of whole epochs, then those of iterations, each in their order."""
         found = {path: re.fullmatch(r"(epoch|iter)_(\d+)", path.stem) for path in self.checkpoints.glob("*.pth")}
@@ -148,6 +153,14 @@ class Run:
         parts = [part.strip() for part in which.split(",")]
         own = {"initial": self.initial} if self.initial.is_file() else {}
         return list(dict.fromkeys(own.get(part) or self.checkpoint(part) for part in parts))
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether a training has begun in it and left nothing to go on from: it was ended before its first checkpoint.
+
+        One whose checkpoints were removed since has the curves that a training ends with.
+        """
+        return not (self.all_checkpoints() or (self.path / EXPORTED).exists() or self.curves.exists())
 
     @property
     def is_export(self) -> bool:
@@ -205,7 +218,9 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
         raise UsageError(f"{param('name', repr(name))} is not a plain name: use letters, digits, '-', '_', '.' or '+'.")
     run = named(name, work_dir)
     found = run.path.is_dir()
-    if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
+    # A training that is killed before its config is written leaves a folder in which nothing is to be seen.
+    is_free = found and (work_dir or not any(run.path.glob("[!.]*")))
+    if run.parts() or (os.path.lexists(run.path) and not is_free):
         what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
         which = param("work_dir" if work_dir else "name")
         raise UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
@@ -267,5 +282,6 @@ def latest_run() -> Run:
 
 def all_runs() -> list[Run]:
     """Return all runs, the one begun last at the end."""
-    configs = sorted(ROOT.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime_ns)
+    found = ROOT.glob(f"[!.]*/{CONFIG}")  # hidden is what a killed export was about to write
+    configs = sorted(found, key=lambda path: path.stat().st_mtime_ns)
     return [Run(path.parent) for path in configs]

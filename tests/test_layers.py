@@ -23,7 +23,7 @@ LAYERS = (
     {"modeling", "trained"},
     {"config"},
     {"data", "method", "compat", "runs", "launch"},
-    {"errors", "files", "progress", "messages"},
+    {"errors", "files", "parent", "progress", "messages"},
     {"wording"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
@@ -32,6 +32,7 @@ LIGHT = (
     "runs",
     "errors",
     "files",
+    "parent",
     "progress",
     "messages",
     "wording",

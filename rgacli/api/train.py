@@ -41,7 +41,7 @@ from rgacli.engine.gradient_probe import set_gradient_probe
 from rgacli.engine.hooks import Interrupted
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.engine.starting_weights import start_from, write_starting_weights
+from rgacli.engine.starting_weights import read_source_of, start_from, write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -53,6 +53,7 @@ from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import names_by_slug, parse_ratios
 from rgacli.modeling.freezing import set_frozen_stages
+from rgacli.modeling.source_weights import SourceWeights
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -177,7 +178,8 @@ def train(
         device: "auto" takes CUDA where there is one; "mps" is untested.
         name: Of the run under runs/; with `resume`, the run to go on with.
         work_dir: Directory of the run, in place of one under runs/.
-        resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
+        resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given. One that was
+            ended before its first begins again.
         track: Also log to "tensorboard", "wandb", "mlflow", "clearml", "neptune", "aim", "dvclive".
         probe_gradients: Measure every so many iterations what each R-CNN head sends into the backbone, for
             `gradients` (Fig. 5); the training stays the same to the bit. By default never.
@@ -262,15 +264,7 @@ def train(
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
                 _hold(run, stack)
-                if source:
-                    start = run.starting_point if epochs == 0 else run.initial
-                    cfg.load_from = str(start)
-                    if is_main_process():
-                        for line in write_starting_weights(cfg, source, start):
-                            tell(line)
-            if epochs == 0:
-                return TrainResult(run, start, describe_method(cfg))
-            return _train(run, cfg, None, progress)
+            return _begin(run, cfg, source, progress)
 
 
 _SUFFIXES = {"ann": "annotations", "images": "images"}
@@ -321,7 +315,8 @@ def _require_alone(given: Mapping[str, Any]) -> None:
 
 def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with together():
-        cfg, checkpoint = load_config(str(run.config)), run.last_checkpoint()
+        cfg = load_config(str(run.config))
+        checkpoint = None if run.is_unsaved else run.last_checkpoint()
         if checkpoint == run.starting_point:
             raise UsageError(
                 f"run {run.path} has no training to go on with ({param('epochs', 0)}): train from its checkpoint by "
@@ -334,7 +329,26 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with ExitStack() as stack:
         with together():
             _hold(run, stack)
-        return _train(run, cfg, checkpoint, progress)
+            source = read_source_of(cfg) if checkpoint is None else None
+            if checkpoint is None and is_main_process():
+                tell(f"run {run.path} has no checkpoint yet: from the beginning")
+                run.metrics.unlink(missing_ok=True)
+        return _train(run, cfg, checkpoint, progress) if checkpoint else _begin(run, cfg, source, progress)
+
+
+def _begin(run: runs.Run, cfg: Config, source: SourceWeights | None, progress: Progress | None) -> TrainResult:
+    """Train from the beginning, which is what `source` has, if anything: the run keeps its own copy."""
+    is_untrained = cfg.train_cfg.get("max_epochs") == 0
+    start = run.starting_point if is_untrained else run.initial
+    with together():
+        if source:
+            cfg.load_from = str(start)
+            if is_main_process():
+                for line in write_starting_weights(cfg, source, start):
+                    tell(line)
+    if is_untrained:
+        return TrainResult(run, start, describe_method(cfg))
+    return _train(run, cfg, None, progress)
 
 
 def _hold(run: runs.Run, stack: ExitStack) -> None:
@@ -367,7 +381,7 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progr
 
 def _draw_curves(run: runs.Run, cfg: Config) -> Path | None:
     """Draw how the training went, and return the figure; None where that fails, which is told: the run is whole."""
-    figure = run.figures / "curves.png"
+    figure = run.curves
     try:
         if is_main_process():
             curves.draw(run, cfg, figure)

@@ -22,12 +22,24 @@ def start_from(cfg: Config, weights: Path | str) -> SourceWeights:
     Raises:
         UsageError: as `read_source`.
     """
-    source = read_source(weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
+    cfg.weights = str(weights)
+    source = read_source_of(cfg)
     cfg.weights = str(source.path)  # a run tells where it started from
     tell(f"weights {source.path}")
     for line in fit_config(cfg, source):
         tell(line)
     return source
+
+
+def read_source_of(cfg: Config) -> SourceWeights | None:
+    """Return the weights that a run's config says it starts from; None where it starts from none.
+
+    Raises:
+        UsageError: as `read_source`.
+    """
+    if "weights" not in cfg:
+        return None
+    return read_source(cfg.weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
 
 
 def write_starting_weights(cfg: Config, source: SourceWeights, path: Path) -> list[str]:

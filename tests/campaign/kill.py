@@ -141,7 +141,7 @@ def _killed_training(
         command = anew
         for when, sight, *victims in moments:
             moment = Moment(when if sight else when * whole.seconds, sight, *victims)
-            _require_killed(stage.rgacli(*command, cwd=folder, seconds=seconds, killed=moment), moment)
+            _require_killed(stage.rgacli(*command, cwd=folder, seconds=seconds, killed=moment), moment, own)
             require_none_left(folder)
             require_whole(own, whole.run)
             command = going_on if own.config.is_file() else anew
@@ -152,7 +152,7 @@ def _killed_training(
     return run
 
 
-def _require_killed(ended: Ended, moment: Moment) -> None:
+def _require_killed(ended: Ended, moment: Moment, run: Run) -> None:
     """Fail unless a command was killed, or ended well before; or said in one line what of it was killed."""
     if moment.victims in ("all", "main"):
         require_well(ended, 0, -9)
@@ -160,7 +160,8 @@ def _require_killed(ended: Ended, moment: Moment) -> None:
     if require_well(ended, 0, 1).code:
         what = "data-loading process" if moment.victims == "loader" else "rank 1 was ended by SIGKILL"
         assert what in ended.errors[0], f"it does not say what was killed: {ended.errors[0]}"
-        assert "rgacli train --resume" in ended.errors[0], f"it does not say how to go on: {ended.errors[0]}"
+        goes_on = "rgacli train --resume" in ended.errors[0] or not run.all_checkpoints()
+        assert goes_on, f"it does not say how to go on: {ended.errors[0]}"
 
 
 # --- commands that write files ---

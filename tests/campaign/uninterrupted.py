@@ -35,7 +35,8 @@ def require_same(run: Run, whole: Run) -> None:
         assert (run.checkpoints / path.name).is_file(), f"{path.name} is missing"
     own, other = (read_checkpoint(each.best) for each in (run, whole))
     _require_same_checkpoint(own, other, BEST)
-    assert own["meta"]["best"] == other["meta"]["best"], f"{BEST}: {own['meta']['best']}, not {other['meta']['best']}"
+    about = [repr(sorted(each["meta"]["best"]["metrics"].items())) for each in (own, other)]  # NaN is not NaN
+    assert about[0] == about[1], f"{BEST}: {about[0]}, not {about[1]}"
     left = [path.name for path in run.checkpoints.glob(".*")]
     assert not left, f"half-written checkpoints left: {', '.join(left)}"
     for index, (line, as_it_was) in enumerate(zip(logged(run), logged(whole), strict=False)):
