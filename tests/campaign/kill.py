@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rgacli.modeling.checkpoints import read_checkpoint
 from rgacli.runs import Run
 from tests.campaign.ended import Ended, require_well
 from tests.campaign.killing import Moment, Victims, require_none_left
@@ -47,31 +48,41 @@ def _of_trainings(stage: Stage) -> Iterator[Trial]:
         yield Trial("training killed at any moment", f"after {part:.1%} of its time", alone((part, "")))
     for _ in range(stage.pick(6, 1)):
         part = 0.35 * stage.random.random()
-        yield Trial("… in its first seconds", f"after {part:.1%} of its time", alone((part, "")))
+        yield Trial("training killed in its first seconds", f"after {part:.1%} of its time", alone((part, "")))
     for name in [stage.random.choice(("epoch_1", "epoch_2", "epoch_3", "best")) for _ in range(stage.pick(16, 1))]:
         delay = stage.random.choice((0.0, 0.001, 0.003, 0.01)) * stage.random.random()
         sight = f"{_RUN}/checkpoints/.{name}.*.pth"
-        yield Trial("… as it writes a checkpoint", f"{name}, {1000 * delay:.2f} ms later", alone((delay, sight)))
+        yield Trial(
+            "training killed as it writes a checkpoint", f"{name}, {1000 * delay:.2f} ms later", alone((delay, sight))
+        )
     for _ in range(stage.pick(10, 1)):
         epoch, delay = stage.random.randint(1, EPOCHS), 0.5 * stage.random.random()
         sight = f"{_RUN}/checkpoints/epoch_{epoch}.pth"
-        yield Trial("… as it validates", f"after epoch {epoch}, {1000 * delay:.0f} ms later", alone((delay, sight)))
+        yield Trial(
+            "training killed as it validates",
+            f"after epoch {epoch}, {1000 * delay:.0f} ms later",
+            alone((delay, sight)),
+        )
     for _ in range(stage.pick(6, 0)):
         first, second = sorted(stage.random.random() for _ in range(2))
         yield Trial(
-            "… and again as it goes on", f"after {first:.1%}, then {second:.1%}", alone((first, ""), (second, ""))
+            "training killed, and again as it goes on",
+            f"after {first:.1%}, then {second:.1%}",
+            alone((first, ""), (second, "")),
         )
     for _ in range(stage.pick(4, 1)):
         delay = stage.random.random()
         killed = (delay, _LOGGED, "loader")
         yield Trial(
-            "a process that loads data killed", f"{delay:.2f} s after the first step", alone(killed, more=_LOADERS)
+            "data-loading process of a training killed",
+            f"{delay:.2f} s after the first step",
+            alone(killed, more=_LOADERS),
         )
     for _ in range(stage.pick(3, 0)):
         delay = stage.random.random()
         killed = (delay, _LOGGED, "main")
         yield Trial(
-            "a training killed, not what loads its data",
+            "training killed, not what loads its data",
             f"{delay:.2f} s after the first step",
             alone(killed, more=_LOADERS),
         )
@@ -81,15 +92,18 @@ def _of_several_processes(stage: Stage) -> Iterator[Trial]:
     two = functools.partial(_killed_training, stage, more=_TWO, seconds=300)
     for _ in range(stage.pick(3, 0)):
         part = stage.random.random()
-        yield Trial("two processes killed", f"after {part:.1%} of their time", two((part, "")))
+        yield Trial("training of two processes killed", f"after {part:.1%} of their time", two((part, "")))
     for _ in range(stage.pick(2, 0)):
         delay = 2 * stage.random.random()
         yield Trial("one of two ranks killed", f"{delay:.2f} s after the first step", two((delay, _LOGGED, "rank")))
-    part = 0.5 * stage.random.random()
-    yield from [Trial("the launcher killed", f"after {part:.1%} of its time", two((part, "", "main")))][stage.short :]
-    for _ in range(stage.pick(2, 1)):
+    for _ in range(stage.pick(2, 0)):
         delay = 2 * stage.random.random()
         yield Trial("the launcher killed", f"{delay:.2f} s after the first step", two((delay, _LOGGED, "main")))
+    moments = (("", "it began", 4), (_LOGGED, "the first step", 0))  # its ranks take seconds to import torch
+    for sight, when, least in moments[stage.pick(0, 1) :]:
+        delay = least + 3 * stage.random.random()
+        name = f"in a long training, {delay:.2f} s after {when}"
+        yield Trial("the launcher killed", name, _killed_launcher(stage, delay, sight))
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,22 @@ def _killed_training(
         require_well(stage.rgacli(*command, cwd=folder, seconds=seconds), 0)
         require_same(own, whole.run)
         require_none_left(folder)
+
+    return run
+
+
+def _killed_launcher(stage: Stage, delay: float, sight: str) -> Callable[[Path], None]:
+    """Return a trial: ranks that would train for an hour stop with their launcher, once trained with a checkpoint."""
+
+    def run(folder: Path) -> None:
+        moment = Moment(delay, sight, "main")
+        command = (*stage.training(1000), *_TWO, "--name", "killed")
+        require_well(stage.rgacli(*command, cwd=folder, seconds=300, killed=moment), -9)
+        require_none_left(folder)
+        if sight:
+            checkpoint = Run(folder / _RUN).last_checkpoint()
+            assert checkpoint.name.startswith("iter_"), f"no checkpoint of where it was stopped, but {checkpoint.name}"
+            read_checkpoint(checkpoint)
 
     return run
 
