@@ -100,10 +100,13 @@ class Contents:
 def _require_readable(name: Path, content: bytes) -> None:
     """Fail if a file is cut short whose content is not the same each time."""
     assert content, f"half written: {name} is empty"
-    if name.suffix == ".json":
-        json.loads(content)
     if name.suffix == ".svg":
         assert content.rstrip().endswith(b"</svg>"), f"half written: {name}"
+    if name.suffix == ".json":
+        try:
+            json.loads(content)
+        except ValueError as error:
+            raise AssertionError(f"half written: {name}") from error
 
 
 def _counts(name: Path) -> bool:
