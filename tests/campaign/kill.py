@@ -8,15 +8,16 @@ half written is never taken for whole, and no process stays behind.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rgacli.modeling.checkpoints import read_checkpoint
 from rgacli.runs import Run
 from tests.campaign.ended import Ended, require_well
-from tests.campaign.killing import Moment, Victims, require_none_left
+from tests.campaign.killing import Moment, require_none_left
 from tests.campaign.stage import Stage
 from tests.campaign.trial import NotHere, Trial
 from tests.campaign.uninterrupted import Contents, require_same, require_whole
@@ -45,15 +46,17 @@ def _of_trainings(stage: Stage) -> Iterator[Trial]:
     alone = functools.partial(_killed_training, stage)
     for _ in range(stage.pick(12, 1)):
         part = stage.random.random()
-        yield Trial("training killed at any moment", f"after {part:.1%} of its time", alone((part, "")))
+        yield Trial("training killed at any moment", f"after {part:.1%} of its time", alone(Moment(part)))
     for _ in range(stage.pick(6, 1)):
         part = 0.35 * stage.random.random()
-        yield Trial("training killed in its first seconds", f"after {part:.1%} of its time", alone((part, "")))
+        yield Trial("training killed in its first seconds", f"after {part:.1%} of its time", alone(Moment(part)))
     for name in [stage.random.choice(("epoch_1", "epoch_2", "epoch_3", "best")) for _ in range(stage.pick(16, 1))]:
         delay = stage.random.choice((0.0, 0.001, 0.003, 0.01)) * stage.random.random()
         sight = f"{_RUN}/checkpoints/.{name}.*.pth"
         yield Trial(
-            "training killed as it writes a checkpoint", f"{name}, {1000 * delay:.2f} ms later", alone((delay, sight))
+            "training killed as it writes a checkpoint",
+            f"{name}, {1000 * delay:.2f} ms later",
+            alone(Moment(delay, sight)),
         )
     for _ in range(stage.pick(10, 1)):
         epoch, delay = stage.random.randint(1, EPOCHS), 0.5 * stage.random.random()
@@ -61,18 +64,18 @@ def _of_trainings(stage: Stage) -> Iterator[Trial]:
         yield Trial(
             "training killed as it validates",
             f"after epoch {epoch}, {1000 * delay:.0f} ms later",
-            alone((delay, sight)),
+            alone(Moment(delay, sight)),
         )
     for _ in range(stage.pick(6, 0)):
         first, second = sorted(stage.random.random() for _ in range(2))
         yield Trial(
             "training killed, and again as it goes on",
             f"after {first:.1%}, then {second:.1%}",
-            alone((first, ""), (second, "")),
+            alone(Moment(first), Moment(second)),
         )
     for _ in range(stage.pick(4, 1)):
         delay = stage.random.random()
-        killed = (delay, _LOGGED, "loader")
+        killed = Moment(delay, _LOGGED, "loader")
         yield Trial(
             "data-loading process of a training killed",
             f"{delay:.2f} s after the first step",
@@ -80,7 +83,7 @@ def _of_trainings(stage: Stage) -> Iterator[Trial]:
         )
     for _ in range(stage.pick(3, 0)):
         delay = stage.random.random()
-        killed = (delay, _LOGGED, "main")
+        killed = Moment(delay, _LOGGED, "main")
         yield Trial(
             "training killed, not what loads its data",
             f"{delay:.2f} s after the first step",
@@ -92,13 +95,15 @@ def _of_several_processes(stage: Stage) -> Iterator[Trial]:
     two = functools.partial(_killed_training, stage, more=_TWO, seconds=300)
     for _ in range(stage.pick(3, 0)):
         part = stage.random.random()
-        yield Trial("training of two processes killed", f"after {part:.1%} of their time", two((part, "")))
+        yield Trial("training of two processes killed", f"after {part:.1%} of their time", two(Moment(part)))
     for _ in range(stage.pick(2, 0)):
         delay = 2 * stage.random.random()
-        yield Trial("one of two ranks killed", f"{delay:.2f} s after the first step", two((delay, _LOGGED, "rank")))
+        yield Trial(
+            "one of two ranks killed", f"{delay:.2f} s after the first step", two(Moment(delay, _LOGGED, "rank"))
+        )
     for _ in range(stage.pick(2, 0)):
         delay = 2 * stage.random.random()
-        yield Trial("the launcher killed", f"{delay:.2f} s after the first step", two((delay, _LOGGED, "main")))
+        yield Trial("the launcher killed", f"{delay:.2f} s after the first step", two(Moment(delay, _LOGGED, "main")))
     moments = (("", "it began", 4), (_LOGGED, "the first step", 0))  # its ranks take seconds to import torch
     for sight, when, least in moments[stage.pick(0, 1) :]:
         delay = least + 3 * stage.random.random()
@@ -132,16 +137,13 @@ def _uninterrupted(stage: Stage, processes: tuple[str, ...]) -> _Whole:
 
 
 def _killed_training(
-    stage: Stage,
-    *moments: tuple[float, str] | tuple[float, str, Victims],
-    more: tuple[str, ...] = (),
-    seconds: float = 120,
+    stage: Stage, *moments: Moment, more: tuple[str, ...] = (), seconds: float = 120
 ) -> Callable[[Path], None]:
     """Return a trial: a training, and each that goes on with it, is killed at a moment, and the last ends.
 
     Args:
         stage: What trials share.
-        moments: Share of the time that a whole training takes; or seconds after a sight, and the sight. What is killed.
+        moments: The delay of one without a sight is a share of the time that a whole training takes.
         more: Arguments of the training.
         seconds: It may take.
     """
@@ -149,12 +151,11 @@ def _killed_training(
     def run(folder: Path) -> None:
         processes = _TWO if more == _TWO else ()
         whole, own = _uninterrupted(stage, processes), Run(folder / _RUN)
-        # Parallel trials may each have less of the machine than the training that was timed.
         anew = (*_training(stage, tuple(more)), "--name", "killed")
         going_on = ("train", "--resume", "--name", "killed", "--device", "cpu", *processes)
         command = anew
-        for when, sight, *victims in moments:
-            moment = Moment(when if sight else when * whole.seconds, sight, *victims)
+        for moment in moments:
+            moment = _in_seconds(moment, whole.seconds)
             _require_killed(stage.rgacli(*command, cwd=folder, seconds=seconds, killed=moment), moment, own)
             require_none_left(folder)
             require_whole(own, whole.run)
@@ -164,6 +165,11 @@ def _killed_training(
         require_none_left(folder)
 
     return run
+
+
+def _in_seconds(moment: Moment, whole: float) -> Moment:
+    """Return a moment whose delay, without a sight, is a share of the time that the whole takes."""
+    return moment if moment.sight else replace(moment, delay=moment.delay * whole)
 
 
 def _killed_launcher(stage: Stage, delay: float, sight: str) -> Callable[[Path], None]:
@@ -242,10 +248,12 @@ def _of_writing_commands(stage: Stage) -> Iterator[Trial]:
     for name, command in _COMMANDS.items():
         for _ in range(stage.pick(2, 0)):
             part = stage.random.random()
-            yield Trial(f"{name} killed", f"after {part:.1%} of its time", _killed_command(stage, name, command, part))
+            yield Trial(
+                f"{name} killed", f"after {part:.1%} of its time", _killed_command(stage, name, command, Moment(part))
+            )
         for _ in range(stage.pick(2, 1)):
             delay = 0.01 * stage.random.random()
-            run = _killed_command(stage, name, command, delay, sight="**/.*")
+            run = _killed_command(stage, name, command, Moment(delay, "**/.*"))
             yield Trial(f"{name} killed", f"{1000 * delay:.2f} ms after it began to write", run)
 
 
@@ -256,7 +264,7 @@ def _lay_out(stage: Stage, command: _Writing, folder: Path) -> None:
     command.prepared(folder)
 
 
-def _killed_command(stage: Stage, name: str, command: _Writing, when: float, sight: str = "") -> Callable[[Path], None]:
+def _killed_command(stage: Stage, name: str, command: _Writing, moment: Moment) -> Callable[[Path], None]:
     def twice(home: Path) -> None:
         for each in ("one", "other"):
             _lay_out(stage, command, home / each)
@@ -264,14 +272,14 @@ def _killed_command(stage: Stage, name: str, command: _Writing, when: float, sig
         (home / "seconds").write_text(str(ended.seconds))
 
     def run(folder: Path) -> None:
-        if command.needs and not _is_installed(command.needs):
+        if command.needs and not importlib.util.find_spec(command.needs):
             raise NotHere(f"{command.needs} is not installed")
         home = stage.made(name.replace(" ", "-"), twice)
         whole = Contents.of(home / "one").agreed(Contents.of(home / "other"))
         _lay_out(stage, command, folder)
         before = Contents.of(folder)
-        moment = Moment(when if sight else when * float((home / "seconds").read_text()), sight)
-        first = require_well(stage.rgacli(*command.arguments, cwd=folder, killed=moment), 0, -9)
+        killed = _in_seconds(moment, float((home / "seconds").read_text()))
+        first = require_well(stage.rgacli(*command.arguments, cwd=folder, killed=killed), 0, -9)
         require_none_left(folder)
         after = Contents.of(folder)
         after.require_nothing_half_written(before, whole)
@@ -283,12 +291,6 @@ def _killed_command(stage: Stage, name: str, command: _Writing, when: float, sig
     return run
 
 
-def _is_installed(module: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(module) is not None
-
-
 # --- sweeps ---
 
 
@@ -296,10 +298,14 @@ def _of_sweeps(stage: Stage) -> Iterator[Trial]:
     for _ in range(stage.pick(3, 0)):
         part, victims = stage.random.random(), stage.random.choice(("all", "main"))
         which = "with its jobs" if victims == "all" else "alone"
-        yield Trial("reproduce killed", f"{which}, after {part:.1%} of its time", _killed_sweep(stage, part, victims))
+        yield Trial(
+            "reproduce killed",
+            f"{which}, after {part:.1%} of its time",
+            _killed_sweep(stage, Moment(part, victims=victims)),
+        )
 
 
-def _killed_sweep(stage: Stage, part: float, victims: Victims) -> Callable[[Path], None]:
+def _killed_sweep(stage: Stage, moment: Moment) -> Callable[[Path], None]:
     command = ("reproduce", "mine.yaml", "--out", "out", "--jobs", "1", *_CPU)
 
     def sweep(home: Path) -> None:
@@ -311,8 +317,8 @@ def _killed_sweep(stage: Stage, part: float, victims: Victims) -> Callable[[Path
     def run(folder: Path) -> None:
         whole = stage.made("sweep", sweep)
         sweeping.trainable(folder / "mine.yaml", stage.dataset, train={"epochs": EPOCHS})
-        moment = Moment(part * float((whole / "seconds").read_text()), victims=victims)
-        require_well(stage.rgacli(*command, cwd=folder, seconds=600, killed=moment), 0, -9)
+        killed = _in_seconds(moment, float((whole / "seconds").read_text()))
+        require_well(stage.rgacli(*command, cwd=folder, seconds=600, killed=killed), 0, -9)
         require_none_left(folder)
         before = sweeping.results(folder / "out")
         require_well(stage.rgacli(*command, cwd=folder, seconds=600), 0)
