@@ -63,12 +63,19 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        temporary = Path(name, folder.name)
+    place = (
+        folder if folder.is_dir() else folder.parent
+    )  # one that is there may be a disk, or somebody's working folder
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as name:
+        temporary = Path(name, "new")
         temporary.mkdir()
         yield temporary
-        os.rename(temporary, folder)
+        if place == folder:
+            for path in temporary.iterdir():
+                os.rename(path, folder / path.name)
+        else:
+            os.rename(temporary, folder)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -24,6 +24,7 @@ from torch.distributed.elastic.rendezvous.utils import parse_rendezvous_endpoint
 
 from rgacli.errors import PeerLost, RgacliError, RunFailed
 from rgacli.files import write_json
+from rgacli.parent import PARENT
 
 
 class JobFailed(RunFailed):
@@ -54,8 +55,8 @@ class Job:
 def launch(command: Sequence[str], job: Job, environment: Mapping[str, str]) -> None:
     """Run a command once per process and wait for all of them.
 
-    Each finds its rank and the others in torchrun's environment variables. SIGINT and SIGTERM are passed on to them;
-    the second of these ends them without delay.
+    Each finds its rank and the others in torchrun's environment variables, and this process in `parent.PARENT`, to
+    stop with it. SIGINT and SIGTERM are passed on to them; the second of these ends them without delay.
 
     Args:
         command: Program and arguments.
@@ -69,7 +70,8 @@ def launch(command: Sequence[str], job: Job, environment: Mapping[str, str]) -> 
     quiet = logging.getLogger("torch.distributed.elastic")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False
-    with tempfile.TemporaryDirectory(prefix="rgacli-") as folder, _variables(environment), _own_signals():
+    variables = {**environment, PARENT: str(os.getpid())}
+    with tempfile.TemporaryDirectory(prefix="rgacli-") as folder, _variables(variables), _own_signals():
         spec = WorkerSpec(
             role="rank",
             local_world_size=job.processes,

@@ -116,6 +116,11 @@ class Run:
         """Folder of the figures."""
         return self.path / "figures"
 
+    @property
+    def curves(self) -> Path:
+        """The figure of how the training went, drawn at its end."""
+        return self.figures / "curves.png"
+
     def all_checkpoints(self) -> list[Path]:
         """Return the checkpoints of whole epochs, then those of iterations, each in their order."""
         found = {path: re.fullmatch(r"(epoch|iter)_(\d+)", path.stem) for path in self.checkpoints.glob("*.pth")}
@@ -170,6 +175,14 @@ class Run:
         return list(dict.fromkeys(own.get(part) or self.checkpoint(part) for part in parts))
 
     @property
+    def is_unsaved(self) -> bool:
+        """Whether a training has begun in it and left nothing to go on from: it was ended before its first checkpoint.
+
+        One whose checkpoints were removed since has the curves that a training ends with.
+        """
+        return not (self.all_checkpoints() or (self.path / EXPORTED).exists() or self.curves.exists())
+
+    @property
     def is_export(self) -> bool:
         """Whether it is what an export wrote, and no run."""
         return (self.path / EXPORTED).is_file() and not self.checkpoints.exists()
@@ -215,7 +228,9 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
         _require_plain(name)
     run = named(name, work_dir)
     found = run.path.is_dir()
-    if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
+    # A training that is killed before its config is written leaves a folder in which nothing is to be seen.
+    is_free = found and (work_dir or not any(run.path.glob("[!.]*")))
+    if run.parts() or (os.path.lexists(run.path) and not is_free):
         raise _is_taken(run, work_dir)
     try:
         run.path.mkdir(parents=True, exist_ok=found)
@@ -299,5 +314,6 @@ def latest_run() -> Run:
 
 def all_runs() -> list[Run]:
     """Return all runs, the one begun last at the end."""
-    configs = sorted(ROOT.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime_ns)
+    found = ROOT.glob(f"[!.]*/{CONFIG}")  # hidden is what a killed export was about to write
+    configs = sorted(found, key=lambda path: path.stat().st_mtime_ns)
     return [Run(path.parent) for path in configs]

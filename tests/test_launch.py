@@ -37,12 +37,13 @@ def failure(code, *arguments):
 
 def test_each_process_knows_its_place_and_what_it_was_given(tmp_path):
     code = """
-        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "COLOUR")
+        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "COLOUR", "RGACLI_PARENT")
         json.dump({name: os.environ[name] for name in names}, open(f"{sys.argv[1]}/{rank}", "w"))
     """
     run(code, tmp_path, processes=3, COLOUR="blue")
     found = [json.loads((tmp_path / str(rank)).read_text()) for rank in range(3)]
-    assert found == [dict(RANK=str(n), LOCAL_RANK=str(n), WORLD_SIZE="3", COLOUR="blue") for n in range(3)]
+    alike = dict(WORLD_SIZE="3", COLOUR="blue", RGACLI_PARENT=str(os.getpid()))
+    assert found == [dict(RANK=str(n), LOCAL_RANK=str(n), **alike) for n in range(3)]
 
 
 def test_what_a_job_needs_is_gone_after_it(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ LAYERS = (
     {"config"},
     {"data", "method", "compat", "runs", "launch"},
     {"locks"},
-    {"errors", "files", "progress", "messages"},
+    {"errors", "files", "parent", "progress", "messages"},
     {"wording"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
@@ -33,6 +33,7 @@ LIGHT = (
     "runs",
     "errors",
     "files",
+    "parent",
     "progress",
     "messages",
     "wording",

@@ -236,6 +236,38 @@ def test_the_latest_run_is_the_one_begun_last():
 def test_a_folder_without_a_config_is_no_run():
     Path("runs/empty").mkdir(parents=True)
     assert runs.all_runs() == []
+
+
+def test_what_a_killed_export_left_half_written_is_no_run():
+    begin("runs/mine", 1)
+    begin("runs/.x2y", 2)  # files.replacing_files_in's
+    assert runs.latest_run().name == "mine"
+
+
+def test_a_name_is_free_whose_training_was_killed_before_it_had_a_config():
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/.config.x2y.py").touch()
+    with runs.new_run("mine") as run:
+        begin(run.path)
+    with pytest.raises(UsageError, match="run runs/mine exists"), runs.new_run("mine"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("left", "unsaved"),
+    [
+        ((), True),
+        (("checkpoints/.epoch_1.x2y.pth", "checkpoints/initial.pth", "figures/positives.png"), True),
+        (("checkpoints/iter_3.pth",), False),
+        (("figures/curves.png",), False),  # its checkpoints were removed
+        (("model.pth",), False),
+    ],
+)
+def test_a_run_is_unsaved_until_its_first_checkpoint(left, unsaved):
+    run = runs.Run(begin("runs/mine"))
+    for name in left:
+        at(run.path / name, 1)
+    assert run.is_unsaved is unsaved
     with pytest.raises(UsageError, match="no run 'empty'"):
         runs.find_run("empty")
 

@@ -20,11 +20,12 @@ from rgacli import runs
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.errors import RgacliError, RunFailed, UsageError, explain
 from rgacli.messages import LOGGER, tell
+from rgacli.parent import stop_with_parent
 from rgacli.reproduction.executors.task import environment_of
 from rgacli.reproduction.folder import State, SweepFolder
 from rgacli.reproduction.jobs import EMBEDDED, EMBEDDED_TEST, Job, Step, call_of, run_folder
 from rgacli.reproduction.quantities import numbers_of
-from rgacli.reproduction.stopping import PARENT, Stopped, require_not_asked, stop_with_parent, take_signals
+from rgacli.reproduction.stopping import Stopped, require_not_asked, take_signals
 
 _SECONDS_BETWEEN_NOTES = 2.0
 _PATIENCE = 60.0
@@ -95,7 +96,7 @@ def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: in
 
         own = ["-m", "rgacli.api.job", str(folder.path), job.name, "1", step.function]
         threads = environment_of(max(1, (os.cpu_count() or 1) // processes))
-        launch([sys.executable, *own], Processes(processes), {**threads, PARENT: str(os.getpid())})
+        launch([sys.executable, *own], Processes(processes), threads)
         return
     _take_here(folder, job, step, noted)
 

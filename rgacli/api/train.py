@@ -46,7 +46,7 @@ from rgacli.engine.metrics_log import read_metrics
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.engine.resuming import checkpoint_to_resume
-from rgacli.engine.starting_weights import require_pretrained, start_from, write_starting_weights
+from rgacli.engine.starting_weights import read_source_of, require_pretrained, start_from, write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -58,6 +58,7 @@ from rgacli.files import write_text
 from rgacli.messages import tell
 from rgacli.method import names_by_slug, parse_ratios
 from rgacli.modeling.freezing import set_frozen_stages
+from rgacli.modeling.source_weights import SourceWeights
 from rgacli.progress import Progress
 from rgacli.wording import param, spelled
 
@@ -184,7 +185,8 @@ def train(
         device: "auto" takes CUDA where there is one; "mps" is untested.
         name: Of the run under runs/; with `resume`, the run to go on with.
         work_dir: Directory of the run, in place of one under runs/.
-        resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given.
+        resume: Go on with a run from its last checkpoint, by its own config; nothing else may be given. One that was
+            ended before its first begins again.
         track: Also log to "tensorboard", "wandb", "mlflow", "clearml", "neptune", "aim", "dvclive".
         probe_gradients: Measure every so many iterations what each R-CNN head sends into the backbone, for
             `gradients` (Fig. 5); the training stays the same to the bit. By default never.
@@ -272,15 +274,7 @@ def train(
                 if is_main_process():
                     write_text(run.config, cfg.pretty_text)
                     write_fingerprint(run.data, {split: splits[split] for split in ("train", "val")})
-                if source:
-                    start = run.starting_point if epochs == 0 else run.initial
-                    cfg.load_from = str(start)
-                    if is_main_process():
-                        for line in write_starting_weights(cfg, source, start):
-                            tell(line)
-            if epochs == 0:
-                return TrainResult(run, start, describe_method(cfg))
-            return _train(run, cfg, None, progress)
+            return _begin(run, cfg, source, progress)
 
 
 _SUFFIXES = {"ann": "annotations", "images": "images"}
@@ -332,7 +326,6 @@ def _require_alone(given: Mapping[str, Any]) -> None:
 def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
     with together():
         cfg = load_config(str(run.config))
-        run.last_checkpoint()  # says so where there is none
         make_regular(cfg, f"config {run.config}", TRAINED_BY)
         require_unchanged(cfg, run.data)
         if shared := set_processes(cfg, get_world_size()):
@@ -342,8 +335,27 @@ def _resume(run: runs.Run, progress: Progress | None) -> TrainResult:
         with together():
             if is_main_process():  # for all of a job
                 stack.enter_context(run.held())
-            checkpoint = checkpoint_to_resume(run)
-        return _train(run, cfg, checkpoint, progress)
+            checkpoint = None if run.is_unsaved else checkpoint_to_resume(run)
+            source = read_source_of(cfg) if checkpoint is None else None
+            if checkpoint is None and is_main_process():
+                tell(f"run {run.path} has no checkpoint yet: from the beginning")
+                run.metrics.unlink(missing_ok=True)
+        return _train(run, cfg, checkpoint, progress) if checkpoint else _begin(run, cfg, source, progress)
+
+
+def _begin(run: runs.Run, cfg: Config, source: SourceWeights | None, progress: Progress | None) -> TrainResult:
+    """Train from the beginning, which is what `source` has, if anything: the run keeps its own copy."""
+    is_untrained = cfg.train_cfg.get("max_epochs") == 0
+    start = run.starting_point if is_untrained else run.initial
+    with together():
+        if source:
+            cfg.load_from = str(start)
+            if is_main_process():
+                for line in write_starting_weights(cfg, source, start):
+                    tell(line)
+    if is_untrained:
+        return TrainResult(run, start, describe_method(cfg))
+    return _train(run, cfg, None, progress)
 
 
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
@@ -372,7 +384,7 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progr
 
 def _draw_curves(run: runs.Run, cfg: Config) -> Path | None:
     """Draw how the training went, and return the figure; None where that fails, which is told: the run is whole."""
-    figure = run.figures / "curves.png"
+    figure = run.curves
     try:
         if is_main_process():
             curves.draw(run, cfg, figure)

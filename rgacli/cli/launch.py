@@ -13,6 +13,7 @@ from rgacli.cli.mmdet_spelling import in_our_spelling
 from rgacli.cli.options import DEVICE_HELP, Device
 from rgacli.cli.output import TYPERS_OWN, mute, unmute
 from rgacli.errors import RgacliError, UsageError, explain
+from rgacli.parent import stop_with_parent
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -63,6 +64,8 @@ class LaunchedCommand(Command):
         launcher = "pytorch" if is_worker() else ctx.params["launcher"]
         if launcher == "none":
             return super().run(ctx)
+        if is_worker():
+            stop_with_parent()
         rank = int(os.environ.get(_RANK[launcher], 0))
         if rank:
             mute()

@@ -261,7 +261,8 @@ ResumeOption = Annotated[
     _option(
         _RUN,
         "--resume",
-        help="Go on with the run --name or in --work-dir (default: the latest) from its last checkpoint.",
+        help="Go on with the run --name or in --work-dir (default: the latest) from its last checkpoint; one that was "
+        "ended before its first begins again.",
     ),
 ]
 

@@ -164,7 +164,7 @@ def _single_file(root: Path) -> Path | None:
     for file in (folder / name for folder in folders for name in SINGLE_FILES):
         if file.is_file():
             return file
-    for files in (sorted(folder.glob("*.json")) for folder in folders):
+    for files in (sorted(folder.glob("[!.]*.json")) for folder in folders):
         if len(files) == 1:
             with suppress(DataError):
                 read_annotations(files[0])

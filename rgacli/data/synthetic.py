@@ -13,7 +13,7 @@ from rgacli.data.cache import cache_folder, kept
 from rgacli.data.scenes import CLASS_NAMES, MEDIAN_OBJECTS, SceneObject, draw_scene
 from rgacli.data.writing import require_empty
 from rgacli.errors import UsageError
-from rgacli.files import write_json
+from rgacli.files import replacing_folder, write_json
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -62,6 +62,19 @@ def write_dataset(
             "of images 0 or more."
         )
 
+    with replacing_folder(root) as folder:
+        _draw(folder, sizes, image_size, seed, max_objects, median_objects, progress)
+
+
+def _draw(
+    root: Path,
+    sizes: Mapping[str, int],
+    image_size: tuple[int, int],
+    seed: int,
+    max_objects: int,
+    median_objects: int,
+    progress: Progress | None,
+) -> None:
     done, total = 0, sum(sizes.values())
     for split, number in sizes.items():
         if number == 0:

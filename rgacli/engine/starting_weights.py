@@ -26,7 +26,8 @@ def start_from(cfg: Config, weights: Path | str) -> SourceWeights:
     Raises:
         UsageError: as `read_source`.
     """
-    source = read_source(weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
+    cfg.weights = str(weights)
+    source = read_source_of(cfg)
     cfg.weights = str(source.path)  # a run tells where it started from
     tell(f"weights {source.path}")
     for line in fit_config(cfg, source):
@@ -63,6 +64,17 @@ def _initialisations(key: str, part: Any) -> Iterator[tuple[str, Mapping[str, An
     elif isinstance(part, (list, tuple)):
         for number, value in enumerate(part):
             yield from _initialisations(f"{key}.{number}", value)
+
+
+def read_source_of(cfg: Config) -> SourceWeights | None:
+    """Return the weights that a run's config says it starts from; None where it starts from none.
+
+    Raises:
+        UsageError: as `read_source`.
+    """
+    if "weights" not in cfg:
+        return None
+    return read_source(cfg.weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
 
 
 def write_starting_weights(cfg: Config, source: SourceWeights, path: Path) -> list[str]:

@@ -62,12 +62,13 @@ def detections_by_variant(sample: Mapping[str, Any]) -> dict[str, dict[str, np.n
 
     Returns:
         Variant -> `bboxes` (D, 4) xyxy, `scores` (D,) and `labels` (D,); and `masks` (D, H, W), where the detector
-        makes them, of the variant whose boxes they follow: the ensemble, or the only one.
+        makes them, of the variant whose boxes they follow: the ensemble, or the only one. In the order of their names:
+        mmengine keeps those of a sample in a set, whose order is each process's own.
     """
     predicted = sample["pred_instances"]
     found = {
         variant: {key: _array(instances[key]) for key in ("bboxes", "scores", "labels")}
-        for variant, instances in (sample.get("head_instances") or {WHOLE: predicted}).items()
+        for variant, instances in sorted((sample.get("head_instances") or {WHOLE: predicted}).items())
     }
     if "masks" in predicted:
         found[ENSEMBLE if ENSEMBLE in found else next(iter(found))]["masks"] = _array(predicted["masks"])

@@ -258,7 +258,8 @@ class SweepFolder:
 
     def has_run(self, job: Job) -> bool:
         """Return whether the run of a job is there with a checkpoint."""
-        return any((run_folder(self.path, job.name) / "checkpoints").glob("*.pth"))
+        checkpoints = (run_folder(self.path, job.name) / "checkpoints").glob("[!.]*.pth")  # hidden: half written
+        return any(checkpoints)
 
     def numbers(self, jobs: Sequence[Job]) -> dict[str, dict[int, dict[str, float]]]:
         """Return arm -> seed -> what the steps that are done have found."""

@@ -1,21 +1,14 @@
-"""How the process of a job comes to stop before its time: by a signal, or with the process that started it."""
+"""How the process of a job comes to stop before its time, by a signal."""
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rgacli.errors import RunFailed
 
-PARENT = "RGACLI_PARENT"
-"""Environment variable: id of the process that waits for this one."""
-
-_SECONDS_BETWEEN_LOOKS = 1.0
 _asked = False
 
 
@@ -65,15 +58,3 @@ def require_not_asked() -> None:
     """Raise KeyboardInterrupt if a signal asked to stop: code that C calls can swallow the first one."""
     if _asked:
         raise KeyboardInterrupt
-
-
-def stop_with_parent() -> None:
-    """Stop, as by a signal, once the process that waits for this one is gone: nobody would know of the rest."""
-    parent = int(os.environ.get(PARENT) or os.getppid())
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # it may be waiting, this thread is not
-
-    threading.Thread(target=watch, daemon=True).start()

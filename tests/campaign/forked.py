@@ -14,9 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.campaign.ended import Ended
+from tests.campaign.killing import Killer, Moment
 
 ROOT = Path(__file__).parents[2]
 _MODULES = (
@@ -27,6 +29,8 @@ _MODULES = (
     "rgacli.api.ensemble",
     "rgacli.api.predict",
 )
+
+_SECONDS_BETWEEN_LOOKS = 0.0003  # a file of a megabyte is half written for some milliseconds
 
 
 class Forked:
@@ -49,6 +53,7 @@ class Forked:
         seconds: float = 120,
         megabytes: float = 4000,
         environment: Mapping[str, str] | None = None,
+        killed: Moment | None = None,
     ) -> Ended:
         """Run `rgacli ARGUMENTS` in a folder.
 
@@ -58,10 +63,16 @@ class Forked:
             seconds: After which it is killed.
             megabytes: Of memory that it may take beyond what the imports take.
             environment: More variables.
+            killed: When it is killed, unless it has ended by then.
         """
         given = tuple(map(str, arguments))
         request = dict(
-            arguments=given, cwd=str(cwd), seconds=seconds, megabytes=megabytes, environment=environment or {}
+            arguments=given,
+            cwd=str(cwd),
+            seconds=seconds,
+            megabytes=megabytes,
+            environment=environment or {},
+            killed=asdict(killed) if killed else None,
         )
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -90,14 +101,20 @@ def serve() -> None:
 
 
 def _answer(
-    arguments: list[str], cwd: str, seconds: float, megabytes: float, environment: Mapping[str, str]
+    arguments: list[str],
+    cwd: str,
+    seconds: float,
+    megabytes: float,
+    environment: Mapping[str, str],
+    killed: Mapping[str, object] | None,
 ) -> dict[str, object]:
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         begun = time.monotonic()
         child = os.fork()
         if not child:
             _be_the_command(arguments, cwd, megabytes, environment, stdout.fileno(), stderr.fileno())
-        status, usage = _wait(child, begun + seconds)
+        killer = Killer(Moment(**killed), child, Path(cwd)) if killed else None
+        status, usage = _wait(child, begun + seconds, killer)
         said = [file.seek(0) or file.read().decode(errors="replace") for file in (stdout, stderr)]
         return dict(
             code=None if status is None else os.waitstatus_to_exitcode(status),
@@ -108,14 +125,16 @@ def _answer(
         )
 
 
-def _wait(child: int, until: float) -> tuple[int | None, resource.struct_rusage]:
+def _wait(child: int, until: float, killer: Killer | None) -> tuple[int | None, resource.struct_rusage]:
     """Wait for a child; kill it, and all of its, when its time is over."""
     pause = 0.005
     while time.monotonic() < until:
         ended, status, usage = os.wait4(child, os.WNOHANG)
         if ended:
             return status, usage
-        time.sleep(pause)
+        if killer and killer.look():
+            killer = None
+        time.sleep(_SECONDS_BETWEEN_LOOKS if killer and killer.is_watching else pause)
         pause = min(2 * pause, 0.1)
     os.killpg(child, signal.SIGKILL)
     return None, os.wait4(child, 0)[2]

@@ -232,3 +232,13 @@ def test_contradictions_are_refused(folder, monkeypatch, command, options, compl
 def test_more_processes_than_gpus_are_refused(folder, monkeypatch, found, said):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     assert f"torch sees {said}" in error_line(invoke("train", "--gpus", 2).stderr)
+
+
+@pytest.mark.parametrize("worker", [True, False])
+def test_a_rank_stops_with_its_launcher(folder, monkeypatch, worker):
+    stopping = []
+    monkeypatch.setattr("rgacli.cli.launch.stop_with_parent", lambda: stopping.append(True))
+    if worker:
+        monkeypatch.setenv("RGACLI_WORKER", "1")
+    assert invoke("train", "--resume").exit_code == 2  # there is no run
+    assert stopping == [True] * worker

@@ -17,6 +17,7 @@ from rgacli.config.dataset import dataset_config
 from rgacli.config.files import load_config
 from rgacli.data.synthetic import VERSION
 from rgacli.engine.trackers import TRACKERS
+from rgacli.errors import RunFailed
 from rgacli.runs import Run
 from tests.cli.commands import EPOCHS, ITERATIONS, RUN, TINY, error_line, invoke, logged, settings, start
 
@@ -388,6 +389,23 @@ def test_a_resumed_run_ends_as_if_it_had_never_stopped(interrupted, monkeypatch)
     assert [step["iter"] for step in steps] == list(range(1, 13))
     assert [step["lambda"] for step in steps] == pytest.approx([7 - 6 * t / 12 for t in range(12)])
     assert [validation["step"] for validation in validations] == [12]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(folder, run, monkeypatch):
+    shutil.rmtree(run / "figures")
+    for path in (run / "checkpoints").iterdir():
+        path.rename(path.with_name(f".{path.stem}.x2y.pth"))  # half written
+    began = []
+
+    def begin(cfg, checkpoints, metrics, hooks, resume_from):
+        began.append((cfg.get("load_from"), resume_from, metrics.exists()))
+        raise RunFailed("enough.")
+
+    monkeypatch.setattr("rgacli.api.train.train_prepared", begin)
+    result = invoke("train", "--resume")
+    assert error_line(result.stderr) == "error: enough."
+    assert "run runs/base has no checkpoint yet: from the beginning" in result.stderr
+    assert began == [(None, None, False)]
 
 
 def test_resuming_logs_no_step_and_no_validation_twice(folder, run):

@@ -1,5 +1,7 @@
 """Starting a training from a trained detector."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,18 @@ def test_what_was_never_trained_is_not_resumed_but_trained_from(run, folder, dat
     message = error_line(invoke("train", "--resume", "--name", "new").stderr)
     assert "has no training to go on with (--epochs 0)" in message
     assert "--weights runs/new/checkpoints/epoch_0.pth" in message
+
+
+def test_a_run_that_was_killed_before_it_had_its_starting_weights_starts_from_them(run, folder, dataset):
+    assert train(dataset, "--weights", CHECKPOINT, "--epochs", 0).exit_code == 0
+    start = Path("runs/new/checkpoints/epoch_0.pth")
+    whole = weights(start)
+    start.unlink()
+    result = invoke("train", "--resume", "--name", "new")
+    assert result.exit_code == 0, result.stderr
+    assert "run runs/new has no checkpoint yet: from the beginning" in result.stderr
+    again = weights(start)
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_without_a_grouping_category_the_export_is_used_as_it_is(tmp_path, cache
 )
 def test_a_single_file_and_its_images_are_found(tmp_path, annotations, images):
     file = write_split(tmp_path, annotations, images, content(images=10))
+    (file.parent / f".{file.stem}.x2y.json").write_text("{")  # by something that was killed
     for root in (tmp_path, file):
         with pytest.raises(DataError, match=r"\(one COCO file\) is not divided .* give split_by=80:10:10"):
             recognise(root)

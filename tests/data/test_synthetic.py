@@ -42,6 +42,24 @@ def test_the_same_seed_writes_the_same_bytes(small, tmp_path):
     assert files(tmp_path / "again") == files(small)
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_dataset_is_there_whole_or_not_at_all(small, tmp_path, is_there):
+    """It may be killed at any time; what that leaves is hidden, and in nobody's way."""
+    root = tmp_path / "made"
+    if is_there:
+        root.mkdir()
+        (root / ".made-x2y/new/images").mkdir(parents=True)
+    seen = []
+    sizes = {"train": 6, "val": 2, "test": 2}
+    write_dataset(
+        root, sizes=sizes, seed=3, progress=lambda *_: seen.append(root.exists() and list(root.glob("[!.]*")))
+    )
+    assert seen == [[] if is_there else False] * 10
+    assert files(root) == files(small)
+    with pytest.raises(UsageError, match="not an empty folder"):
+        write_dataset(root)
+
+
 def test_another_seed_and_another_split_draw_other_images(small, tmp_path):
     write_dataset(tmp_path / "other", sizes={"train": 1}, seed=4)
     image = "images/train/000001.jpg"

@@ -8,6 +8,7 @@ from mmengine.registry import METRICS as REGISTRY
 import rgacli.compat  # noqa: F401  (supplies what mmdet imports)
 from rgacli.errors import DataError
 from rgacli.evaluation.coco_metrics import METRICS
+from rgacli.evaluation.detections import detections_by_variant
 from rgacli.evaluation.variants_metric import VariantsCocoMetric, VariantsMetric, evaluator
 from rgacli.files import write_json
 from tests.data.crowdhuman_files import write_odgt
@@ -144,3 +145,12 @@ def test_the_dataset_decides_by_what_it_is_measured(ann_file):
         evaluator(str(ann_file))
     write_odgt(ann_file.parent / "a.odgt", [{"ID": image["crowdhuman_id"], "gtboxes": []} for image in images])
     assert evaluator(str(ann_file)) == dict(type="VariantsCrowdHumanMetric", ann_file=str(ann_file))
+
+
+def test_variants_come_in_the_same_order_in_every_process():
+    """A resumed run's log and curves have the heads in the order of the run that was not stopped."""
+    one = dict(bboxes=torch.zeros(1, 4), scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.long))
+    variants = ("ensemble", "1to9", "1to1")
+    for names in (variants, variants[::-1]):
+        found = detections_by_variant(dict(pred_instances=one, head_instances=dict.fromkeys(names, one)))
+        assert list(found) == ["1to1", "1to9", "ensemble"]

@@ -118,6 +118,7 @@ def test_a_job_has_its_run_once_there_is_a_checkpoint(folder):
     checkpoints = folder.path / "runs" / "rga-s0" / "checkpoints"
     assert not folder.has_run(ARM)
     checkpoints.mkdir(parents=True)
+    (checkpoints / ".epoch_1.x2y.pth").touch()  # by a training that was killed
     assert not folder.has_run(ARM)
     (checkpoints / "epoch_1.pth").touch()
     assert folder.has_run(ARM)

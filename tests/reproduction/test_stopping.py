@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -7,10 +6,10 @@ import textwrap
 import pytest
 
 from rgacli.errors import explain
-from rgacli.reproduction.stopping import PARENT, Stopped
+from rgacli.reproduction.stopping import Stopped
 
 
-def start(code, **environment):
+def start(code):
     """A process that runs code after the room's functions are imported, and says when it has come so far."""
     text = "import os, signal, subprocess, sys, time\nfrom rgacli.reproduction.stopping import *\n"
     return subprocess.Popen(
@@ -18,7 +17,6 @@ def start(code, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
     )
 
 
@@ -61,22 +59,3 @@ def test_a_signal_that_was_swallowed_is_not_forgotten_and_a_batch_systems_warnin
         """
     )
     assert process.communicate(timeout=30)[0] == "remembered\n"
-
-
-def test_a_process_stops_with_the_one_that_waits_for_it():
-    process = start(
-        """
-        code = "from rgacli.reproduction.stopping import *; import time; take_signals(); stop_with_parent(); "
-        subprocess.Popen([sys.executable, "-c", code + "print('ready', flush=True); time.sleep(60)"])
-        time.sleep(60)
-        """
-    )
-    assert process.stdout.readline() == "ready\n"
-    process.kill()
-    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]  # the child's, who has the pipe as well
-
-
-def test_a_process_stops_whose_parent_was_gone_before_it_looked():
-    code = "take_signals()\nstop_with_parent()\ntime.sleep(60)"
-    process = start(code, **{PARENT: "999999999"})
-    assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rgacli.errors import RunFailed
-from rgacli.reproduction.stopping import PARENT
+from rgacli.parent import PARENT
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
