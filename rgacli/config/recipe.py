@@ -196,10 +196,14 @@ def _obstacle_to_prm(model: ConfigDict) -> str | None:
     for head in _flat(model.roi_head.bbox_head):
         if _plain(head.type) in _UNFIT_BBOX_HEADS:
             return f"PRM cannot have several of bbox head {_plain(head.type)}"
-    for stage in _flat(model.train_cfg.rcnn):
+    for stage in _flat((model.get("train_cfg") or {}).get("rcnn") or {}):
+        if not stage.get("sampler"):
+            return "PRM samples RoIs, and this config has no model.train_cfg.rcnn.sampler"
         sampler = _plain(stage.sampler.type)
         if "pos_fraction" not in stage.sampler or sampler == "ScoreHLRSampler":
             return f"PRM trains each head at its own positive fraction, which {sampler} does not sample by"
+        if "num" not in stage.sampler:
+            return "PRM needs to know how many RoIs are sampled, and model.train_cfg.rcnn.sampler has no num"
     return None
 
 

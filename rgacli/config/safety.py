@@ -127,7 +127,7 @@ def _looked_up(key: Any, value: Any, is_part: Callable[[str], bool]) -> str | No
     if key == "custom_imports":
         names = value.get("imports") if isinstance(value, dict) else value
         names = names if isinstance(names, (list, tuple)) else [names] * (names is not None)
-        foreign = [name for name in names if not str(name).startswith("rgacli.")]
+        foreign = [name for name in names if not str(name).startswith("rgacli.") or "._" in str(name)]  # __main__ runs
         return f"custom_imports imports {foreign[0]}" if foreign else None
     if key == "type" and isinstance(value, str) and not is_part(value):
         return f"type {shortened(value)!r} is no part of mmdet's: as a Python name it is imported and called"

@@ -5,6 +5,7 @@ A config may have any other key: those are mmengine's and mmdet's, who say what 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,10 @@ _SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _INDEX = _number("a whole number", lambda value: value == int(value))
 _LIMIT = _number(
     "a whole number above 0, or -1 for no limit", lambda value: value == int(value) and (value > 0 or value == -1)
+)
+_LEVEL = Kind(
+    "a level of Python's logging, such as 'INFO'",
+    lambda value: isinstance(logging.getLevelName(value), int) if isinstance(value, str) else _INDEX.fits(value),
 )
 _TEXTS = _many(_TEXT, "a list of texts")
 
@@ -150,6 +155,7 @@ SCHEMA: Mapping[str, Kind] = {
     "model.train_cfg.rcnn.sampler": _PART,
     "model.train_cfg.rcnn.sampler.num": _whole(1),
     "model.train_cfg.rcnn.sampler.pos_fraction": _SHARE,
+    "model.train_cfg.rcnn.sampler.neg_pos_ub": _number("a finite number"),
     "model.test_cfg": _DICT | _NONE,
     "model.test_cfg.rpn": _DICT | _NONE,
     "model.test_cfg.rcnn": _DICT | _NONE,
@@ -196,9 +202,13 @@ SCHEMA: Mapping[str, Kind] = {
     "custom_imports.allow_failed_imports": _SWITCH,
     "randomness": _DICT | _NONE,
     "randomness.seed": _whole(0, 2**32 - 1) | _NONE,
-    "env_cfg": _DICT | _NONE,
-    "env_cfg.*_cfg": _DICT | _NONE,
+    "env_cfg": _DICT,
+    "env_cfg.mp_cfg": _DICT,
+    "env_cfg.dist_cfg": _DICT | _NONE,
+    "env_cfg.cudnn_benchmark": _SWITCH,
+    "log_level": _LEVEL,
     "log_processor": _DICT | _NONE,
+    "log_processor.by_epoch": _SWITCH,
     "log_processor.window_size": _whole(1),
     "vis_backends": _PARTS | _NONE,
     "visualizer": _PART | _NONE,

@@ -274,6 +274,7 @@ def test_what_cannot_have_parallel_heads_gets_rga_alone_and_says_why(name, obsta
         ({"roi_head.bbox_head.type": "DoubleConvFCBBoxHead"}, "several of bbox head DoubleConvFCBBoxHead"),
         ({"train_cfg.rcnn.sampler.type": "mmdet.ScoreHLRSampler"}, "which ScoreHLRSampler does not sample by"),
         ({"train_cfg.rcnn.sampler": ConfigDict(_delete_=True, type="PseudoSampler")}, "PseudoSampler does not"),
+        ({"train_cfg.rcnn": ConfigDict(_delete_=True)}, "no model.train_cfg.rcnn.sampler"),
     ],
 )
 def test_heads_and_samplers_unfit_for_prm_are_refused(changes, obstacle):

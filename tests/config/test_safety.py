@@ -22,6 +22,7 @@ RUN = {
     "a = '{{ fileDirname }}'": (1, "is filled in"),
     "custom_imports = dict(imports=['rgacli.core', 'theirs'])": (1, "custom_imports imports theirs"),
     "custom_imports = dict(imports='theirs')": (1, "custom_imports imports theirs"),
+    "custom_imports = dict(imports='rgacli.__main__')": (1, "custom_imports imports rgacli.__main__"),
     "custom_imports = dict(imports=3)": (1, "custom_imports imports 3"),
     "model = dict(type='os.system', command='x')": (1, "type 'os.system' is no part of mmdet's"),
     "model = {'type': 'mmengine.load', 'file': 'x.pkl'}": (1, "type 'mmengine.load' is no part of mmdet's"),
