@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import urllib.error
+from collections.abc import Iterator
 
 from rgacli.wording import function, param, spelled
 
@@ -97,7 +98,8 @@ def explain(error: BaseException) -> RgacliError:
             f"{param('settings', 'model.backbone.init_cfg.checkpoint=FILE')}, or train from scratch by "
             f"{param('settings', 'model.backbone.init_cfg=None')}."
         )
-    if "DataLoader worker" in what:
+    # torch tells of it by a signal, in the midst of any code, which may make another error of that.
+    if any("DataLoader worker (pid" in str(each) for each in _chain(error)):
         return RunFailed(
             "a data-loading process died, most likely for want of memory or of /dev/shm: lower "
             f"{param('batch_size')}, or {param('settings', 'train_dataloader.num_workers=1')}."
@@ -114,6 +116,13 @@ def explain(error: BaseException) -> RgacliError:
 def _short(path: object) -> str:
     text = str(path)
     return text if len(text) <= 80 else f"{text[:40]}…{text[-20:]}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what it came of, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _is_of_full_disk(error: BaseException, what: str) -> bool:

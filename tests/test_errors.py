@@ -118,3 +118,10 @@ def test_usage_and_data_exit_with_two_and_failed_runs_with_one():
 def test_our_errors_cross_process_borders():
     error = pickle.loads(pickle.dumps(DataError("cats.json: no objects", shared=True)))
     assert (type(error), str(error), error.shared) == (DataError, "cats.json: no objects", True)
+
+
+def test_a_data_loading_process_that_died_is_told_whatever_it_interrupted():
+    """torch raises it where a training happens to be, mmengine's formatting of a config for a checkpoint included."""
+    interrupted = SyntaxError("Failed to format the config file\nwork_dir='runs/a/logs'")
+    interrupted.__context__ = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+    assert "a data-loading process died" in str(explain(interrupted))

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-SECONDS_TO_END = 30.0
-"""That processes have to notice that the one above them is gone: torch's look every 5, and the machine is busy."""
+SECONDS_TO_END = 90.0
+"""That processes have to notice that the one above them is gone, and to leave a checkpoint and their curves: some
+seconds, but the machine may be a busy one."""
 
 Victims = Literal["all", "main", "loader", "rank"]
 
