@@ -208,7 +208,10 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
     if run.parts() or (os.path.lexists(run.path) and not (found and work_dir)):
         what = f"{run.parts()[0]} exists" if work_dir and run.parts() else f"run {run.path} exists"
         which = param("work_dir" if work_dir else "name")
-        raise UsageError(f"{what}: choose another {which}, or go on with it by {param('resume', True)}.")
+        go_on = f"go on with it by {param('resume', True)}"
+        if found and run.config.is_file() and not run.all_checkpoints():
+            go_on = f"remove it ({function('remove_runs')}), since it has no checkpoint to go on from"
+        raise UsageError(f"{what}: choose another {which}, or {go_on}.")
     run.path.mkdir(parents=True, exist_ok=True)
     try:
         yield run

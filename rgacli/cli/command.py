@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rgacli.cli.output import TYPERS_OWN, messages, say
+from rgacli.cli.output import TYPERS_OWN, flushed_stdout, messages, say
 from rgacli.cli.spelling import CommandLine
 from rgacli.errors import RgacliError, Unforeseen, explain
 from rgacli.messages import LOGGER, Message
@@ -28,7 +28,8 @@ class Command(TyperCommand):
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what MPS has no kernel for runs on the CPU
         with _messages_shown(CommandLine(self)):
             try:
-                return self.run(ctx)
+                with flushed_stdout():
+                    return self.run(ctx)
             except TYPERS_OWN:
                 raise
             except Exception as error:

@@ -12,7 +12,7 @@ from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
 from rgacli.errors import DataError
-from rgacli.files import write_text
+from rgacli.files import naming, write_text
 
 
 @VISBACKENDS.register_module()
@@ -45,7 +45,7 @@ class JsonLinesVisBackend(BaseVisBackend):
         line = {name: _json_number(value) for name, value in scalar_dict.items()}
         self._init_env()
         # One write of one line in append mode: a reader never sees half of it.
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "step": step}) + "\n")
 
 
