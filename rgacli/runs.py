@@ -224,6 +224,17 @@ def new_run(name: str = "", work_dir: Path | None = None) -> Iterator[Run]:
         raise
 
 
+def place_for(home: Path) -> Path:
+    """Return where what is made of a run or a checkpoint goes: to `home`, its own folder, if that may be written to.
+
+    Else, as with the run of somebody else, to a folder that is called by its whole path, in the working folder.
+    """
+    there = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
+    if os.access(there, os.W_OK):
+        return home
+    return Path("-".join(home.resolve().parts[1:]).removesuffix(".rgacli") + ".rgacli")
+
+
 def named(name: str, work_dir: Path | None = None) -> Run:
     """Return the run runs/NAME or in `work_dir`, whether it is there or not."""
     return Run(work_dir or ROOT / name)
