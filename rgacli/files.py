@@ -53,6 +53,8 @@ def naming(path: Path | str, temporary: Path | str | None = None) -> Iterator[No
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            raise
         own = error.filename2 or error.filename  # where a file is copied, the second is the copy
         if not isinstance(own, str) or (temporary and own.startswith(str(temporary))):
             own = str(path)

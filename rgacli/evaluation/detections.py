@@ -67,7 +67,8 @@ def detections_by_variant(sample: Mapping[str, Any]) -> dict[str, dict[str, np.n
     predicted = sample["pred_instances"]
     found = {
         variant: {key: _array(instances[key]) for key in ("bboxes", "scores", "labels")}
-        for variant, instances in (sample.get("head_instances") or {WHOLE: predicted}).items()
+        # A data sample has a set of them, whose order differs from process to process.
+        for variant, instances in sorted((sample.get("head_instances") or {WHOLE: predicted}).items())
     }
     if "masks" in predicted:
         found[ENSEMBLE if ENSEMBLE in found else next(iter(found))]["masks"] = _array(predicted["masks"])

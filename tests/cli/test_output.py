@@ -6,7 +6,7 @@ import os
 import pytest
 
 from rgacli.cli import output, progress
-from rgacli.cli.output import counted, print_json, print_table
+from rgacli.cli.output import counted, flushed_stdout, print_json, print_table
 from rgacli.cli.progress import Meter, live_progress
 from rgacli.evaluation.max_dets import max_dets_for
 from tests.cli.commands import invoke
@@ -150,3 +150,17 @@ def test_a_whole_column_is_never_folded(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(name in line for line in lines) == 1
     assert max(map(len, lines)) == 40
+
+
+def test_a_full_stdout_is_an_error_while_it_can_be_told(monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(OSError, match="No space left") as caught, flushed_stdout():
+            print_json({"AP": 0.5})
+        assert caught.value.filename == "stdout"
+    # closing it raised nothing: what was left is dropped
+
+
+def test_an_error_of_another_file_stays_its_own():
+    with pytest.raises(OSError, match="elsewhere"), flushed_stdout():
+        raise OSError(errno.ENOSPC, "No space left on device", "elsewhere")

@@ -68,6 +68,12 @@ def test_heads_and_ensemble_are_saved_and_measured_apart(ann_file, tmp_path):
     ]
 
 
+def test_variants_come_in_one_order_in_every_process(ann_file):
+    heads = {name: instances() for name in ("ensemble", "1to9", "1to1")}  # as a set of strings might have it
+    metrics = evaluated(VariantsCocoMetric(str(ann_file)), pred_instances=instances(), head_instances=heads)
+    assert list(dict.fromkeys(key.split("/")[1] for key in metrics)) == ["1to1", "1to9", "ensemble"]
+
+
 def test_validation_measures_bins_as_well(ann_file):
     metric = VariantsCocoMetric(str(ann_file), by_bin=True)
     found = evaluated(metric, pred_instances=instances())
