@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rgacli.cli.output import TYPERS_OWN, flushed_stdout, messages, say
+from rgacli.cli.output import TYPERS_OWN, messages, say
 from rgacli.cli.spelling import CommandLine
+from rgacli.cli.stdout import flushed_stdout
 from rgacli.errors import RgacliError, Unforeseen, explain
 from rgacli.messages import LOGGER, Message
 from rgacli.wording import spelled, spelling_for

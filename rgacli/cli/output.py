@@ -6,8 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,29 +28,6 @@ messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 def say(text: str) -> None:
     """Print one line for the person at the terminal, on stderr."""
     messages.print(text)
-
-
-@contextmanager
-def flushed_stdout() -> Iterator[None]:
-    """Have what a block prints reach stdout by its end.
-
-    Left to Python's own end, a full disk would be told in Python's words.
-
-    Raises:
-        OSError: it does not; what is left of it is dropped.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError:
-        try:
-            sys.stdout.flush()
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise OSError(error.errno, error.strerror, "stdout") from None
-        raise
 
 
 def mute() -> None:

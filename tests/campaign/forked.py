@@ -198,10 +198,10 @@ def _run(arguments: list[str]) -> int:
     """Do as the installed command does, and return its exit code."""
     import traceback
 
-    from rgacli.cli.app import app
+    from rgacli.cli.app import main
 
     try:
-        app(arguments, prog_name="rgacli")
+        main(arguments, "rgacli")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException:
