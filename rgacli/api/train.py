@@ -38,7 +38,7 @@ from rgacli.engine.compiling import set_compiled
 from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
 from rgacli.engine.gradient_probe import set_gradient_probe
-from rgacli.engine.hooks import Interrupted
+from rgacli.engine.hooks import Interrupted, RunGoneHook
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.engine.starting_weights import start_from, write_starting_weights
@@ -346,8 +346,9 @@ def _hold(run: runs.Run, stack: ExitStack) -> None:
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
     heads, method, begun = names_by_slug(parallel_ratios(cfg)), describe_method(cfg), time.monotonic()
     tell(f"run {run.path}: {method}" + (f", from {resume_from}" if resume_from else ""))
+    hooks = [RunGoneHook(run.config), ProgressHook(progress, heads)]
     try:
-        train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
+        train_prepared(cfg, run.checkpoints, run.metrics, hooks, resume_from)
     except Interrupted:
         _draw_curves(run, cfg)
         raise

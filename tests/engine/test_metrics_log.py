@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rgacli.engine.metrics_log import JsonLinesVisBackend, read_metrics, truncate_metrics
-from rgacli.errors import DataError
+from rgacli.errors import DataError, RunFailed
 
 
 def strictly(line):
@@ -57,3 +57,11 @@ def test_a_full_disk_names_the_log(tmp_path):
     with pytest.raises(OSError, match="No space left") as caught:
         JsonLinesVisBackend(str(tmp_path)).add_scalar("loss", 0.5, step=1)
     assert caught.value.filename == str(tmp_path / "metrics.jsonl")
+
+
+def test_a_run_that_is_gone_is_not_made_again_in_parts(tmp_path):
+    backend = JsonLinesVisBackend(str(tmp_path / "run"))
+    (tmp_path / "run").rmdir()
+    with pytest.raises(RunFailed, match=r"run is gone: it was removed while the run trained"):
+        backend.add_scalar("loss", 0.5, step=1)
+    assert list(tmp_path.iterdir()) == []

@@ -160,11 +160,13 @@ def _replaced(folder: Path, stage: Stage, path: str, arguments: Sequence[str]) -
     if place.is_dir():
         shutil.rmtree(place)
     place.unlink(missing_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.mkdir() if path.endswith("/") else place.touch()
     before = snapshot(folder)
     given = [word.replace("DATA", str(stage.dataset)) for word in arguments]
     if given[0] == "train":
         given = [*stage.training(1), *given[1:]]
     ended = require_well(stage.rgacli(*given, cwd=folder), 1, 2)
-    assert path.rstrip("/") in ended.errors[0], f"does not name {path}: {ended.errors[0]}"
+    said = " ".join(ended.errors) or ended.stderr  # a path that is an option's, typer tells of
+    assert place.name in said, f"does not name {path}: {said}"
     assert snapshot(folder) == before
