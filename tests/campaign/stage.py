@@ -69,6 +69,7 @@ class Stage:
         with self._making:
             folder = self.folder / name
             if name not in self._there:
+                shutil.rmtree(folder, ignore_errors=True)  # what a failure left of it
                 make(folder)
                 self._there.add(name)
             return folder
