@@ -39,9 +39,9 @@ def _of(function: Callable[..., object], *given: object) -> Callable[[Path], obj
 _MOMENTS = {
     "at its config": "runs/new/config.py",
     "at its first step": "runs/new/metrics.jsonl",
-    "while its checkpoint is written": "runs/new/checkpoints/.epoch_1.*",
     "after its first checkpoint": "runs/new/checkpoints/epoch_1.pth",
     "at its best checkpoint": "runs/new/checkpoints/best.pth",
+    "in its second epoch": "runs/new/checkpoints/epoch_2.pth",
 }
 
 
@@ -70,7 +70,8 @@ def _remove(path: Path) -> None:
 
 def _run_gone(folder: Path, stage: Stage, pattern: str) -> None:
     waiting = _when(folder, pattern, lambda: _remove(folder / "runs/new"))
-    ended = stage.rgacli(*stage.training(3), "--name", "new", cwd=folder)
+    each = ("--set", "train_cfg.val_interval=1")
+    ended = stage.rgacli(*stage.training(20), *each, "--name", "new", cwd=folder)
     waiting.join()
     require_well(ended, 1, 2)
     assert "runs/new" in ended.errors[0], ended.errors[0]
