@@ -1,5 +1,5 @@
 """`python -m rgacli` is `rgacli`."""
 
-from rgacli.cli.app import app
+from rgacli.cli.app import main
 
-app(prog_name="rgacli")
+main(name="rgacli")

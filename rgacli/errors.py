@@ -70,9 +70,9 @@ def explain(error: BaseException) -> RgacliError:
             f"OpenCV needs a library that this system lacks ({what}). Take the build that does without: "
             "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
         )
-    if _is_of_full_disk(error, what):
+    if full := _fullness(error, what):
         where = f" while writing {error.filename}" if getattr(error, "filename", None) else ""
-        return RunFailed(f"the disk is full{where}; what was saved before is intact. Free some space and run again.")
+        return RunFailed(f"{full}{where}; what was saved before is intact. Free some space and run again.")
     if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
         return UsageError(f"{error.filename} is in the way ({error.strerror}): choose another place or move it.")
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
@@ -125,7 +125,17 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_of_full_disk(error: BaseException, what: str) -> bool:
-    """Return whether the disk is full: torch tells only that it wrote less than it meant to."""
-    told = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return told or "No space left on device" in what or ("inline_container" in what and "unexpected pos" in what)
+# What there is no room in.
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "files may not grow so large (ulimit -f)",
+}
+
+
+def _fullness(error: BaseException, what: str) -> str | None:
+    """Return what is full, if that is the error: torch tells only that it wrote less than it meant to."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return _FULL[error.errno]
+    met_by_torch = "inline_container" in what and "unexpected pos" in what
+    return _FULL[errno.ENOSPC] if met_by_torch or "No space left on device" in what else None

@@ -31,16 +31,43 @@ def replacing(path: Path | str) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is no file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    with naming(path, path.parent):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def naming(path: Path | str, temporary: Path | str | None = None) -> Iterator[None]:
+    """Have an error of writing name `path`: what a full disk raises names no file, or a temporary one.
+
+    Args:
+        path: Of what is written.
+        temporary: What the paths begin with that stand for it meanwhile.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        own = error.filename2 or error.filename  # where a file is copied, the second is the copy
+        if not isinstance(own, str) or (temporary and own.startswith(str(temporary))):
+            own = str(path)
+        error.filename, error.filename2 = own, None
+        raise
+    except RuntimeError as error:
+        if "inline_container" not in str(error):
+            raise
+        # torch tells only that it wrote less than it meant to
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 @contextmanager
@@ -52,7 +79,7 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
     """
     folder = Path(folder).absolute()
     place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())  # on the same disk
-    with tempfile.TemporaryDirectory(dir=place, prefix=".") as name:
+    with naming(folder, place / "."), tempfile.TemporaryDirectory(dir=place, prefix=".") as name:
         temporary = Path(name)
         yield temporary
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,11 +90,11 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed."""
-    place = (
-        folder if folder.is_dir() else folder.parent
-    )  # one that is there may be a disk, or somebody's working folder
+    # One that is there may be a disk, or somebody's working folder.
+    place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place, prefix=f".{folder.name}-") as name:
+    hidden = f".{folder.name}-"
+    with naming(folder, place / hidden), tempfile.TemporaryDirectory(dir=place, prefix=hidden) as name:
         temporary = Path(name, "new")
         temporary.mkdir()
         yield temporary

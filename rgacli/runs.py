@@ -268,6 +268,17 @@ def _require_plain(name: str) -> None:
         raise UsageError(f"{param('name', f'{name[:20]}…')} is too long: {_LONGEST} bytes are the most.")
 
 
+def place_for(home: Path) -> Path:
+    """Return where what is made of a run or a checkpoint goes: to `home`, its own folder, if that may be written to.
+
+    Else, as with the run of somebody else, to a folder that is called by its whole path, in the working folder.
+    """
+    there = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
+    if os.access(there, os.W_OK):
+        return home
+    return Path("-".join(home.resolve().parts[1:]).removesuffix(".rgacli") + ".rgacli")
+
+
 def named(name: str, work_dir: Path | None = None) -> Run:
     """Return the run runs/NAME or in `work_dir`, whether it is there or not."""
     return Run(work_dir or ROOT / name)

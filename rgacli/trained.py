@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
@@ -21,7 +22,7 @@ class Trained:
     Attributes:
         name: What tables call it: the run's name, or the checkpoint's without its suffix.
         checkpoint: Its weights.
-        home: Folder that what is made of it goes to.
+        home: Its own folder: that of its run or its export, or FILE.rgacli.
         cfg: Its config; None of an ONNX file, which needs none.
     """
 
@@ -29,6 +30,11 @@ class Trained:
     checkpoint: Path
     home: Path
     cfg: Config | None
+
+    @cached_property
+    def place(self) -> Path:
+        """Folder that what is made of it goes to: `home`, or another if that may not be written to."""
+        return runs.place_for(self.home)
 
 
 def find_trained(

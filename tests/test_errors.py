@@ -17,6 +17,8 @@ CASES = {
     "CPU memory": (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),
     "Python's memory": (MemoryError(), "out of memory"),
     "full disk": (OSError(errno.ENOSPC, "No space left on device", "runs/a/x.pth"), "full while writing runs/a/x.pth"),
+    "full quota": (OSError(errno.EDQUOT, "Disk quota exceeded", "a.pth"), "disk quota is used up while writing a.pth;"),
+    "limit of sizes": (OSError(errno.EFBIG, "File too large", "a.pth"), "(ulimit -f) while writing a.pth;"),
     "full disk, said by torch": (RuntimeError("[enforce fail] write: No space left on device"), "the disk is full"),
     "full disk, met by torch": (
         RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1088 vs 982"),

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -8,7 +9,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from rgacli.files import replacing, replacing_files_in, write_json, write_text
+from rgacli.data.cache import kept
+from rgacli.files import naming, replacing, replacing_files_in, replacing_folder, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -137,3 +139,58 @@ def test_a_reader_never_sees_a_part(tmp_path):
         assert len(text) == 100_000
         assert len(set(text)) == 1
     writer.join()
+
+
+WRITERS = {"a file": replacing, "files of a folder": replacing_files_in, "a folder": replacing_folder}
+
+
+def fill(path):
+    """Writes until the disk is full, in Python's way: the error names nothing, or the file that stands for another."""
+    with path.open("w") as file:
+        file.write("x")
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+@pytest.mark.parametrize("what", [*WRITERS, "a kept folder"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_full_disk_names_what_was_to_be_written_and_leaves_nothing(tmp_path, what, named):
+    def make(temporary):
+        if what == "a kept folder":
+            temporary.mkdir()
+        if named:
+            fill(temporary / "inside" if temporary.is_dir() else temporary)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(path):
+        with WRITERS[what](path) as temporary:
+            make(temporary)
+
+    target = tmp_path / "target.d"
+    with pytest.raises(OSError, match="No space left") as caught:
+        kept(target, make) if what == "a kept folder" else write(target)
+    assert caught.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_finds_no_room_names_the_copy(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "all", tmp_path / ".x"):
+        raise OSError(errno.ENOSPC, "No space left on device", "original", None, "copy")  # as of shutil.copyfile
+    assert (caught.value.filename, caught.value.filename2) == ("copy", None)
+
+
+def test_what_torch_tells_of_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "a.pth"):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1088 vs 982")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.pth"))
+    with pytest.raises(RuntimeError, match="another"), naming(tmp_path / "a.pth"):
+        raise RuntimeError("another")
+
+
+def test_a_folder_that_may_not_be_written_to_names_the_file(tmp_path, monkeypatch):
+    def refuse(dir, prefix, suffix):
+        raise PermissionError(errno.EACCES, "Permission denied", f"{dir}/{prefix}x{suffix}")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_text(tmp_path / "a.txt", "new")
+    assert caught.value.filename == str(tmp_path / "a.txt")

@@ -71,6 +71,10 @@ def test_names_that_no_file_system_has_room_for_are_refused(folder, name):
 
 def test_a_taken_name_is_refused_and_what_lies_there_left_alone():
     begin("runs/mine")
+    with pytest.raises(UsageError, match=r"runs/mine exists: choose another name, or remove it \(rgacli.remove_runs\)"):
+        make_and_fail("mine")
+    (Path("runs/mine/checkpoints")).mkdir()
+    (Path("runs/mine/checkpoints/epoch_1.pth")).touch()
     with pytest.raises(UsageError, match=r"runs/mine exists: choose another name, or go on with it by resume=True"):
         make_and_fail("mine")
     assert runs.find_run("mine").config.is_file()
@@ -133,7 +137,7 @@ def test_a_folder_that_is_there_is_taken_where_it_holds_no_run():
 def test_a_folder_with_a_part_of_a_run_is_refused(part):
     at(Path("out") / part, 0)
     name = part.partition("/")[0]
-    with pytest.raises(UsageError, match=rf"out/{name} exists: choose another work_dir, or go on with it by"):
+    with pytest.raises(UsageError, match=rf"out/{name} exists: choose another work_dir, or"):
         make_and_fail_in("out", "metrics.jsonl")
     assert not Path("out/metrics.jsonl").exists()
 
@@ -370,3 +374,13 @@ def test_an_exported_folder_is_read_as_a_run_of_one_checkpoint(folder):
     assert (run.name, run.last_checkpoint()) == ("fold", weights)
     assert run.several_checkpoints("all") == [weights]
     assert [run.name for run in runs.all_runs()] == ["mine"]
+
+
+def test_what_is_made_of_a_run_that_may_not_be_written_to_goes_beside(folder, monkeypatch):
+    runs_of_others = folder / "alice/runs"
+    (runs_of_others / "base").mkdir(parents=True)
+    assert runs.place_for(runs_of_others / "base") == runs_of_others / "base"
+    monkeypatch.setattr("os.access", lambda path, mode: not Path(path).is_relative_to(runs_of_others))
+    name = "-".join((runs_of_others / "base").parts[1:])
+    assert runs.place_for(runs_of_others / "base") == Path(f"{name}.rgacli")
+    assert runs.place_for(runs_of_others / "base.rgacli") == Path(f"{name}.rgacli")  # of base.pth, beside it

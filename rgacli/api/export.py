@@ -156,7 +156,7 @@ def export_onnx(
     """
     source = SplitDetections.of(find_trained(run, checkpoint, config, which=which), "test")
     exported = ExportedHead.of(source.cfg, head)
-    path = Path(out or source.home / "export" / f"{exported.file_stem}.onnx")
+    path = Path(out or source.place / "export" / f"{exported.file_stem}.onnx")
     if path.suffix != ".onnx":
         raise UsageError(f"{param('out', path)}: the name of an ONNX file ends in .onnx.")
     if exported.parallel:
@@ -177,7 +177,7 @@ def export_onnx(
 def _export_stock(
     source: SplitDetections, exported: ExportedHead, out: Path | None, check: int, progress: Progress | None
 ) -> StockExport:
-    folder = Path(out or source.home / "export" / exported.file_stem)
+    folder = Path(out or source.place / "export" / exported.file_stem)
     provenance = export_provenance(source, exported)
     about = dict(classes=class_names(source.cfg), ann_file=annotation_file(source.dataset), provenance=provenance)
     with replacing_files_in(folder) as temporary:

@@ -114,7 +114,7 @@ def predict(
         variants = {detector.names[variant]: variant for variant in select_variants(head, detector.names)}
         if side_by_side and len(detector.heads) == 1:
             raise UsageError(f"{param('side_by_side', True)}: {trained.name} has a single head ({detector.heads[0]}).")
-        out = Path(out or trained.home / "predictions" / time.strftime("%Y%m%d_%H%M%S"))
+        out = Path(out or trained.place / "predictions" / time.strftime("%Y%m%d_%H%M%S"))
         folders = {name: out / variant if head == "all" else out for name, variant in variants.items()}
         drawings = {folder: _draw(name) for name, folder in folders.items()}
         if side_by_side:

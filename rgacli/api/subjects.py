@@ -208,4 +208,6 @@ def trainings_of(runs: Names) -> tuple[list[TrainingLog], Path]:
 
 def logged_figures(logs: Sequence[LoggedRun]) -> Path:
     """Return where figures of what was logged go: into the run, or for several beside all runs."""
-    return logs[0].run.figures if len(logs) == 1 else Path("figures")
+    from rgacli.runs import place_for
+
+    return place_for(logs[0].run.path) / "figures" if len(logs) == 1 else Path("figures")

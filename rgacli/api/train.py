@@ -41,7 +41,7 @@ from rgacli.engine.device import Device, on_device
 from rgacli.engine.distributed import of_rank_0, set_sync_bn, together
 from rgacli.engine.divergence import divergence
 from rgacli.engine.gradient_probe import set_gradient_probe
-from rgacli.engine.hooks import Interrupted
+from rgacli.engine.hooks import Interrupted, RunGoneHook
 from rgacli.engine.metrics_log import read_metrics
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
@@ -361,8 +361,9 @@ def _begin(run: runs.Run, cfg: Config, source: SourceWeights | None, progress: P
 def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progress | None) -> TrainResult:
     heads, method, begun = names_by_slug(parallel_ratios(cfg)), describe_method(cfg), time.monotonic()
     tell(f"run {run.path}: {method}" + (f", from {resume_from}" if resume_from else ""))
+    hooks = [RunGoneHook(run.config), ProgressHook(progress, heads)]
     try:
-        train_prepared(cfg, run.checkpoints, run.metrics, [ProgressHook(progress, heads)], resume_from)
+        train_prepared(cfg, run.checkpoints, run.metrics, hooks, resume_from)
     except Interrupted:
         _draw_curves(run, cfg)
         raise

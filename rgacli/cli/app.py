@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import typer
 
 import rgacli
 from rgacli.cli.lazy import LazyGroup
+from rgacli.cli.stdout import flushed_stdout
 
 
 class _Rgacli(LazyGroup):
@@ -63,6 +66,19 @@ def root(
     """Take the options that stand before the subcommand."""
 
 
-def main() -> None:
-    """Run the installed `rgacli`."""
-    app()
+def main(arguments: Sequence[str] | None = None, name: str | None = None) -> None:
+    """Run `rgacli`, and exit.
+
+    Args:
+        arguments: By default this process's.
+        name: What the help calls it; by default as it was called.
+    """
+    try:
+        with flushed_stdout():  # of the help, too
+            app(arguments, prog_name=name)
+    except OSError as error:
+        from rgacli.errors import explain
+
+        known = explain(error)
+        print(f"error: {known}", file=sys.stderr)
+        raise SystemExit(known.exit_code) from None

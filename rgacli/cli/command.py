@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from rgacli.cli.output import TYPERS_OWN, messages, say
 from rgacli.cli.spelling import CommandLine
+from rgacli.cli.stdout import flushed_stdout
 from rgacli.errors import RgacliError, Unforeseen, explain
 from rgacli.messages import LOGGER, Message
 from rgacli.wording import spelled, spelling_for
@@ -28,7 +29,8 @@ class Command(TyperCommand):
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what MPS has no kernel for runs on the CPU
         with _messages_shown(CommandLine(self)):
             try:
-                return self.run(ctx)
+                with flushed_stdout():
+                    return self.run(ctx)
             except TYPERS_OWN:
                 raise
             except Exception as error:

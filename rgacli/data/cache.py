@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from rgacli.files import naming
+
 
 def cache_folder() -> Path:
     """Return the cache: $RGACLI_CACHE, or $XDG_CACHE_HOME/rgacli, or ~/.cache/rgacli."""
@@ -28,7 +30,11 @@ def kept(folder: Path, make: Callable[[Path], None]) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+    hidden = f".{folder.name}-"
+    with (
+        naming(folder, folder.parent / hidden),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=hidden) as temporary,
+    ):
         made = Path(temporary) / folder.name
         make(made)
         try:

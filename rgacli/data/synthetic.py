@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,7 +87,9 @@ def _draw(
         for index in range(number):
             rng = np.random.default_rng([seed, list(SIZES).index(split), index])
             pixels, objects = draw_scene(rng, image_size, max_objects, median_objects)
-            Image.fromarray(pixels).save(folder / _file_name(index), quality=90, subsampling=0)
+            encoded = io.BytesIO()  # what finds no room on the disk, Pillow cuts off without a word
+            Image.fromarray(pixels).save(encoded, "JPEG", quality=90, subsampling=0)
+            (folder / _file_name(index)).write_bytes(encoded.getvalue())
             _annotate(content, index, image_size, objects)
             done += 1
             if progress:

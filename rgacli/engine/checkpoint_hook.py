@@ -25,7 +25,13 @@ class AtomicBackend(LocalBackend):
     """mmengine file backend whose files appear whole or not at all."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes."""
+        """Write bytes.
+
+        Raises:
+            RunFailed: the folder is gone. It is not made again: parts of a run are no use to anybody.
+        """
+        if not Path(filepath).parent.is_dir():
+            raise RunFailed(f"{Path(filepath).parent} is gone: it was removed while the run trained.")
         with replacing(filepath) as temporary:
             temporary.write_bytes(obj)
 
@@ -82,6 +88,7 @@ class RunCheckpointHook(CheckpointHook):
             best_score = self._saved_best()
         self._best_score = of_rank_0(best_score)
         if is_main_process():
+            Path(self.out_dir).mkdir(parents=True, exist_ok=True)
             for half_written in Path(self.out_dir).glob(".*.pth"):  # by a run that was killed
                 half_written.unlink()
 

@@ -157,6 +157,30 @@ class FiniteLossHook(Hook):
         return RunFailed(f"{report}: lower {param('lr')} or {param('lambda0')}.", shared=shared)
 
 
+class RunGoneHook(Hook):
+    """Hook that ends a run whose config was removed: what it left from then on, nothing could be made of.
+
+    Args:
+        config: The run's.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+
+    def before_train(self, runner: Runner) -> None:
+        """Look for it, on all ranks.
+
+        Raises:
+            RunFailed: it is not there.
+        """
+        if not of_rank_0(self.config.is_file()):
+            raise RunFailed(f"{self.config} is gone: it was removed while the run trained.", shared=True)
+
+    def before_checkpoint(self, runner: Runner) -> None:
+        """Do the same (`checkpoint_hook.announce`)."""
+        self.before_train(runner)
+
+
 class MisfitHook(Hook):
     """Hook that warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout)."""
 

@@ -11,8 +11,8 @@ from typing import Any
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
-from rgacli.errors import DataError
-from rgacli.files import write_text
+from rgacli.errors import DataError, RunFailed
+from rgacli.files import naming, write_text
 
 
 @VISBACKENDS.register_module()
@@ -27,6 +27,7 @@ class JsonLinesVisBackend(BaseVisBackend):
     def __init__(self, save_dir: str, file_name: str = "metrics.jsonl") -> None:
         super().__init__(save_dir)
         self.path = Path(save_dir) / file_name
+        self._init_env()
 
     @property
     def experiment(self) -> JsonLinesVisBackend:
@@ -43,9 +44,10 @@ class JsonLinesVisBackend(BaseVisBackend):
     def add_scalars(self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None, **_: Any) -> None:
         """Append the scalars and the step they were logged at as one line."""
         line = {name: _json_number(value) for name, value in scalar_dict.items()}
-        self._init_env()
+        if not self.path.parent.is_dir():  # nor is it made again: parts of a run are no use to anybody
+            raise RunFailed(f"{self.path.parent} is gone: it was removed while the run trained.")
         # One write of one line in append mode: a reader never sees half of it.
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "step": step}) + "\n")
 
 

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, redirect_stdout
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from rgacli.engine.distributed import together
 from rgacli.engine.trackers import start_trackers
+from rgacli.messages import tell
 
 # mmengine's warnings of its own code, of gradients that our checkpoints hold, and of a server that need not be one.
 _NOT_SHOWN = ("deprecated", "gradient of some iterations is lost", "make sure that the mlflow server is running")
@@ -41,6 +43,8 @@ class QuietRunner(Runner):
                 handler.setStream(sys.stderr)
                 handler.setLevel(logging.WARNING)
                 handler.addFilter(lambda record: not any(words in record.getMessage() for words in _NOT_SHOWN))
+            elif isinstance(handler, logging.FileHandler):
+                handler.handleError = partial(_tell_once, handler)
         return logger
 
     @staticmethod
@@ -90,6 +94,16 @@ class QuietRunner(Runner):
 def quiet_stdout() -> AbstractContextManager:
     """Keep what pycocotools prints ("creating index...") off stdout, which belongs to tables and JSON."""
     return redirect_stdout(io.StringIO())
+
+
+def _tell_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
+    """Tell of a text log that cannot be written, and go on: nobody but a reader needs it."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError):
+        logging.Handler.handleError(handler, record)
+        return
+    handler.handleError = lambda record: None
+    tell(f"the text log {handler.baseFilename} is not whole ({error.strerror}).")
 
 
 def is_validation_due(runner: Runner) -> bool:

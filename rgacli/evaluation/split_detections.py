@@ -85,7 +85,7 @@ class SplitDetections:
         loader = "test" if split == TEST_DEV else split
         if views:
             place += f"-{views.name}"
-        return cls(trained, loader, trained.home / "detections" / place, max_dets, views)
+        return cls(trained, loader, trained.place / "detections" / place, max_dets, views)
 
     @property
     def name(self) -> str:
@@ -104,13 +104,18 @@ class SplitDetections:
 
     @property
     def home(self) -> Path:
-        """Folder of what is made of the detector."""
+        """The detector's own folder."""
         return self.trained.home
+
+    @property
+    def place(self) -> Path:
+        """Folder of what is made of the detector."""
+        return self.trained.place
 
     @property
     def figures(self) -> Path:
         """Folder of the figures: one per split, as with the detections."""
-        return self.home / "figures" / self.folder.name
+        return self.place / "figures" / self.folder.name
 
     @cached_property
     def dataset(self) -> Any:
@@ -174,11 +179,13 @@ class SplitDetections:
         # A split that cannot be measured on, or not of this detector's classes, is refused before the work.
         require_classes(self.cfg.model, self.dataset, self.annotations if measured else self.images)
         self.make_room(measured=measured)
+        if self.place != self.home:
+            tell(f"{self.home} may not be written to: what is made of {self.name} goes to {self.place}")
         return detect(
             self.trained,
             self.split,
             self.folder,
-            log_dir=self.home / "logs",
+            log_dir=self.place / "logs",
             hooks=[ProgressHook(progress)],
             measured=measured,
             max_dets=self.max_dets.value if measured else None,

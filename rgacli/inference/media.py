@@ -15,7 +15,7 @@ import mmcv
 import numpy as np
 
 from rgacli.data.images import IMAGES
-from rgacli.errors import DataError, UsageError
+from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.files import replacing
 
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
@@ -102,16 +102,22 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None
         return
     writer = cv2.VideoWriter()
 
+    written = 0
+
     def write(frame: np.ndarray) -> None:
+        nonlocal written
         if not writer.isOpened():  # the first frame tells the size
             writer.open(str(temporary), _MP4, fps if fps > 0 else 25.0, frame.shape[1::-1])
         writer.write(frame)
+        written += 1
 
     with replacing(path) as temporary:
         try:
             yield write
         finally:
             writer.release()
+        if written and mmcv.VideoReader(str(temporary)).frame_cnt != written:  # of a full disk, OpenCV tells nothing
+            raise RunFailed(f"{path} could not be written whole: is there room on the disk?")
 
 
 def _writes_mp4() -> bool:

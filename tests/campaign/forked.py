@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tests.campaign.ended import Ended
 from tests.campaign.killing import Killer, Moment
@@ -31,6 +33,9 @@ _MODULES = (
 )
 
 _SECONDS_BETWEEN_LOOKS = 0.0003  # a file of a megabyte is half written for some milliseconds
+# Of linux/prctl.h and linux/capability.h.
+_PR_CAPBSET_DROP = 24
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 class Forked:
@@ -54,6 +59,9 @@ class Forked:
         megabytes: float = 4000,
         environment: Mapping[str, str] | None = None,
         killed: Moment | None = None,
+        file_size: int | None = None,
+        unprivileged: bool = False,
+        stdout: str | None = None,
     ) -> Ended:
         """Run `rgacli ARGUMENTS` in a folder.
 
@@ -64,6 +72,9 @@ class Forked:
             megabytes: Of memory that it may take beyond what the imports take.
             environment: More variables.
             killed: When it is killed, unless it has ended by then.
+            file_size: Bytes beyond which no file can grow; nor what it says on stdout and stderr.
+            unprivileged: Whether files' modes count for it, where we are root.
+            stdout: A file that stands for its stdout, such as /dev/full.
         """
         given = tuple(map(str, arguments))
         request = dict(
@@ -73,6 +84,9 @@ class Forked:
             megabytes=megabytes,
             environment=environment or {},
             killed=asdict(killed) if killed else None,
+            file_size=file_size,
+            unprivileged=unprivileged,
+            stdout=stdout,
         )
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -101,21 +115,17 @@ def serve() -> None:
 
 
 def _answer(
-    arguments: list[str],
-    cwd: str,
-    seconds: float,
-    megabytes: float,
-    environment: Mapping[str, str],
-    killed: Mapping[str, object] | None,
+    arguments: list[str], seconds: float, stdout: str | None, killed: Mapping[str, Any] | None, **limits: Any
 ) -> dict[str, object]:
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+    with tempfile.TemporaryFile() as kept, tempfile.TemporaryFile() as stderr:
         begun = time.monotonic()
         child = os.fork()
         if not child:
-            _be_the_command(arguments, cwd, megabytes, environment, stdout.fileno(), stderr.fileno())
-        killer = Killer(Moment(**killed), child, Path(cwd)) if killed else None
+            shown = os.open(stdout, os.O_WRONLY) if stdout else kept.fileno()
+            _be_the_command(arguments, shown, stderr.fileno(), **limits)
+        killer = Killer(Moment(**killed), child, Path(limits["cwd"])) if killed else None
         status, usage = _wait(child, begun + seconds, killer)
-        said = [file.seek(0) or file.read().decode(errors="replace") for file in (stdout, stderr)]
+        said = [file.seek(0) or file.read().decode(errors="replace") for file in (kept, stderr)]
         return dict(
             code=None if status is None else os.waitstatus_to_exitcode(status),
             stdout=said[0],
@@ -141,7 +151,15 @@ def _wait(child: int, until: float, killer: Killer | None) -> tuple[int | None, 
 
 
 def _be_the_command(
-    arguments: list[str], cwd: str, megabytes: float, environment: Mapping[str, str], stdout: int, stderr: int
+    arguments: list[str],
+    stdout: int,
+    stderr: int,
+    *,
+    cwd: str,
+    megabytes: float,
+    environment: Mapping[str, str],
+    file_size: int | None,
+    unprivileged: bool,
 ) -> None:
     code = 70
     try:
@@ -150,25 +168,51 @@ def _be_the_command(
         for file, number in ((nothing, 0), (stdout, 1), (stderr, 2)):
             os.dup2(file, number)
         os.chdir(cwd)
+        if unprivileged:
+            drop_privileges()
         os.environ.update(environment)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(megabytes * 2**20),) * 2)
+        if file_size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
         sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
         code = _run(arguments)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        code = _flushed(code)
     finally:
         os._exit(code)
+
+
+def _flushed(code: int) -> int:
+    """Flush what was printed, and return the exit code, as Python does at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"Exception ignored in: <stdout>\n{type(error).__name__}: {error}", file=sys.stderr)
+        code = 120
+    sys.stderr.flush()
+    return code
+
+
+def drop_privileges() -> None:
+    """Have files' modes count for this process and what it starts, though it be root's; for good."""
+    if os.geteuid():
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(64):  # a program that is started would take all of these
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
+    if libc.capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _run(arguments: list[str]) -> int:
     """Do as the installed command does, and return its exit code."""
     import traceback
 
-    from rgacli.cli.app import app
+    from rgacli.cli.app import main
 
     try:
-        app(arguments, prog_name="rgacli")
+        main(arguments, "rgacli")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, LifoQueue
 from random import Random
 from typing import TypeVar
 
@@ -31,10 +32,9 @@ class Stage:
     def __init__(self, folder: Path, seed: int, part: str, short: bool) -> None:
         self.folder, self.short = folder, short
         self.random = Random(f"{seed}/{part}")
-        self._own = threading.local()
         self._making = threading.RLock()
         self._there: set[str] = set()
-        self._forked: list[Forked] = []
+        self._idle: LifoQueue[Forked] = LifoQueue()
 
     def pick(self, whole: T, short: T) -> T:
         """Return how much there is to do: in the whole campaign, or in the short one."""
@@ -69,6 +69,7 @@ class Stage:
         with self._making:
             folder = self.folder / name
             if name not in self._there:
+                shutil.rmtree(folder, ignore_errors=True)  # what a failure left of it
                 make(folder)
                 self._there.add(name)
             return folder
@@ -78,11 +79,14 @@ class Stage:
         return ("train", "quickstart", "--data", str(self.dataset), "--epochs", str(epochs), "--device", "cpu", *TINY)
 
     def rgacli(self, *arguments: object, **limits: object) -> Ended:
-        """Run `rgacli ARGUMENTS` as `Forked.rgacli` does, in a process of this thread's own."""
-        if not hasattr(self._own, "forked"):
-            self._own.forked = Forked()
-            self._forked.append(self._own.forked)
-        return self._own.forked.rgacli(*arguments, **limits)
+        """Run `rgacli ARGUMENTS` as `Forked.rgacli` does; several threads may do so at once."""
+        try:
+            forked = self._idle.get_nowait()
+        except Empty:
+            forked = Forked()
+        ended = forked.rgacli(*arguments, **limits)
+        self._idle.put(forked)
+        return ended
 
     def call(self, *arguments: object, cwd: Path, seconds: float = 300, codes: tuple[int, ...] = ()) -> Ended:
         """Run `rgacli ARGUMENTS` in a fresh process, as users do; fails if it ends by none of `codes`, if given."""
@@ -100,5 +104,5 @@ class Stage:
 
     def close(self) -> None:
         """End its processes."""
-        for each in self._forked:
-            each.close()
+        while not self._idle.empty():
+            self._idle.get().close()

@@ -6,10 +6,12 @@ import os
 import pytest
 
 from rgacli.cli import output, progress
+from rgacli.cli.app import main
 from rgacli.cli.output import counted, print_json, print_table
 from rgacli.cli.progress import Meter, live_progress
+from rgacli.cli.stdout import flushed_stdout
 from rgacli.evaluation.max_dets import max_dets_for
-from tests.cli.commands import invoke
+from tests.cli.commands import error_line, invoke
 from tests.support.dense import crowded
 
 
@@ -165,3 +167,28 @@ def test_a_whole_column_is_never_folded(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(name in line for line in lines) == 1
     assert max(map(len, lines)) == 40
+
+
+@pytest.mark.parametrize("size", [1, 10_000])  # more than a buffer takes
+def test_a_full_stdout_is_an_error_while_it_can_be_told(size, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(OSError, match="No space left") as caught, flushed_stdout():
+            print_json({"AP": [0.5] * size})
+        assert caught.value.filename == "stdout"
+    # closing it raised nothing: what was left is dropped
+
+
+def test_an_error_of_another_file_stays_its_own():
+    with pytest.raises(OSError, match="elsewhere"), flushed_stdout():
+        raise OSError(errno.ENOSPC, "No space left on device", "elsewhere")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["configs", "--help"]])
+def test_a_full_stdout_is_one_line_whatever_was_asked_for(words, monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(SystemExit) as end:
+            main(words, "rgacli")
+    assert end.value.code == 1
+    assert error_line(capsys.readouterr().err).startswith("error: the disk is full while writing stdout;")

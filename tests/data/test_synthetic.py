@@ -11,6 +11,7 @@ from rgacli.data.layout import find_dataset
 from rgacli.data.scenes import CLASS_NAMES
 from rgacli.data.synthetic import embedded_dataset, write_dataset
 from rgacli.errors import UsageError
+from tests.support.disks import files_of_at_most
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -175,3 +176,8 @@ def test_two_processes_may_draw_the_embedded_dataset_at_once(tmp_path, monkeypat
     assert set(outputs) == {str(tmp_path / f"embedded-v{synthetic.VERSION}")}
     assert find_dataset(Path(outputs[0])).classes == CLASS_NAMES
     assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["drawn", "drawn", "embedded"]
+
+
+def test_an_image_that_finds_no_room_is_an_error_and_is_not_cut_off_in_silence(tmp_path):
+    with pytest.raises(OSError, match="File too large"), files_of_at_most(600):
+        write_dataset(tmp_path / "new", sizes={"train": 1, "val": 0, "test": 0}, image_size=(64, 64))

@@ -10,6 +10,7 @@ import torch
 from mmengine.fileio import get_file_backend
 
 from rgacli.engine.checkpoint_hook import AtomicBackend, RunCheckpointHook
+from rgacli.engine.hooks import RunGoneHook
 from rgacli.errors import RunFailed, UsageError
 from rgacli.evaluation.variants_metric import VariantsCocoMetric
 from rgacli.runs import Run
@@ -218,3 +219,16 @@ def test_a_best_file_of_something_else_counts_for_nothing(tmp_path):
     for meta in ({}, {"best": {"metric": "coco/1to9/AP", "score": 0.9}}):
         torch.save({"state_dict": {}, "meta": meta}, tmp_path / "best.pth")
         assert hook._saved_best() is None
+
+
+def test_a_run_that_is_gone_is_not_made_again_in_parts(tmp_path):
+    backend = get_file_backend(backend_args=dict(backend="atomic"))
+    with pytest.raises(RunFailed, match=r"checkpoints is gone: it was removed"):
+        backend.put(b"weights", tmp_path / "run/checkpoints/epoch_1.pth")
+    config = tmp_path / "config.py"
+    config.touch()
+    RunGoneHook(config).before_checkpoint(None)
+    config.unlink()
+    with pytest.raises(RunFailed, match=r"config.py is gone: it was removed"):
+        RunGoneHook(config).before_checkpoint(None)
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rgacli.engine.metrics_log import JsonLinesVisBackend, read_metrics, truncate_metrics
-from rgacli.errors import DataError
+from rgacli.errors import DataError, RunFailed
 
 
 def strictly(line):
@@ -50,3 +50,18 @@ def test_a_damaged_line_is_named(tmp_path, line):
     path.write_bytes(b'{"loss": 1, "step": 1}\n' + line + b'\n{"loss": 1, "step": 2}\n')
     with pytest.raises(DataError, match=rf"{path} is damaged: line 2 "):
         read_metrics(path)
+
+
+def test_a_full_disk_names_the_log(tmp_path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        JsonLinesVisBackend(str(tmp_path)).add_scalar("loss", 0.5, step=1)
+    assert caught.value.filename == str(tmp_path / "metrics.jsonl")
+
+
+def test_a_run_that_is_gone_is_not_made_again_in_parts(tmp_path):
+    backend = JsonLinesVisBackend(str(tmp_path / "run"))
+    (tmp_path / "run").rmdir()
+    with pytest.raises(RunFailed, match=r"run is gone: it was removed while the run trained"):
+        backend.add_scalar("loss", 0.5, step=1)
+    assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,11 @@
+import logging
+from functools import partial
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from rgacli.engine.runner import QuietRunner
+from rgacli.engine.runner import QuietRunner, _tell_once
 
 SETTINGS = dict(batch_size=2, sampler=dict(type="DefaultSampler", shuffle=False))
 OF_WORKERS = dict(persistent_workers=True, prefetch_factor=4, timeout=30, multiprocessing_context="spawn")
@@ -27,3 +30,17 @@ def test_a_dataloader_with_processes_keeps_what_is_said_of_them():
 def test_a_dataloader_that_is_built_stays():
     built = DataLoader([1])
     assert QuietRunner.build_dataloader(built) is built
+
+
+def test_a_text_log_on_a_full_disk_is_told_of_once_and_ends_nothing(caplog, capsys):
+    caplog.set_level(logging.INFO, logger="rgacli")
+    handler = logging.FileHandler("/dev/full")
+    handler.handleError = partial(_tell_once, handler)
+    for _ in range(2):
+        handler.handle(logging.makeLogRecord({"msg": "a step"}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the text log /dev/full is not whole (No space left on device)."
+    ]
+    assert capsys.readouterr().err == ""
+    with pytest.raises(OSError, match="No space left"):  # what is left of it
+        handler.close()

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from rgacli.errors import DataError, UsageError
+from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.inference import media
+from tests.support.disks import files_of_at_most
 
 
 @pytest.fixture
@@ -78,6 +79,17 @@ def test_a_video_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), media.video_writer(tmp_path / "clip.mp4", 25) as write:  # noqa: PT012
         write(frames()[0])
         raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_finds_no_room_is_no_video(tmp_path, capfd):
+    def write_all():
+        with media.video_writer(tmp_path / "clip.mp4", 25) as write:
+            for frame in frames():
+                write(frame)
+
+    with pytest.raises(RunFailed, match=r"clip.mp4 could not be written whole"), files_of_at_most(200):
+        write_all()
     assert list(tmp_path.iterdir()) == []
 
 
