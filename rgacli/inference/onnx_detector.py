@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from mmengine.registry import init_default_scope
 
 from rgacli.errors import UsageError
 from rgacli.evaluation.detections import Detections, Prediction, by_size
+from rgacli.files import parse_json
 from rgacli.inference.detector import ImageDetector, Prepared
 from rgacli.inference.masks import paste_masks
 from rgacli.inference.onnx_format import (
@@ -59,9 +59,9 @@ class OnnxDetector(ImageDetector):
             raise UsageError(f"device {device!r} cannot be used: onnxruntime finds no CUDA or cuDNN that fits it.")
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
-            classes, resize = (json.loads(metadata[key]) for key in (CLASSES, RESIZE))
+            classes, resize = (parse_json(metadata[key]) for key in (CLASSES, RESIZE))
             pipeline = _pipeline(**(resize or {}))
-            self._mask_threshold = json.loads(metadata[MASK_THRESHOLD]) if MASK_THRESHOLD in metadata else None
+            self._mask_threshold = parse_json(metadata[MASK_THRESHOLD]) if MASK_THRESHOLD in metadata else None
         except (LookupError, ValueError, TypeError) as error:
             raise UsageError(
                 f"{path} was not written by {function('export_onnx')}: its metadata do not say what it detects, "

@@ -26,7 +26,7 @@ from tests.campaign.inputs.materials import Materials
 from tests.campaign.stage import Stage
 from tests.campaign.trial import Trial
 
-SECONDS = 60
+SECONDS = 120
 MEGABYTES = 2500  # beyond what the imports take
 
 # Kind of input -> what makes a case, and how many there are in the whole campaign, and in the short one.

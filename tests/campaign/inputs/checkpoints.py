@@ -19,6 +19,8 @@ from tests.campaign.inputs import mutations
 from tests.campaign.inputs.case import MARKER, Case
 from tests.campaign.inputs.materials import Materials
 
+RESUME = ("train", "--resume", "--name", "base", "--device", "cpu")
+
 
 def make(materials: Materials, random: Random, folder: Path) -> Case:
     """Make a case."""
@@ -77,7 +79,7 @@ def _of_bytes(materials: Materials, random: Random, folder: Path) -> Case:
 
 def _of_our_own(materials: Materials, random: Random, folder: Path) -> Case:
     """A checkpoint in its run, damaged as disks do it: that has to be seen, wherever the damage is."""
-    run = materials.copy_of_run(folder)
+    run = materials.interrupted(folder)
     file = _last(run)
     content = file.read_bytes()
     if random.random() < 0.7:
@@ -92,7 +94,7 @@ def _of_our_own(materials: Materials, random: Random, folder: Path) -> Case:
             ("eval", "base", "--device", "cpu"),
             ("predict", materials.dataset / "images/val/000001.jpg", "--run", "base", "--device", "cpu"),
             ("export", "fold", "base"),
-            ("train", "--resume", "--name", "base", "--epochs", 3, "--device", "cpu"),
+            RESUME,
             ("ensemble", "base", "--device", "cpu"),
         ]
     )
@@ -129,6 +131,8 @@ def _of_code(materials: Materials, random: Random, folder: Path) -> Case:
         "numpy.load": _Calling(__import__("numpy").load, str(_script(folder, code))),
         "random": _Calling(chance.seed, 0),
     }
+    if random.random() < 0.2:
+        return _of_code_as_text(materials, random, folder, code)
     name = random.choice(list(calls))
     content: Any = calls[name]
     if random.random() < 0.7:  # beside weights, as somebody would hide it
@@ -155,11 +159,23 @@ def _of_code(materials: Materials, random: Random, folder: Path) -> Case:
     else:
         torch.save(content, file, _use_new_zipfile_serialization=form == "zip")
     if random.random() < 0.3:  # where a training would go on from
-        run = materials.copy_of_run(folder)
+        run = materials.interrupted(folder)
         file.replace(_last(run))
-        arguments = ("train", "--resume", "--name", "base", "--epochs", 3, "--device", "cpu")
+        arguments = RESUME
         return Case(f"{name} in a {form}, to resume from", arguments, wrong=True)
     return Case(f"{name} in a {form}", _command(materials, random, file), wrong=True)
+
+
+def _of_code_as_text(materials: Materials, random: Random, folder: Path, code: str) -> Case:
+    """A sound checkpoint whose metadata are Python, which some toolboxes run when a training goes on from it."""
+    import torch
+
+    content = torch.load(_last(materials.run), map_location="cpu", weights_only=False)
+    key = random.choice(["config", "config", "cfg"])
+    content["meta"][key] = f"{code}\n{content['meta'].get('cfg', '')}"
+    run = materials.interrupted(folder)
+    torch.save(content, _last(run))
+    return Case(f"Python as meta.{key}", random.choice([RESUME, RESUME, _command(materials, random, _last(run))]))
 
 
 def _script(folder: Path, code: str) -> Path:
@@ -238,9 +254,9 @@ def _of_content(materials: Materials, random: Random, folder: Path) -> Case:
     resumed = random.random() < 0.3
     wrong = what not in _FINE and what not in _ONLY_TO_RESUME
     if resumed:
-        run = materials.copy_of_run(folder)
+        run = materials.interrupted(folder)
         file.replace(_last(run))
-        arguments: tuple[object, ...] = ("train", "--resume", "--name", "base", "--epochs", 3, "--device", "cpu")
+        arguments: tuple[object, ...] = RESUME
         return Case(f"{what}, to resume from", arguments, wrong=wrong and what != "an optimizer of another")
     command = _command(materials, random, file)
     return Case(what, command, wrong=wrong and command[0] != "train")
@@ -258,7 +274,7 @@ _ONLY_TO_RESUME = (
 
 
 def _with(tensor: Any, value: float) -> Any:
-    changed = tensor.clone()
+    changed = tensor.contiguous().clone()
     changed.view(-1)[0] = value
     return changed
 

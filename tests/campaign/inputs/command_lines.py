@@ -101,7 +101,7 @@ def make(materials: Materials, random: Random, folder: Path) -> Case:
     table = _commands()
     name = random.choice(list(table))
     _litter(folder)
-    arguments = [*name.split(), *_sound(materials, name)]
+    arguments = [*name.split(), *_sound(materials, folder, name)]
     parameters = [each for each in table[name].params if each.name not in _LEFT_OUT]
     said = []
     for parameter in random.sample(parameters, min(len(parameters), random.choice((1, 1, 1, 2, 3)))):
@@ -154,9 +154,9 @@ def _value(random: Random, parameter: Any) -> str:
     return random.choice((*_TEXTS, *_PATHS) if random.random() < 0.3 else _TEXTS)
 
 
-def _sound(materials: Materials, name: str) -> Sequence[object]:
+def _sound(materials: Materials, folder: Path, name: str) -> Sequence[object]:
     """Return the arguments that a command has to have, such that it does little."""
-    run, data = materials.run, materials.dataset
+    run, data = materials.copy_of_run(folder), materials.dataset
     image = data / "images/val/000001.jpg"
     first, _, second = name.partition(" ")
     if name == "train":

@@ -41,10 +41,15 @@ def make(materials: Materials, random: Random, folder: Path) -> Case:
         "predict": ("predict", file, "--run", materials.run, "--out", "out", "--device", "cpu"),
         "folder": ("predict", file.parent, "--run", materials.run, "--out", "out", "--device", "cpu"),
         "train": ("train", "quickstart", "--data", data, "--epochs", 1, "--device", "cpu", *TINY),
-        "eval": ("eval", materials.run, "--data", data, "--split", "val", "--device", "cpu"),
+        "eval": ("eval", _own(materials, command, folder), "--data", data, "--split", "val", "--device", "cpu"),
     }[command]
     certain = unreadable and what not in _MAYBE
     return Case(f"{what} ({command})", arguments, wrong=certain and command in ("check", "predict"))
+
+
+def _own(materials: Materials, command: str, folder: Path) -> object:
+    """Return the run; a copy of it where the command writes into it."""
+    return materials.copy_of_run(folder) if command == "eval" else materials.run
 
 
 def _say_size(annotations: Path, file: Path) -> None:
@@ -186,7 +191,13 @@ _UNREADABLE: dict[str, Put] = {
     "with bits flipped": _bytes(lambda random, content: mutations.flipped(random, content, 8)),
     "a bomb of 20000x20000": _bomb(20000, 20000),
 }
-_MAYBE = ("cut short", "with bits flipped", "a bomb of 20000x20000", "of chance bytes after its magic")
+_MAYBE = (
+    "a link to a folder",
+    "cut short",
+    "with bits flipped",
+    "a bomb of 20000x20000",
+    "of chance bytes after its magic",
+)
 _READABLE: dict[str, Put] = {
     "CMYK": _saved("CMYK", "JPEG"),
     "grey": _saved("L", "JPEG"),

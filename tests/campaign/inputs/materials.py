@@ -84,3 +84,10 @@ class Materials:
     def copy_of_run(self, folder: Path) -> Path:
         """See Stage."""
         return self.stage.copy_of_run(folder)
+
+    def interrupted(self, folder: Path) -> Path:
+        """Return a copy of the run as if it had been killed in its second epoch."""
+        run = self.copy_of_run(folder)
+        for name in ("epoch_2.pth", "best.pth"):
+            (run / "checkpoints" / name).unlink(missing_ok=True)
+        return run

@@ -10,12 +10,13 @@ from random import Random
 
 from tests.campaign.inputs import mutations
 from tests.campaign.inputs.case import Case
+from tests.campaign.inputs.checkpoints import RESUME
 from tests.campaign.inputs.materials import Materials
 
 
 def make(materials: Materials, random: Random, folder: Path) -> Case:
     """Make a case."""
-    run = materials.copy_of_run(folder)
+    run = materials.interrupted(folder)
     files = [path for path in sorted(run.rglob("*")) if path.is_file() and path.suffix != ".png"]
     likely = [run / "config.py", run / "metrics.jsonl", *run.glob("detections/*/source.json")]
     kind = random.choices((_of_file, _of_metrics, _of_folder), (5, 5, 2))[0]
@@ -35,10 +36,10 @@ def make(materials: Materials, random: Random, folder: Path) -> Case:
             ("analyze", "report", "base", "--device", "cpu", "--images", 0, "--bootstrap", 0),
             ("predict", image, "--run", "base", "--out", "out", "--device", "cpu"),
             ("export", "fold", "base"),
-            ("train", "--resume", "--name", "base", "--epochs", 3, "--device", "cpu"),
+            RESUME,
         ]
     )
-    return Case(f"{what} ({' '.join(command[:2])})", command)
+    return Case(f"{what} ({' '.join(map(str, command[:2]))})", command)
 
 
 def _of_file(random: Random, run: Path, file: Path) -> str:
