@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,14 @@ from tests.campaign.trial import Trial
 
 SECONDS = 120
 MEGABYTES = 2500  # beyond what the imports take
+
+# What Python says of values that nobody looked at; whoever reads it cannot tell what to mend.
+_PYTHONS = re.compile(
+    r"object (has no attribute|is not|does not support)|has no len\(|unsupported operand|unhashable|cannot unpack"
+    r"|too many values to unpack|not enough values to unpack|invalid literal for|indices must be|not supported between"
+    r"|positional argument|unexpected keyword|codec can't|format code|must be real number|division by zero|modulo"
+    r"|out of range$|cannot be interpreted as an integer"
+)
 
 # Kind of input -> what makes a case, and how many there are in the whole campaign, and in the short one.
 GENERATORS: dict[str, tuple[Make, int, int]] = {
@@ -73,6 +82,8 @@ def require_took_well(case: Case, ended: Ended, folder: Path) -> None:
     assert not os.path.lexists(folder / MARKER), f"ran code: {' '.join(ended.arguments)}"
     if ended.code != 2 or ended.errors or not _checked(case, ended):
         require_well(ended)
+    for line in ended.errors:
+        assert not _PYTHONS.search(line), f"Python's own words: {' '.join(ended.arguments)}\n{line}"
     assert ended.code or not case.wrong, f"taken without a word: {' '.join(ended.arguments)}\n{ended.stderr[-1000:]}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -112,7 +111,7 @@ def small(source: str) -> dict[str, Any]:
         loader = config[f"{split}_dataloader"]
         loader.update(num_workers=0, persistent_workers=False)
     config["default_hooks"]["logger"]["interval"] = 1
-    return json.loads(json.dumps(config, default=list))
+    return config
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
