@@ -41,7 +41,7 @@ from rgacli.engine.gradient_probe import set_gradient_probe
 from rgacli.engine.hooks import Interrupted
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.engine.starting_weights import start_from, write_starting_weights
+from rgacli.engine.starting_weights import require_pretrained, start_from, write_starting_weights
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -241,6 +241,7 @@ def train(
                     set_compiled(cfg)
                 set_trackers(cfg, track or [])
                 densest = require_trainable(cfg)
+                require_pretrained(cfg)
                 benchmark = set_evaluators(cfg, max_dets)
                 needed = max_dets or default_max_dets(benchmark.max_detections, densest)
                 if raised := set_limits(cfg, needed, training=True):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 
 from rgacli.config.dataset import class_names, dataset_config
 from rgacli.config.recipe import parallel_ratios
+from rgacli.errors import UsageError
 from rgacli.files import replacing
 from rgacli.messages import tell
 from rgacli.modeling.build import build_detector
+from rgacli.modeling.checkpoints import read_checkpoint
 from rgacli.modeling.source_weights import SourceWeights, read_source
 from rgacli.modeling.transfer import fit_config, transfer
 
@@ -28,6 +32,37 @@ def start_from(cfg: Config, weights: Path | str) -> SourceWeights:
     for line in fit_config(cfg, source):
         tell(line)
     return source
+
+
+def require_pretrained(cfg: Config) -> None:
+    """Look for the files of weights that parts of a config's detector are initialised from (mmengine's `Pretrained`).
+
+    Raises:
+        UsageError: one is not there, is damaged, or would run code.
+    """
+    for key, init in _initialisations("model", cfg.model):
+        checkpoint = init.get("checkpoint")
+        if init.get("type") == "Pretrained" and isinstance(checkpoint, str) and "://" not in checkpoint:
+            try:
+                read_checkpoint(checkpoint)
+            except UsageError as error:
+                raise UsageError(f"{key}: {error.message}") from error
+
+
+def _initialisations(key: str, part: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield key -> content of every `init_cfg` in a config's part, each of several too."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            own = f"{key}.{name}"
+            if name == "init_cfg":
+                yield from (
+                    (own, init) for init in (value if isinstance(value, list) else [value]) if isinstance(init, Mapping)
+                )
+            else:
+                yield from _initialisations(own, value)
+    elif isinstance(part, (list, tuple)):
+        for number, value in enumerate(part):
+            yield from _initialisations(f"{key}.{number}", value)
 
 
 def write_starting_weights(cfg: Config, source: SourceWeights, path: Path) -> list[str]:

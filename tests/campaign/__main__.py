@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import time
+from datetime import date
 from pathlib import Path
 
 # Before torch is imported, and for the processes that trials start: everything here is too small for threads.
@@ -13,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.campaign import PARTS, record
 from tests.campaign.running import run_part
+from tests.campaign.supply import dependencies
 from tests.campaign.trial import Outcome
 
 
@@ -45,6 +47,7 @@ def main() -> int:
         failed += len(failures)
         if options.record:
             whole = record.read(options.record)
+            whole["dependencies"] = {"date": date.today().isoformat(), **dependencies()}
             whole["parts"][part] = record.assemble(
                 outcomes, title=title, seed=options.seed, short=options.short, seconds=seconds
             )
