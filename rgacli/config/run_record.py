@@ -140,10 +140,12 @@ def read_log(run: Run) -> tuple[dict[str, Any], list[Validation], list[str]]:
     Steps of training are many: of each no more is looked at than is needed.
     """
     path = run.metrics
+    if not path.exists():
+        return {}, [], []
+    if not path.is_file():  # a FIFO might never end
+        return {}, [], [f"{path.name} is no file"]
     try:
         lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return {}, [], []
     except OSError as error:
         return {}, [], [f"{path.name} cannot be read: {error.strerror}"]
     step, validations, damaged = b"{}", [], []
