@@ -76,6 +76,8 @@ def explain(error: BaseException) -> RgacliError:
         return UsageError(f"{error.filename} is in the way ({error.strerror}): choose another place or move it.")
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return RunFailed(f"no permission for {error.filename}; choose another folder or mend its access rights.")
+    if "Symlink loop" in what or (isinstance(error, OSError) and error.errno == errno.ELOOP):  # pathlib's, the system's
+        return UsageError(f"a link leads to itself ({what.removeprefix(f'[Errno {errno.ELOOP}] ')}).")
     if type(error).__name__.startswith("Dist") or ("gloo" in what and "onnection" in what):  # torch.distributed's
         return PeerLost(f"the connection to the other processes of the job was lost ({what}).")
     if "Expected to have finished reduction" in str(error):

@@ -269,5 +269,6 @@ def latest_run() -> Run:
 
 def all_runs() -> list[Run]:
     """Return all runs, the one begun last at the end."""
-    configs = sorted(ROOT.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime_ns)
+    configs = filter(Path.is_file, ROOT.glob(f"*/{CONFIG}"))
+    configs = sorted(configs, key=lambda path: path.stat().st_mtime_ns)
     return [Run(path.parent) for path in configs]

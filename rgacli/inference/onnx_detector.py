@@ -61,7 +61,7 @@ class OnnxDetector(ImageDetector):
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
             classes, resize = (parse_json(metadata[key]) for key in (CLASSES, RESIZE))
-            if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
                 raise ValueError(f"classes {classes}")
             pipeline = _pipeline(**(resize or {}))
             self._mask_threshold = parse_json(metadata[MASK_THRESHOLD]) if MASK_THRESHOLD in metadata else None

@@ -34,7 +34,7 @@ MEGABYTES = 2500  # beyond what the imports take
 _PYTHONS = re.compile(
     r"object (has no attribute|is not|does not support)|has no len\(|unsupported operand|unhashable|cannot unpack"
     r"|too many values to unpack|not enough values to unpack|invalid literal for|indices must be|not supported between"
-    r"|positional argument|unexpected keyword|codec can't|format code|must be real number|division by zero|modulo"
+    r"|positional argument|format code|must be real number|division by zero|modulo"
     r"|out of range$|cannot be interpreted as an integer"
 )
 

@@ -150,3 +150,16 @@ def test_a_whole_column_is_never_folded(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(name in line for line in lines) == 1
     assert max(map(len, lines)) == 40
+
+
+def test_a_name_that_is_no_text_is_shown(tmp_path):
+    """As a stdout in UTF-8 has it, which typer's CliRunner gives commands."""
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    image = {"id": 1, "file_name": "\ud800.jpg", "width": 8, "height": 8}
+    content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "\udce9"}]}
+    (tmp_path / "annotations/train.json").write_text(json.dumps(content))
+    result = invoke("data", "check", tmp_path)
+    assert result.exit_code == 2
+    assert r"\ud800.jpg" in result.stdout
+    assert r"\udce9" in result.stdout

@@ -181,6 +181,13 @@ def test_a_damaged_log_is_told_of_beside_what_it_still_tells(log, problem, epoch
     assert record.epochs == 4
 
 
+def test_a_log_without_an_end_is_not_waited_for():
+    path = write_run("runs/mine")
+    (path / "metrics.jsonl").unlink(missing_ok=True)
+    os.mkfifo(path / "metrics.jsonl")
+    assert record_of(path).problems == ("metrics.jsonl is no file",)
+
+
 def test_a_run_that_has_logged_nothing_is_not_damaged():
     path = write_run("runs/mine")
     (path / "metrics.jsonl").unlink()

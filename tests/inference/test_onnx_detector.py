@@ -164,7 +164,7 @@ def test_it_is_resized_as_the_test_pipeline_does(path, cfg, checkpoint):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("classes", value) for value in ("null", "3", '"abc"', "[1, 2]", '{"a": 1}', "[" * 100_000)),
+        *(("classes", value) for value in ("null", "[]", "3", '"abc"', "[1, 2]", '{"a": 1}', "[" * 100_000)),
         *(("resize", value) for value in ("3", '{"scale": 5}', '{"scale": [0, 0]}', '{"scale": ["a", "b"]}')),
         *(("resize", value) for value in ('{"scale": [1e9, 1e9]}', '{"scale": [9, 9, 9]}', '{"other": 1}')),
     ],

@@ -48,18 +48,11 @@ class Materials:
         """The run, exported to ONNX."""
 
         def export(folder: Path) -> None:
-            self.stage.call("export", "onnx", self.run, "--out", folder, cwd=self.stage.folder, codes=(0,))
+            self.stage.call(
+                "export", "onnx", self.run, "--out", folder / "model.onnx", cwd=self.stage.folder, codes=(0,)
+            )
 
-        return next(self.stage.made("onnx", export).rglob("*.onnx"))
-
-    @property
-    def folded(self) -> Path:
-        """The run, folded into a stock detector: a folder."""
-
-        def export(folder: Path) -> None:
-            self.stage.call("export", "fold", self.run, "--out", folder, cwd=self.stage.folder, codes=(0,))
-
-        return self.stage.made("folded", export)
+        return self.stage.made("onnx", export) / "model.onnx"
 
     def layout(self, name: str) -> Path:
         """Return the dataset in another layout: "yolo", "voc", "roboflow", "single" or "crowdhuman"."""

@@ -125,4 +125,4 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
         )
     },
 }
-_FINE = ("a resize of null", 'classes of "abc"')
+_FINE = ("a resize of null", "a resize of ", "a resize of []", 'classes of ["a"]')
