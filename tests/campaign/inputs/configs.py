@@ -98,11 +98,11 @@ def small(source: str) -> dict[str, Any]:
         for part in path:
             owner = owner[part]
         owner[last] = value
-    backbone = config["model"]["backbone"]
+    backbone = config["model"]["backbone"]  # with 8 channels, the cascade crashed in torch (assets/campaign/found.yaml)
     if backbone.get("depth") == 18:
-        backbone["base_channels"], config["model"]["neck"]["in_channels"] = 8, [8, 16, 32, 64]
+        backbone["base_channels"], config["model"]["neck"]["in_channels"] = 16, [16, 32, 64, 128]
     else:
-        backbone["base_channels"], config["model"]["neck"]["in_channels"] = 8, [32, 64, 128, 256]
+        backbone["base_channels"], config["model"]["neck"]["in_channels"] = 16, [64, 128, 256, 512]
     roi_head = config["model"]["roi_head"]
     heads = roi_head["bbox_head"]
     for head in heads if isinstance(heads, list) else [heads]:
