@@ -81,6 +81,8 @@ def explain(error: BaseException) -> RgacliError:
         return UsageError(f"a name in {_short(error.filename)} is too long for the file system: choose a shorter one.")
     if isinstance(error, ValueError) and "embedded null" in what:
         return UsageError("a path or a name holds a null character, which none may.")
+    if "Symlink loop" in what or (isinstance(error, OSError) and error.errno == errno.ELOOP):  # pathlib's, the system's
+        return UsageError(f"a link leads to itself ({what.removeprefix(f'[Errno {errno.ELOOP}] ')}).")
     if type(error).__name__.startswith("Dist") or ("gloo" in what and "onnection" in what):  # torch.distributed's
         return PeerLost(f"the connection to the other processes of the job was lost ({what}).")
     if "Expected to have finished reduction" in str(error):

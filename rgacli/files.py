@@ -27,7 +27,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_symlink():
-        path = path.resolve()  # a link stays one
+        path = Path(os.path.realpath(path))  # a link stays one
+        if path.is_symlink():
+            raise FileExistsError(errno.EEXIST, "it is a link that leads to itself", str(path))
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is no file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,18 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
                 os.rename(path, folder / path.name)
         else:
             os.rename(temporary, folder)
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Return JSON's value.
+
+    Raises:
+        ValueError: it is no JSON, in no encoding that JSON has, or its lists or objects are nested without end.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_text(path: Path | str, text: str) -> None:

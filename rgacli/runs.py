@@ -141,7 +141,9 @@ class Run:
             )
         highest = {path.stem.partition("_")[0]: path for path in found}  # of the epochs, and of the iterations
         noted = self.path / "logs/last_checkpoint"  # mmengine's; the files' own times are lost in a copy
-        kind = Path(noted.read_text(encoding="utf-8")).stem.partition("_")[0] if noted.is_file() else ""
+        kind = (
+            Path(noted.read_text(encoding="utf-8", errors="replace")).stem.partition("_")[0] if noted.is_file() else ""
+        )
         return highest.get(kind) or max(highest.values(), key=lambda path: path.stat().st_mtime_ns)
 
     def checkpoint(self, which: str = "last") -> Path:
@@ -325,6 +327,6 @@ def latest_run() -> Run:
 
 def all_runs() -> list[Run]:
     """Return all runs, the one begun last at the end."""
-    found = ROOT.glob(f"[!.]*/{CONFIG}")  # hidden is what a killed export was about to write
+    found = filter(Path.is_file, ROOT.glob(f"[!.]*/{CONFIG}"))  # hidden is what a killed export was about to write
     configs = sorted(found, key=lambda path: path.stat().st_mtime_ns)
     return [Run(path.parent) for path in configs]

@@ -96,6 +96,14 @@ def test_a_name_that_no_file_can_have_is_the_users_to_change(error, words):
     assert words in str(told)
 
 
+def test_a_link_to_itself_is_the_users_to_mend():
+    for error in (RuntimeError("Symlink loop from 'a'"), OSError(errno.ELOOP, "Too many levels of links", "a")):
+        told = explain(error)
+        assert isinstance(told, UsageError)
+        assert str(told).startswith("a link leads to itself (")
+        assert "'a'" in str(told)
+
+
 @pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0"])
 def test_a_missing_desktop_library_comes_with_the_command_that_mends_it(library):
     told = explain(ImportError(f"{library}: cannot open shared object file: No such file or directory"))

@@ -46,6 +46,13 @@ def test_a_link_stays_one(tmp_path):
         assert (tmp_path / "far/target").read_text() == text
 
 
+def test_a_link_to_itself_is_not_followed(tmp_path):
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(FileExistsError, match="leads to itself"):
+        write_text(tmp_path / "link", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
 def test_what_is_no_file_is_not_replaced(tmp_path, make):
     path = tmp_path / "x"

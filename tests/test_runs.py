@@ -276,6 +276,14 @@ def test_a_run_is_unsaved_until_its_first_checkpoint(left, unsaved):
         runs.find_run("empty")
 
 
+def test_a_config_without_an_end_is_no_run(folder):
+    (folder / "runs/pipe").mkdir(parents=True)
+    os.mkfifo(folder / "runs/pipe/config.py")
+    assert [run.name for run in runs.all_runs() if run.name == "pipe"] == []
+    with pytest.raises(UsageError, match="no run 'pipe'"):
+        runs.find_run("pipe")
+
+
 def test_an_unknown_run_is_answered_by_the_latest_there_are():
     for number in range(7):
         begin(f"runs/r{number}", number)

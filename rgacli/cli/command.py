@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -27,6 +29,8 @@ class Command(TyperCommand):
         if ctx.params.get("device") == "cpu":  # before torch looks for any, and for processes to be started
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what MPS has no kernel for runs on the CPU
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no characters for is no error
+            sys.stdout.reconfigure(errors="backslashreplace")
         with _messages_shown(CommandLine(self)):
             try:
                 with flushed_stdout():

@@ -10,6 +10,7 @@ from rgacli.compat import native_ops
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's own import of it
 native_ops.install()  # before anything below imports mmcv.ops
 
-from rgacli.compat import mmdet_fixes  # noqa: E402
+from rgacli.compat import local_files, mmdet_fixes  # noqa: E402
 
+local_files.install()
 mmdet_fixes.install()

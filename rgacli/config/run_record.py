@@ -5,10 +5,10 @@ Of a damaged run as much is told as can be read.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from rgacli.config.literals import method_of, read_literals
 from rgacli.data.splits import SPLITS
+from rgacli.files import parse_json
 from rgacli.method import ENSEMBLE, unslug
 from rgacli.runs import Run
 
@@ -139,10 +140,12 @@ def read_log(run: Run) -> tuple[dict[str, Any], list[Validation], list[str]]:
     Steps of training are many: of each no more is looked at than is needed.
     """
     path = run.metrics
+    if not path.exists():
+        return {}, [], []
+    if not path.is_file():  # a FIFO might never end
+        return {}, [], [f"{path.name} is no file"]
     try:
         lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return {}, [], []
     except OSError as error:
         return {}, [], [f"{path.name} cannot be read: {error.strerror}"]
     step, validations, damaged = b"{}", [], []
@@ -181,11 +184,17 @@ def size_of(path: Path) -> int:
 
 
 def _decoded(line: bytes) -> dict[str, Any]:
-    """Return a line's JSON object; an empty one where it is damaged."""
+    """Return the numbers in a line's JSON object, which are all that is logged; none where it is damaged."""
     try:
-        return json.loads(line)
+        values = parse_json(line)
     except ValueError:
         return {}
+    return {key: value for key, value in values.items() if is_logged(value)}
+
+
+def is_logged(value: Any) -> bool:
+    """Return whether it is a value that trainings log: a finite number, or None for one that is not."""
+    return value is None or (isinstance(value, (int, float)) and abs(value) <= sys.float_info.max)
 
 
 def validation_of(values: Mapping[str, Any], step: Mapping[str, Any]) -> Validation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from numbers import Real
@@ -11,6 +10,7 @@ from reprlib import repr as short
 from typing import Any
 
 from rgacli.errors import DataError
+from rgacli.files import parse_json
 from rgacli.wording import function
 
 _NUMBER = (int, float, Real)  # the first two are known at once; Real takes in numpy's
@@ -52,7 +52,7 @@ def read_annotations(path: Path, *, labelled: bool = True) -> Annotations:
         DataError: If it cannot be read, is not JSON, or is not an object with the three lists of objects.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such annotation file") from None
     except OSError as error:

@@ -267,6 +267,8 @@ def image_size(folder: Path, name: str, *, decode: bool) -> tuple[int, int] | Pr
         decode: Read the file to its end, not only its header.
     """
     try:
+        if (folder / name).exists() and not (folder / name).is_file():  # it might have no end
+            return Problem("error", "unreadable image", name, "not a file but a folder, a FIFO, a socket or a device")
         with Image.open(folder / name) as image:
             size = upright_size(image)
             if decode:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from rgacli.data.annotations import is_box
 from rgacli.errors import DataError
+from rgacli.files import parse_json
 
 PERSON = "person"
 
@@ -49,7 +49,7 @@ def is_ignored(box: Mapping[str, Any]) -> bool:
 
 def _parse(where: str, line: str) -> Record:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         raise DataError(f"{where}: not valid JSON; the file may be cut short, download it again") from None
     if not isinstance(record, dict) or not isinstance(record.get("ID"), str):

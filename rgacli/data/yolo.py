@@ -100,7 +100,7 @@ def _read_config(file: Path) -> dict[str, Any]:
         config = yaml.safe_load(file.read_bytes())
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of a date, or of the encoding; lists without end
         mark = getattr(error, "problem_mark", None)
         raise DataError(f"{file}{f':{mark.line + 1}' if mark else ''}: not valid YAML") from None
     if not isinstance(config, dict):

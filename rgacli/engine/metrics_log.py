@@ -11,8 +11,9 @@ from typing import Any
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
+from rgacli.config.run_record import is_logged
 from rgacli.errors import DataError, RunFailed
-from rgacli.files import naming, write_text
+from rgacli.files import naming, parse_json, write_text
 
 
 @VISBACKENDS.register_module()
@@ -71,12 +72,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def _logged(line: bytes, number: int, path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
     except ValueError:  # of the encoding, too
         values = None
-    if not isinstance(values, dict) or "step" not in values:
-        raise DataError(f"{path} is damaged: line {number} is no JSON object with a step; remove that line.")
+    if not isinstance(values, dict) or not _is_step(values.get("step")) or not all(map(is_logged, values.values())):
+        raise DataError(f"{path} is damaged: line {number} is no JSON object of numbers with a step; remove that line.")
     return values
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**63
 
 
 def is_validation(line: Mapping[str, Any]) -> bool:

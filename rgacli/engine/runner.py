@@ -21,9 +21,12 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from rgacli.config.files import BUILD_ERRORS
 from rgacli.engine.distributed import together
 from rgacli.engine.trackers import start_trackers
+from rgacli.errors import UsageError
 from rgacli.messages import tell
+from rgacli.wording import param
 
 # mmengine's warnings of its own code, of gradients that our checkpoints hold, and of a server that need not be one.
 _NOT_SHOWN = ("deprecated", "gradient of some iterations is lost", "make sure that the mlflow server is running")
@@ -86,6 +89,29 @@ class QuietRunner(Runner):
             for metric in built.metrics:
                 metric.collect_device = "gpu"  # by the process group, on whatever device
         return built
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint's weights and return its content, less the config in it: `resume` would run that text."""
+        checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        if isinstance(checkpoint.get("meta"), dict):
+            checkpoint["meta"].pop("config", None)
+        return checkpoint
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on where a checkpoint was saved.
+
+        Raises:
+            UsageError: it holds no state of a training, or another's.
+        """
+        try:
+            super().resume(filename, *args, **kwargs)
+            if not all(isinstance(count, int) and count >= 0 for count in (self.epoch, self.iter)):
+                raise ValueError(f"epoch {self.epoch}, iteration {self.iter}")
+        except BUILD_ERRORS as error:
+            raise UsageError(
+                f"checkpoint {filename} holds no state that this training can go on from ({type(error).__name__}: "
+                f"{error}); start another from its weights by {param('weights', filename)}."
+            ) from error
 
     def dump_config(self) -> None:
         """Do nothing: the run directory holds the config already."""

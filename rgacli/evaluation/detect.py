@@ -25,7 +25,7 @@ from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import evaluator
 from rgacli.evaluation.views import Views
-from rgacli.files import write_json
+from rgacli.files import parse_json, write_json
 from rgacli.locks import LOCK, locked
 from rgacli.modeling.build import build_detector
 from rgacli.modeling.joint_detector import JointDetector
@@ -236,7 +236,10 @@ def saved_detections(
         source, metrics, _ = _read_source(out_dir)
         if source != _source(detectors, ann_file, views) or not metrics.keys() >= set(variants):
             return None
-        return {variant: load_results(out_dir / f"{variant}.json", annotations) for variant in variants}
+        files = {variant: out_dir / f"{variant}.json" for variant in variants}
+        if not all(map(Path.is_file, files.values())):  # a FIFO might never end
+            return None
+        return {variant: load_results(file, annotations) for variant, file in files.items()}
     except (FileNotFoundError, ValueError, LookupError, DataError):
         return None
 
@@ -254,8 +257,16 @@ def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> tuple[dict[
 
 
 def _read_source(out_dir: Path) -> tuple[dict[str, Any], dict[str, dict[str, float]], int | None]:
-    """Return what the detections there depend on, their metrics, and how many of an image counted for these."""
-    source = json.loads((out_dir / _SOURCE).read_text(encoding="utf-8"))
+    """Return what the detections there depend on, their metrics, and how many of an image counted for these.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not told, or the file is damaged.
+    """
+    if not (out_dir / _SOURCE).is_file():
+        raise FileNotFoundError(out_dir / _SOURCE)
+    source = parse_json((out_dir / _SOURCE).read_bytes())
+    if not isinstance(source, dict) or not isinstance(source.get("metrics"), dict):
+        raise ValueError(f"{out_dir / _SOURCE}: no metrics")
     return source, source.pop("metrics"), source.pop("max_dets", None)
 
 

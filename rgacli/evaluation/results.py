@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -16,7 +15,7 @@ from pycocotools import mask as rle
 
 from rgacli.data.annotations import is_box, is_finite, load_annotations
 from rgacli.errors import DataError, UsageError
-from rgacli.files import write_json
+from rgacli.files import parse_json, write_json
 from rgacli.wording import param
 
 KEYS = ("image_id", "category_id", "bbox", "score")
@@ -139,12 +138,12 @@ def require_score(score: float) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise DataError(f"{path}: no such results file.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:  # of JSON, of its encoding, or lists nested without end
+    except ValueError as error:  # of JSON, or of its encoding
         raise DataError(f"{path}: not JSON ({error}); it may be cut off, write it again.") from None
 
 

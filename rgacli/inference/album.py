@@ -30,13 +30,13 @@ class Album:
     def __init__(self, folder: Path, sources: Sequence[Path], parameter: str = "out") -> None:
         root = os.path.commonpath([os.path.abspath(path.parent) for path in sources])
         self._places = {path: folder / _name(Path(os.path.relpath(path, root))) for path in sources}
-        taken = {path.resolve() for path in sources}
+        taken = {os.path.realpath(path) for path in sources}
         for source, place in self._places.items():
-            if place.resolve() in taken:
+            if os.path.realpath(place) in taken:
                 raise UsageError(
                     f"the picture of {source} would overwrite {place}: choose another folder by {param(parameter)}."
                 )
-            taken.add(place.resolve())
+            taken.add(os.path.realpath(place))
         self._video: Path | None = None
         self._write: Callable[[np.ndarray], None]
         self._open = ExitStack()

@@ -47,7 +47,7 @@ def find_media(names: Sequence[str]) -> list[Path]:
             if not files:
                 raise UsageError(f"{name}: no such file or folder, and no file that matches it as a pattern.")
         for file in files:
-            found.setdefault(file.parent.resolve() / file.name, file)  # a link is a file of its own
+            found.setdefault(Path(os.path.realpath(file.parent), file.name), file)  # a link is a file of its own
     return list(found.values())
 
 

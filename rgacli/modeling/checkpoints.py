@@ -49,7 +49,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
     Raises:
         DamagedCheckpoint: the file is damaged or no checkpoint.
-        UsageError: it is missing, or holds a pickle that would run code.
+        UsageError: it is missing, or holds a pickle that would run code, or weights that are no numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -72,6 +72,8 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise _unreadable(path) from error
     if not isinstance(content, dict):
         raise UsageError(f"checkpoint {path} holds a {type(content).__name__}, not a state dict.")
+    if flaw := _flaw(state_dict(content)):
+        raise UsageError(f"checkpoint {path} cannot be used: {flaw}.")
     return content
 
 
@@ -89,6 +91,21 @@ def _require_whole(path: Path) -> None:
 
 def _unreadable(path: Path) -> DamagedCheckpoint:
     return DamagedCheckpoint(f"checkpoint {path} is damaged or is no torch checkpoint.")
+
+
+def _flaw(weights: Any) -> str | None:
+    """Say what keeps weights from being loaded or from detecting anything; None where nothing does."""
+    if not isinstance(weights, dict):
+        return f"its state_dict is a {type(weights).__name__}"
+    for name, value in weights.items():
+        if not isinstance(name, str):
+            return f"a weight is named {name!r}, which is no text"
+        if isinstance(value, torch.Tensor):
+            if value.is_meta or value.layout is not torch.strided or value.is_complex():
+                return f"{name} does not hold its numbers (meta, sparse or complex)"
+            if value.is_floating_point() and value.isnan().any():
+                return f"{name} holds what is no number (NaN), as trainings that diverged leave it"
+    return None
 
 
 def load_weights(model: nn.Module, path: Path | str) -> None:

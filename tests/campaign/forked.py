@@ -23,14 +23,7 @@ from tests.campaign.ended import Ended
 from tests.campaign.killing import Killer, Moment
 
 ROOT = Path(__file__).parents[2]
-_MODULES = (
-    "rgacli",
-    "rgacli.core",
-    "rgacli.api.train",
-    "rgacli.api.evaluate",
-    "rgacli.api.ensemble",
-    "rgacli.api.predict",
-)
+_PACKAGES = ("rgacli.core", "rgacli.api", "rgacli.cli")
 
 _SECONDS_BETWEEN_LOOKS = 0.0003  # a file of a megabyte is half written for some milliseconds
 # Of linux/prctl.h and linux/capability.h.
@@ -104,9 +97,11 @@ class Forked:
 def serve() -> None:
     """Answer requests until there are no more."""
     import importlib
+    import pkgutil
 
-    for module in _MODULES:
-        importlib.import_module(module)
+    for package in map(importlib.import_module, _PACKAGES):
+        for module in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}."):
+            importlib.import_module(module.name)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
     for line in sys.stdin:
@@ -175,7 +170,8 @@ def _be_the_command(
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(megabytes * 2**20),) * 2)
         if file_size is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
+        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+        sys.stderr = os.fdopen(2, "w", errors="backslashreplace")  # as Python opens it
         code = _run(arguments)
         code = _flushed(code)
     finally:

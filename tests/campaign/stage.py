@@ -30,7 +30,7 @@ class Stage:
     """
 
     def __init__(self, folder: Path, seed: int, part: str, short: bool) -> None:
-        self.folder, self.short = folder, short
+        self.folder, self.seed, self.short = folder, seed, short
         self.random = Random(f"{seed}/{part}")
         self._making = threading.RLock()
         self._there: set[str] = set()

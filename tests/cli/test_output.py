@@ -192,3 +192,16 @@ def test_a_full_stdout_is_one_line_whatever_was_asked_for(words, monkeypatch, ca
             main(words, "rgacli")
     assert end.value.code == 1
     assert error_line(capsys.readouterr().err).startswith("error: the disk is full while writing stdout;")
+
+
+def test_a_name_that_is_no_text_is_shown(tmp_path):
+    """As a stdout in UTF-8 has it, which typer's CliRunner gives commands."""
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    image = {"id": 1, "file_name": "\ud800.jpg", "width": 8, "height": 8}
+    content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "\udce9"}]}
+    (tmp_path / "annotations/train.json").write_text(json.dumps(content))
+    result = invoke("data", "check", tmp_path)
+    assert result.exit_code == 2
+    assert r"\ud800.jpg" in result.stdout
+    assert r"\udce9" in result.stdout

@@ -161,6 +161,14 @@ def test_half_a_config_is_told_of_beside_what_the_log_tells(text, problem):
         ('{"coco/ensemble/AP": 0.5, "step"', "metrics.jsonl is damaged at line 1", None, None),
         ("null\n[]\n", "metrics.jsonl is damaged at line 1", None, None),
         ('{"coco/ensemble/AP": 0.5, "step": 1}\n\0\0\0', "metrics.jsonl is damaged at line 2", None, 0.5),
+        ('{"loss": 1, "epoch": "x", "step": []}\n[', "metrics.jsonl is damaged at line 2", None, None),
+        (
+            '{"coco/ensemble/AP": {}, "coco/1to9/AP": 0.5, "step": 1}\n[',
+            "metrics.jsonl is damaged at line 2",
+            None,
+            0.5,
+        ),
+        ('{"coco/ensemble/AP": ' * 100_000 + "}\n[", "metrics.jsonl is damaged at line 2", None, None),
     ],
 )
 def test_a_damaged_log_is_told_of_beside_what_it_still_tells(log, problem, epoch, score):
@@ -171,6 +179,13 @@ def test_a_damaged_log_is_told_of_beside_what_it_still_tells(log, problem, epoch
     assert record.epoch == epoch
     assert (record.last and record.last.score) == score
     assert record.epochs == 4
+
+
+def test_a_log_without_an_end_is_not_waited_for():
+    path = write_run("runs/mine")
+    (path / "metrics.jsonl").unlink(missing_ok=True)
+    os.mkfifo(path / "metrics.jsonl")
+    assert record_of(path).problems == ("metrics.jsonl is no file",)
 
 
 def test_a_run_that_has_logged_nothing_is_not_damaged():

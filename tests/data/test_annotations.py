@@ -38,6 +38,8 @@ def test_a_good_file_is_read_as_it_is(saved):
     [
         ('{"images": [', "not valid JSON"),
         ("\x00\xff", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"a":' * 100_000, "not valid JSON"),
         ("[]", "expected an object, found a list"),
         ('{"images": [], "categories": []}', 'no "annotations"'),
         ('{"images": {}, "annotations": [], "categories": []}', '"images" is not a list'),

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -123,6 +124,18 @@ def test_objects_that_training_leaves_out_are_none_to_train_on(checked):
             annotation["bbox"][2] = 0.5
 
     assert ("error", "no objects") in kinds(checked(all_too_small))
+
+
+def test_what_has_no_end_is_no_image_and_not_waited_for(tmp_path):
+    write_split(tmp_path, value=content(images=2))
+    for number, make in ((1, os.mkfifo), (2, lambda path: path.symlink_to("/dev/zero"))):
+        (tmp_path / f"images/{number}.jpg").unlink()
+        make(tmp_path / f"images/{number}.jpg")
+    report = check_split(find_splits(tmp_path)["train"])
+    assert [(problem.kind, problem.where) for problem in report.problems] == [
+        ("unreadable image", "1.jpg"),
+        ("unreadable image", "2.jpg"),
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -24,6 +24,7 @@ def test_records_come_in_the_files_order_and_blank_lines_are_none(tmp_path):
     ("line", "words"),
     [
         (json.dumps(RECORD)[:-9], "not valid JSON; the file may be cut short"),
+        ("[" * 100_000, "not valid JSON"),
         ("[]", 'it has no "ID"'),
         ('{"gtboxes": []}', 'it has no "ID"'),
         ('{"ID": "../../etc/x", "gtboxes": []}', "'../../etc/x' is not a plain name"),

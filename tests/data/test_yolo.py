@@ -163,6 +163,8 @@ def test_what_tools_write_around_the_numbers_is_read(tmp_path):
     ("config", "complaint"),
     [
         ("train: [", "data.yaml:2?.*not valid YAML"),
+        ("made: 2001-99-99", "not valid YAML"),
+        ("x: " + "[" * 5000, "not valid YAML"),
         ("- 1", "not a YOLO dataset"),
         ("train: images/train", "names: not a list"),
         ("train: images/train\nnames: []", "names: not a list"),

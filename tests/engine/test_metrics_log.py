@@ -44,7 +44,15 @@ def test_there_may_be_nothing_to_truncate(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("line", [b"not json", b'{"loss": 1, "st', b"[1, 2]", b'{"loss": 1}', b"\xfe\x00"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"not json", b'{"loss": 1, "st', b"[1, 2]", b'{"loss": 1}', b"\xfe\x00", b"[" * 100_000),
+        *(b'{"loss": 1, "step": null}', b'{"loss": 1, "step": -1}', b'{"loss": 1, "step": "3"}'),
+        *(b'{"loss": {}, "step": 1}', b'{"loss": "x", "step": 1}', b'{"loss": NaN, "step": 1}'),
+        b'{"loss": 1' + b"0" * 400 + b', "step": 1}',
+    ],
+)
 def test_a_damaged_line_is_named(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"loss": 1, "step": 1}\n' + line + b'\n{"loss": 1, "step": 2}\n')

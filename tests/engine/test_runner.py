@@ -3,9 +3,11 @@ from functools import partial
 
 import pytest
 import torch
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from rgacli.engine.runner import QuietRunner, _tell_once
+from rgacli.errors import UsageError
 
 SETTINGS = dict(batch_size=2, sampler=dict(type="DefaultSampler", shuffle=False))
 OF_WORKERS = dict(persistent_workers=True, prefetch_factor=4, timeout=30, multiprocessing_context="spawn")
@@ -44,3 +46,24 @@ def test_a_text_log_on_a_full_disk_is_told_of_once_and_ends_nothing(caplog, caps
     assert capsys.readouterr().err == ""
     with pytest.raises(OSError, match="No space left"):  # what is left of it
         handler.close()
+
+
+@pytest.mark.parametrize("meta", [{"config": "raise SystemExit", "epoch": 1}, {"epoch": 1}])
+def test_no_config_is_left_in_a_checkpoint_for_mmengine_to_run(monkeypatch, meta):
+    monkeypatch.setattr(Runner, "load_checkpoint", lambda self, *arguments, **options: {"meta": dict(meta)})
+    assert object.__new__(QuietRunner).load_checkpoint("a.pth") == {"meta": {"epoch": 1}}
+
+
+def without_optimizer(runner, filename):
+    raise KeyError("message_hub")
+
+
+def before_its_beginning(runner, filename):
+    runner._train_loop = type("Loop", (), {"epoch": -3, "iter": -7})()
+
+
+@pytest.mark.parametrize("resume", [without_optimizer, before_its_beginning])
+def test_what_no_training_saved_is_not_gone_on_from(monkeypatch, resume):
+    monkeypatch.setattr(Runner, "resume", resume)
+    with pytest.raises(UsageError, match=r"checkpoint a\.pth holds no state .*weights=a\.pth"):
+        object.__new__(QuietRunner).resume("a.pth")

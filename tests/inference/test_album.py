@@ -34,6 +34,13 @@ def test_each_video_has_its_own_frames(tmp_path):
         assert [frame.mean() for frame in open_video(tmp_path / name)] == pytest.approx(values, abs=6)
 
 
+def test_a_source_that_leads_to_itself_is_none_of_the_others(tmp_path):
+    (tmp_path / "a.jpg").symlink_to("a.jpg")
+    with Album(tmp_path / "out", [tmp_path / "a.jpg", tmp_path / "b.jpg"]) as album:
+        album.add(tmp_path / "b.jpg", picture(50))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.jpg"]
+
+
 def test_a_video_that_is_broken_off_is_not_kept(tmp_path):
     with pytest.raises(ZeroDivisionError), Album(tmp_path, [Path("in/a.mp4")]) as album:  # noqa: PT012
         album.add(Path("in/a.mp4"), picture(0), fps=10)

@@ -5,7 +5,7 @@ import torch
 
 from rgacli.config.dataset import set_dataset
 from rgacli.data.layout import find_dataset
-from rgacli.errors import DataError, UsageError
+from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.export.onnx import write_onnx
 from rgacli.export.parity import compare_detections
 from rgacli.export.stock import stock_detector
@@ -159,3 +159,35 @@ def test_it_is_resized_as_the_test_pipeline_does(path, cfg, checkpoint):
     )
     assert exported.shape[1:] != (48, 64)
     assert torch.equal(exported, own)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("classes", value) for value in ("null", "[]", "3", '"abc"', "[1, 2]", '{"a": 1}', "[" * 100_000)),
+        *(("resize", value) for value in ("3", '{"scale": 5}', '{"scale": [0, 0]}', '{"scale": ["a", "b"]}')),
+        *(("resize", value) for value in ('{"scale": [1e9, 1e9]}', '{"scale": [9, 9, 9]}', '{"other": 1}')),
+    ],
+)
+def test_metadata_that_say_nothing_of_use_are_refused(path, tmp_path, key, value):
+    model = onnx.load(path)
+    next(each for each in model.metadata_props if each.key == key).value = value
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(UsageError, match="its metadata do not say what it detects"):
+        OnnxDetector(tmp_path / "odd.onnx", "cpu")
+
+
+def test_a_model_with_other_outputs_is_refused(path, tmp_path):
+    model = onnx.load(path)
+    del model.graph.output[1:]
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(UsageError, match="it takes or gives something else"):
+        OnnxDetector(tmp_path / "odd.onnx", "cpu")
+
+
+def test_what_fails_at_work_is_told_by_the_files_name(path, monkeypatch):
+    detector = OnnxDetector(path, "cpu")
+    short = detector.prepare(pixels(48, 64))
+    monkeypatch.setattr("rgacli.inference.onnx_detector.SIZES", "nosuch")
+    with pytest.raises(RunFailed, match=rf"{path} cannot be run \(.*nosuch.*\); export it again"):
+        detector.detect_together([short])

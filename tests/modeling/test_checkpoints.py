@@ -134,6 +134,23 @@ def test_what_holds_no_dict_is_refused(tmp_path, content):
     assert f"holds a {type(content).__name__}, not a state dict" in message
 
 
+@pytest.mark.parametrize(
+    ("weights", "complaint"),
+    [
+        (None, "its state_dict is a NoneType"),
+        ([1], "its state_dict is a list"),
+        ({1: torch.zeros(1)}, "a weight is named 1"),
+        ({"a.weight": torch.zeros(2, device="meta")}, "a.weight does not hold its numbers"),
+        ({"a.weight": torch.eye(2).to_sparse()}, "a.weight does not hold its numbers"),
+        ({"a.weight": torch.zeros(2, dtype=torch.complex64)}, "a.weight does not hold its numbers"),
+        ({"a.bias": torch.zeros(1), "a.weight": torch.tensor([1.0, float("nan")])}, "a.weight holds what is no number"),
+    ],
+)
+def test_weights_that_cannot_detect_anything_are_refused(tmp_path, weights, complaint):
+    message = refusal(read_checkpoint, saved(tmp_path / "a.pth", {"state_dict": weights}))
+    assert f"{tmp_path / 'a.pth'} cannot be used: {complaint}" in message
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("damaged") / "a.pth"
