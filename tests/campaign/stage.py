@@ -46,7 +46,7 @@ class Stage:
         from rgacli.data.synthetic import write_dataset
 
         sizes = {"train": 8, "val": 4, "test": 4}
-        return self._made(
+        return self.made(
             "dataset", lambda folder: write_dataset(folder, sizes=sizes, image_size=(64, 64), max_objects=4)
         )
 
@@ -58,13 +58,13 @@ class Stage:
             home.mkdir()
             self.call(*self.training(2), "--name", "base", cwd=home, codes=(0,))
 
-        return self._made("trained", train) / "runs/base"
+        return self.made("trained", train) / "runs/base"
 
     def copy_of_run(self, folder: Path) -> Path:
         """Return a copy of that run, as runs/base of a folder."""
         return Path(shutil.copytree(self.run, folder / "runs/base"))
 
-    def _made(self, name: str, make: Callable[[Path], object]) -> Path:
+    def made(self, name: str, make: Callable[[Path], object]) -> Path:
         """Return a folder that `make` fills when it is first asked for, whichever thread asks."""
         with self._making:
             folder = self.folder / name

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from rgacli.engine.runner import QuietRunner
+from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, is_inside_epoch
 
 SETTINGS = dict(batch_size=2, sampler=dict(type="DefaultSampler", shuffle=False))
 OF_WORKERS = dict(persistent_workers=True, prefetch_factor=4, timeout=30, multiprocessing_context="spawn")
@@ -27,3 +30,19 @@ def test_a_dataloader_with_processes_keeps_what_is_said_of_them():
 def test_a_dataloader_that_is_built_stays():
     built = DataLoader([1])
     assert QuietRunner.build_dataloader(built) is built
+
+
+@pytest.mark.parametrize(
+    ("kind", "epoch", "iteration", "inside"),
+    [
+        (ResumableTrainLoop, 0, 0, False),
+        (ResumableTrainLoop, 0, 3, True),
+        (ResumableTrainLoop, 0, 4, True),  # whose validation is yet to come
+        (ResumableTrainLoop, 1, 4, False),
+        (IterBasedTrainLoop, 0, 3, False),
+    ],
+)
+def test_an_epoch_ends_after_its_last_iteration(kind, epoch, iteration, inside):
+    loop = kind.__new__(kind)
+    loop.dataloader = range(4)
+    assert is_inside_epoch(SimpleNamespace(train_loop=loop, epoch=epoch, iter=iteration)) is inside
