@@ -33,6 +33,8 @@ from tests.cli.commands import EPOCHS, ITERATIONS, TINY, settings
 OTHER_PYTHON = "CAMPAIGN_OTHER_PYTHON"
 """Names the interpreter of an environment with another torch, the oldest that is supported."""
 
+SECONDS = 1200  # that a command may take: a machine may have other things to do
+
 _OF_TIME = ("time", "data_time", "memory")
 _WORKERS = settings({f"{split}_dataloader.num_workers": 2 for split in ("train", "val", "test")})
 # Every box is sampled, none is ignored, and each image has as many: nothing is drawn, and all divide alike.
@@ -96,7 +98,7 @@ def training(stage: Stage, *options: object, name: str = "base", data: Path | No
 def twice(stage: Stage, options: Sequence[object], folder: Path) -> None:
     """Train twice by the same seed: the same bits."""
     for name in ("one", "two"):
-        require_well(stage.rgacli(*training(stage, *options, name=name), cwd=folder), 0)
+        require_well(stage.rgacli(*training(stage, *options, name=name), cwd=folder, seconds=SECONDS), 0)
     require_same_bits(folder / "runs/one", folder / "runs/two")
 
 
@@ -105,7 +107,7 @@ def uninterrupted(stage: Stage, name: str) -> Path:
 
     def train(home: Path) -> None:
         home.mkdir()
-        require_well(stage.rgacli(*training(stage, *_EVERY_ITERATION, *WAYS[name]), cwd=home), 0)
+        require_well(stage.rgacli(*training(stage, *_EVERY_ITERATION, *WAYS[name]), cwd=home, seconds=SECONDS), 0)
 
     return stage.made(f"whole {name}", train) / "runs/base"
 
@@ -121,7 +123,7 @@ def resume(stage: Stage, name: str, iteration: int, folder: Path) -> None:
     if iteration >= ITERATIONS // EPOCHS:
         _keep_best_until(whole, run, iteration)
     (run / "logs/last_checkpoint").write_text(str(run / f"checkpoints/iter_{iteration}.pth"))
-    require_well(stage.rgacli("train", "--resume", "--name", "base", "--device", "cpu", cwd=folder), 0)
+    require_well(stage.rgacli("train", "--resume", "--name", "base", "--device", "cpu", cwd=folder, seconds=SECONDS), 0)
     require_same_bits(whole, run)
 
 
@@ -135,7 +137,7 @@ def _keep_best_until(whole: Path, run: Path, iteration: int) -> None:
 def workers(stage: Stage, folder: Path) -> None:
     """Load images in this process, and in two others: the same bits."""
     for name, options in (("none", ()), ("two", _WORKERS)):
-        require_well(stage.rgacli(*training(stage, *options, name=name), cwd=folder), 0)
+        require_well(stage.rgacli(*training(stage, *options, name=name), cwd=folder, seconds=SECONDS), 0)
     require_same_bits(folder / "runs/none", folder / "runs/two")
 
 
@@ -157,7 +159,9 @@ def _by_one_and_by_two(
 ) -> dict[str, float]:
     each = _EVERY_ITERATION
     for name, own in (("one", ("--batch-size", 4)), ("two", ("--batch-size", 2, "--gpus", 2))):
-        stage.call(*training(stage, *each, *options, *own, name=name, data=data), cwd=folder, codes=(0,))
+        stage.call(
+            *training(stage, *each, *options, *own, name=name, data=data), cwd=folder, seconds=SECONDS, codes=(0,)
+        )
     one, two = (folder / "runs" / name / "checkpoints" for name in ("one", "two"))
     after = {step: distance(one / f"iter_{step}.pth", two / f"iter_{step}.pth") for step in (1, ITERATIONS)}
     start = distance(one / "iter_1.pth", one / f"iter_{ITERATIONS}.pth")
@@ -168,8 +172,8 @@ def _by_one_and_by_two(
 
 def compiled(stage: Stage, folder: Path) -> dict[str, float]:
     """Train with the backbone and the neck compiled: the losses of the steps are the same to rounding."""
-    stage.call(*training(stage, name="plain"), cwd=folder, codes=(0,))
-    ended = stage.call(*training(stage, "--compile", name="compiled"), cwd=folder, seconds=900)
+    stage.call(*training(stage, name="plain"), cwd=folder, seconds=SECONDS, codes=(0,))
+    ended = stage.call(*training(stage, "--compile", name="compiled"), cwd=folder, seconds=SECONDS)
     if "cannot compile on this machine" in ended.stderr:
         raise NotHere(ended.errors[0])
     require_well(ended, 0)
@@ -185,7 +189,7 @@ def evaluated_by_two(stage: Stage, folder: Path) -> None:
         run = stage.copy_of_run(folder / name)
         set_batch_size(run, 1)
         arguments = ("eval", "runs/base", "--head", "all", "--split", "val", "--device", "cpu", "--json", *options)
-        ended = stage.call(*arguments, cwd=folder / name, codes=(0,))
+        ended = stage.call(*arguments, cwd=folder / name, seconds=SECONDS, codes=(0,))
         found.append((json.loads(ended.stdout)["heads"], detections(run)))
     assert found[0] == found[1], f"{found[0][0]} by one process, {found[1][0]} by two"
 
@@ -197,7 +201,7 @@ def batches(stage: Stage, folder: Path) -> dict[str, float]:
         run = stage.copy_of_run(folder / str(size))
         set_batch_size(run, size)
         arguments = ("eval", "runs/base", "--head", "all", "--split", "val", "--device", "cpu", "--json")
-        ended = require_well(stage.rgacli(*arguments, cwd=folder / str(size)), 0)
+        ended = require_well(stage.rgacli(*arguments, cwd=folder / str(size), seconds=SECONDS), 0)
         found[size] = json.loads(ended.stdout)["heads"]
     apart = metrics_apart(found[1], found[4])
     assert apart <= BATCHES, f"AP differs by {apart:.2g}, not {BATCHES:g}: {found}"
@@ -211,13 +215,15 @@ def live(stage: Stage, folder: Path) -> None:
     for name in ("live", "saved"):
         run = stage.copy_of_run(folder / name)
         if name == "saved":
-            require_well(stage.rgacli("eval", "runs/base", *cpu, cwd=folder / name), 0)
-        ended = stage.rgacli("analyze", "gt-bins", "runs/base", *cpu, "--json", cwd=folder / name)
+            require_well(stage.rgacli("eval", "runs/base", *cpu, cwd=folder / name, seconds=SECONDS), 0)
+        ended = stage.rgacli("analyze", "gt-bins", "runs/base", *cpu, "--json", cwd=folder / name, seconds=SECONDS)
         rows[name] = json.loads(require_well(ended, 0).stdout)["rows"]
     found = [run / f"detections/val/{name}.json" for name in ("1to1", "1to9", "ensemble")]
     files = [f"--results={path.stem}={path}" for path in found]
     annotations = ("--annotations", stage.dataset / "annotations/val.json")
-    ended = require_well(stage.rgacli("analyze", "gt-bins", *files, *annotations, "--json", cwd=folder), 0)
+    ended = require_well(
+        stage.rgacli("analyze", "gt-bins", *files, *annotations, "--json", cwd=folder, seconds=SECONDS), 0
+    )
     rows["files"] = json.loads(ended.stdout)["rows"]
     assert rows["live"] == rows["saved"], f"{rows['live']}\nlive, but of saved detections\n{rows['saved']}"
     values = {kind: sorted((row["bin"], str(row["ap"])) for row in rows[kind]) for kind in ("saved", "files")}
@@ -237,13 +243,13 @@ def another_torch(stage: Stage, folder: Path) -> dict[str, float]:
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=SECONDS,
         )
         assert done.returncode == 0, f"{arguments} by the other torch: {done.stderr[-2000:]}"
         return done.stdout
 
     def this(*arguments: object, cwd: Path) -> str:
-        return require_well(stage.rgacli(*arguments, cwd=cwd), 0).stdout
+        return require_well(stage.rgacli(*arguments, cwd=cwd, seconds=SECONDS), 0).stdout
 
     both = {"this": this, "other": other}
     for name, rgacli in both.items():
