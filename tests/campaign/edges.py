@@ -161,7 +161,7 @@ def _of_settings() -> Iterator[Edge]:
         ),
         "patience 1": ("--patience", 1, "--set", "train_cfg.val_interval=1"),
         "one proposal": settings({"model.train_cfg.rpn_proposal.max_per_img": 1, "model.test_cfg.rpn.max_per_img": 1}),
-        "one sample": settings({"model.train_cfg.rcnn.sampler.num": 1, "model.train_cfg.rpn.sampler.num": 1}),
+        "ten samples": settings({"model.train_cfg.rcnn.sampler.num": 10, "model.train_cfg.rpn.sampler.num": 2}),
     }
     refused = ("lambda0 1e6", "lambda0 1e6, not annealed", "lr 0")
     for name, own in options.items():
