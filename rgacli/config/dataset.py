@@ -78,7 +78,7 @@ def require_trainable(cfg: Any) -> dict[str, SplitFacts]:
     Raises:
         UsageError: the config has no dataloader for a split.
         DataError: annotations malformed or of other classes than the detector's, a split without objects, images
-            missing, or masks that the config asks for.
+            missing or all too small to be trained on, or no masks where the config asks for them.
     """
     return {split: _trainable(cfg, split) for split in SPLITS}
 
@@ -126,7 +126,21 @@ def _trainable(cfg: Any, split: str) -> SplitFacts:
             f"{len(missing)} of the {len(content['images'])} images of the {split} split are not in {folder}{gone} "
             f"(first: {missing[0]}); {function('check_dataset')} lists every problem."
         )
+    if split == "train":
+        _require_unfiltered(config, content)
     return SplitFacts.of(Path(path), content, sum(sizes))
+
+
+def _require_unfiltered(dataset: Any, content: Annotations) -> None:
+    """Raise a DataError if a dataset config's own filter leaves no image, of which mmdet says only that it cannot."""
+    rules = dataset.get("filter_cfg") or {}
+    least, labelled = rules.get("min_size", 0), {entry["image_id"] for entry in content["annotations"]}
+    images = [image for image in content["images"] if image["id"] in labelled or not rules.get("filter_empty_gt")]
+    if not any(min(image["width"], image["height"]) >= least for image in images):
+        raise DataError(
+            f"{annotation_file(dataset)}: every image has a side below {least} px, the least that is trained on: "
+            f"lower {param('settings', 'train_dataloader.dataset.filter_cfg.min_size=1')}."
+        )
 
 
 def _size(path: Path) -> int | None:

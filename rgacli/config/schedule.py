@@ -9,6 +9,8 @@ from mmengine.config import Config
 from rgacli.errors import UsageError
 from rgacli.wording import param
 
+_LARGEST = 3.4e38  # of float32
+
 
 def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
     """Set the number of epochs, and stretch or shrink the learning-rate schedule to match.
@@ -87,7 +89,7 @@ def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scal
         A line that says what it is and why.
 
     Raises:
-        UsageError: lr is not above 0.
+        UsageError: lr is not above 0, or too large for float32.
     """
     optimizer = cfg.optim_wrapper.optimizer
     batch = images_per_step(cfg, processes)
@@ -97,8 +99,10 @@ def set_learning_rate(cfg: Config, lr: float | None, *, processes: int = 1, scal
         cfg.auto_scale_lr.enable = False
         cfg.auto_scale_lr.base_batch_size = batch
     if lr is not None:
-        if not 0 < lr < math.inf:
-            raise UsageError(f"{param('lr', format(lr, 'g'))}: it must be a finite number above 0.")
+        if not 0 < lr <= _LARGEST:
+            raise UsageError(
+                f"{param('lr', format(lr, 'g'))}: it must be a finite number above 0, and float32 has to hold it."
+            )
         optimizer.lr = lr
         return f"learning rate {lr:g} ({param('lr')})"
     if not scale:

@@ -19,7 +19,7 @@ from torch import Tensor
 from rgacli.engine.checkpoint_hook import announce
 from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
 from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
-from rgacli.engine.runner import is_validation_due
+from rgacli.engine.runner import is_inside_epoch, is_validation_due
 from rgacli.errors import RunFailed
 from rgacli.files import write_text
 from rgacli.modeling.checkpoints import misfits, state_dict
@@ -207,7 +207,7 @@ class ResumedMetricsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Do all that."""
         if is_main_process():
-            truncate_metrics(self.metrics, runner.iter)
+            truncate_metrics(self.metrics, runner.iter, validated=not is_inside_epoch(runner))
         past = of_rank_0([line for line in read_metrics(self.metrics) if is_validation(line)])
         for metrics in past:
             runner.call_hook("after_past_validation", metrics=metrics)

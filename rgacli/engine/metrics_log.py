@@ -89,9 +89,15 @@ def is_validation(line: Mapping[str, Any]) -> bool:
     return any("/" in name for name in line)
 
 
-def truncate_metrics(path: Path, iteration: int) -> None:
-    """Drop the lines logged after `iteration`: a run resumed there logs them again."""
+def truncate_metrics(path: Path, iteration: int, *, validated: bool = True) -> None:
+    """Drop the lines logged after `iteration`: a run resumed there logs them again.
+
+    Args:
+        path: The log.
+        iteration: At which the run goes on.
+        validated: Whether that comes after the validation at this iteration, if there is one.
+    """
     if not path.is_file():
         return
-    kept = [line for line in read_metrics(path) if line.get("step", 0) <= iteration]
+    kept = [line for line in read_metrics(path) if line["step"] < iteration + (validated or not is_validation(line))]
     write_text(path, "".join(json.dumps(line) + "\n" for line in kept))

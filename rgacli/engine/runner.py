@@ -137,11 +137,19 @@ def is_validation_due(runner: Runner) -> bool:
     loop = runner.train_loop
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     done, end = (runner.epoch, runner.max_epochs) if by_epoch else (runner.iter, runner.max_iters)
-    inside_epoch = by_epoch and runner.iter != done * len(loop.dataloader)
-    if runner.val_loop is None or inside_epoch or done < max(1, loop.val_begin):
+    if runner.val_loop is None or is_inside_epoch(runner) or done < max(1, loop.val_begin):
         return False
     loop._decide_current_val_interval()
     return done % loop.val_interval == 0 or done == end
+
+
+def is_inside_epoch(runner: Runner) -> bool:
+    """Return whether a training by epochs stands after an epoch's beginning and before its end.
+
+    Its end comes after its last iteration: a checkpoint of that iteration is inside, and the validation yet to come.
+    """
+    loop = runner.train_loop
+    return isinstance(loop, EpochBasedTrainLoop) and runner.iter != runner.epoch * len(loop.dataloader)
 
 
 @LOOPS.register_module()

@@ -116,6 +116,16 @@ def test_a_detector_is_run_only_on_as_many_classes_as_it_tells_apart(dataset, cl
     require_classes(ConfigDict(model, language_model=dict(type="BertModel")), config, content)
 
 
+@pytest.mark.parametrize(("rules", "fits"), [({}, True), (dict(min_size=32), True), (dict(min_size=33), False)])
+def test_a_dataset_of_which_nothing_is_left_to_train_on_is_refused(dataset, rules, fits):
+    cfg = bound(config(dict(bbox_head=head()), train=coco("train", filter_cfg=rules)), dataset)
+    if fits:
+        assert require_trainable(cfg) == 2
+        return
+    with pytest.raises(DataError, match=r"train\.json: every image has a side below 33 px, the least that is trained"):
+        require_trainable(cfg)
+
+
 # --- datasets behind wrappers
 
 

@@ -109,7 +109,7 @@ def test_without_a_base_batch_size_the_learning_rate_is_the_configs():
     assert cfg.optim_wrapper.optimizer.lr == 0.02
 
 
-@pytest.mark.parametrize("lr", [0, -0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("lr", [0, -0.1, 1e300, float("nan"), float("inf")])
 def test_a_learning_rate_out_of_range_is_refused(lr):
     with pytest.raises(UsageError, match="lr="):
         set_learning_rate(load_config(R50), lr)

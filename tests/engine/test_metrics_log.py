@@ -39,6 +39,16 @@ def test_lines_after_an_iteration_are_dropped_with_one_half_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("validated", "kept"), [(True, [1, 2, 2]), (False, [1, 2])])
+def test_a_validation_that_is_yet_to_come_is_dropped(tmp_path, validated, kept):
+    backend = JsonLinesVisBackend(str(tmp_path))
+    for step in (1, 2):
+        backend.add_scalars({"loss": 0.1}, step=step)
+    backend.add_scalars({"coco/ensemble/AP": 0.5}, step=2)
+    truncate_metrics(backend.path, 2, validated=validated)
+    assert [line["step"] for line in read_metrics(backend.path)] == kept
+
+
 def test_there_may_be_nothing_to_truncate(tmp_path):
     truncate_metrics(tmp_path / "metrics.jsonl", 3)
     assert not list(tmp_path.iterdir())

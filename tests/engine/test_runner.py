@@ -1,12 +1,13 @@
 import logging
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from rgacli.engine.runner import QuietRunner, _tell_once
+from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, _tell_once, is_inside_epoch
 from rgacli.errors import UsageError
 
 SETTINGS = dict(batch_size=2, sampler=dict(type="DefaultSampler", shuffle=False))
@@ -67,3 +68,19 @@ def test_what_no_training_saved_is_not_gone_on_from(monkeypatch, resume):
     monkeypatch.setattr(Runner, "resume", resume)
     with pytest.raises(UsageError, match=r"checkpoint a\.pth holds no state .*weights=a\.pth"):
         object.__new__(QuietRunner).resume("a.pth")
+
+
+@pytest.mark.parametrize(
+    ("kind", "epoch", "iteration", "inside"),
+    [
+        (ResumableTrainLoop, 0, 0, False),
+        (ResumableTrainLoop, 0, 3, True),
+        (ResumableTrainLoop, 0, 4, True),  # whose validation is yet to come
+        (ResumableTrainLoop, 1, 4, False),
+        (IterBasedTrainLoop, 0, 3, False),
+    ],
+)
+def test_an_epoch_ends_after_its_last_iteration(kind, epoch, iteration, inside):
+    loop = kind.__new__(kind)
+    loop.dataloader = range(4)
+    assert is_inside_epoch(SimpleNamespace(train_loop=loop, epoch=epoch, iter=iteration)) is inside

@@ -110,9 +110,15 @@ def test_an_array_that_is_no_image_is_refused(detector, image):
         detector(image)
 
 
-def test_an_image_too_thin_to_be_resized_is_refused(detector):
-    with pytest.raises(DataError, match="an image of 5000x1 pixels cannot be resized"):
-        detector(np.zeros((1, 5000, 3), np.uint8))
+def test_a_thin_image_keeps_a_pixel_of_its_side(detector):
+    assert detector.prepare(np.zeros((1, 5000, 3), np.uint8))["inputs"].shape == (3, 1, 160)
+    assert all(np.isfinite(found.boxes).all() for found in detector(np.zeros((5000, 1, 3), np.uint8)).values())
+
+
+def test_an_image_that_cannot_be_resized_is_refused(detector, monkeypatch):
+    monkeypatch.setattr(detector, "_prepare", lambda image: cv2.resize(image["img"], (0, 0)))
+    with pytest.raises(DataError, match="an image of 50x2 pixels cannot be resized"):
+        detector(np.zeros((2, 50, 3), np.uint8))
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
