@@ -95,6 +95,30 @@ def training(stage: Stage, *options: object, name: str = "base", data: Path | No
     return ("train", "quickstart", *own, *TINY, *options)
 
 
+def learned(stage: Stage) -> Path:
+    """Return a folder with data/ and runs/base: a detector that finds what it was shown, so that AP is not 0."""
+
+    def train(home: Path) -> None:
+        boxes = ((4, 6, 26, 24), (32, 30, 26, 26))
+        images = [Drawn(boxes=[(x + n % 3, y, w, h + n % 4) for x, y, w, h in boxes][: 1 + n % 2]) for n in range(8)]
+        write(home / "data", {"train": images, "val": images[:6]})
+        options = ("--epochs", 15, "--lr", 0.01, "--lambda0", 1, "--device", "cpu", "--name", "base", *TINY)
+        arguments = ("train", "quickstart", "--data", home / "data", *options, *settings({"param_scheduler": []}))
+        require_well(stage.rgacli(*arguments, cwd=home, seconds=SECONDS), 0)
+
+    return stage.made("learned", train)
+
+
+def copy_of_learned(stage: Stage, folder: Path) -> Path:
+    """Return a copy of its run, as runs/base of a folder."""
+    return Path(shutil.copytree(learned(stage) / "runs/base", folder / "runs/base"))
+
+
+def require_found(heads: Mapping[str, Mapping[str, float]]) -> None:
+    """Fail where every AP is 0, which would be the same of anything."""
+    assert all(metrics["AP"] for metrics in heads.values()), f"nothing is found, so that nothing is shown: {heads}"
+
+
 def twice(stage: Stage, options: Sequence[object], folder: Path) -> None:
     """Train twice by the same seed: the same bits."""
     for name in ("one", "two"):
@@ -186,11 +210,12 @@ def evaluated_by_two(stage: Stage, folder: Path) -> None:
     """Evaluate by one process and by two: the same detections and AP, to the last bit, an image at a time."""
     found = []
     for name, options in (("one", ()), ("two", ("--gpus", 2))):
-        run = stage.copy_of_run(folder / name)
+        run = copy_of_learned(stage, folder / name)
         set_batch_size(run, 1)
         arguments = ("eval", "runs/base", "--head", "all", "--split", "val", "--device", "cpu", "--json", *options)
         ended = stage.call(*arguments, cwd=folder / name, seconds=SECONDS, codes=(0,))
         found.append((json.loads(ended.stdout)["heads"], detections(run)))
+    require_found(found[0][0])
     assert found[0] == found[1], f"{found[0][0]} by one process, {found[1][0]} by two"
 
 
@@ -198,11 +223,12 @@ def batches(stage: Stage, folder: Path) -> dict[str, float]:
     """Evaluate an image at a time, and four: the same AP, boxes and scores to rounding."""
     found = {}
     for size in (1, 4):
-        run = stage.copy_of_run(folder / str(size))
+        run = copy_of_learned(stage, folder / str(size))
         set_batch_size(run, size)
         arguments = ("eval", "runs/base", "--head", "all", "--split", "val", "--device", "cpu", "--json")
         ended = require_well(stage.rgacli(*arguments, cwd=folder / str(size), seconds=SECONDS), 0)
         found[size] = json.loads(ended.stdout)["heads"]
+    require_found(found[1])
     apart = metrics_apart(found[1], found[4])
     scores = scores_apart(*(folder / str(size) / "runs/base" for size in found))
     assert max(apart, scores) <= BATCHES, f"AP differs by {apart:.2g}, scores by {scores:.2g}, not {BATCHES:g}"
@@ -214,21 +240,25 @@ def live(stage: Stage, folder: Path) -> None:
     rows = {}
     cpu = ("--split", "val", "--device", "cpu")
     for name in ("live", "saved"):
-        run = stage.copy_of_run(folder / name)
+        run = copy_of_learned(stage, folder / name)
         if name == "saved":
             require_well(stage.rgacli("eval", "runs/base", *cpu, cwd=folder / name, seconds=SECONDS), 0)
         ended = stage.rgacli("analyze", "gt-bins", "runs/base", *cpu, "--json", cwd=folder / name, seconds=SECONDS)
         rows[name] = json.loads(require_well(ended, 0).stdout)["rows"]
     found = [run / f"detections/val/{name}.json" for name in ("1to1", "1to9", "ensemble")]
     files = [f"--results={path.stem}={path}" for path in found]
-    annotations = ("--annotations", stage.dataset / "annotations/val.json")
+    annotations = ("--annotations", learned(stage) / "data/annotations/val.json")
     ended = require_well(
         stage.rgacli("analyze", "gt-bins", *files, *annotations, "--json", cwd=folder, seconds=SECONDS), 0
     )
     rows["files"] = json.loads(ended.stdout)["rows"]
     assert rows["live"] == rows["saved"], f"{rows['live']}\nlive, but of saved detections\n{rows['saved']}"
-    values = {kind: sorted((row["bin"], str(row["ap"])) for row in rows[kind]) for kind in ("saved", "files")}
-    assert values["saved"] == values["files"], values
+    by_head = {
+        kind: sorted(json.dumps([row["bin"], row["AP"], row["AP50"], row["AP75"]]) for row in rows[kind])
+        for kind in ("saved", "files")
+    }
+    assert by_head["saved"] == by_head["files"], by_head
+    require_found({row["name"]: row for row in rows["live"] if row["bin"] == "all"})
 
 
 def another_torch(stage: Stage, folder: Path) -> dict[str, float]:
@@ -262,8 +292,9 @@ def another_torch(stage: Stage, folder: Path) -> dict[str, float]:
         rgacli(*training(stage, name=name), cwd=folder)
     losses = losses_apart(folder / "runs/this", folder / "runs/other")
     assert losses <= TORCHES, f"losses differ by {losses:.2g} of themselves, not {TORCHES:g}"
+    copy_of_learned(stage, folder)
     ap = scores = 0.0
-    for name in both:
+    for name in (*both, "base"):
         found, runs = [], []
         for user, rgacli in both.items():
             cwd = folder / f"{name} used by {user}"
@@ -271,6 +302,8 @@ def another_torch(stage: Stage, folder: Path) -> dict[str, float]:
             arguments = ("eval", f"runs/{name}", "--head", "all", "--split", "val", "--device", "cpu", "--json")
             found.append(json.loads(rgacli(*arguments, cwd=cwd))["heads"])
             runs.append(cwd / "runs" / name)
+        if name == "base":
+            require_found(found[0])
         ap, scores = max(ap, metrics_apart(*found)), max(scores, scores_apart(*runs))
     assert max(ap, scores) <= TORCHES, f"of the same weights AP differs by {ap:.2g}, scores by {scores:.2g}"
     return {"losses apart": losses, "AP apart": ap, "scores apart": scores}
