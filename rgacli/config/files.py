@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from rgacli.config.catalogue import CONFIGS, bundled_configs, closest
-from rgacli.errors import UsageError
+from rgacli.errors import FULL, UsageError
+from rgacli.files import naming
 from rgacli.wording import function, param
 
 BUILD_ERRORS = (TypeError, KeyError, ValueError, AttributeError, AssertionError)
@@ -26,12 +28,15 @@ def load_config(name: str) -> Config:
     """
     path = _locate(name)
     try:
-        cfg = Config.fromfile(path)
+        with naming(tempfile.gettempdir()):  # where mmengine copies it to
+            cfg = Config.fromfile(path)
         # In mmengine's newer style of config a type is a class; its name does everywhere what the class does.
         cfg = Config(cfg.to_dict(), filename=cfg.filename)
     except FileNotFoundError as error:
         raise UsageError(f"config {name}: no such file: {error.filename or error}") from error
     except Exception as error:  # a config is Python: anything may go wrong in it
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise UsageError(f"config {name} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
     if not cfg.get("model"):
         raise UsageError(f"config {name} has no `model`: it is no mmdet detector config.")

@@ -1,3 +1,6 @@
+import errno
+import tempfile
+
 import pytest
 from mmengine.config import Config
 
@@ -134,3 +137,14 @@ def test_an_assignment_that_would_do_nothing_is_refused_in_one_line(assignment, 
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
     assert cfg.to_dict() == a_config().to_dict()
+
+
+def test_a_full_temporary_folder_is_no_fault_of_the_config(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Config, "fromfile", full)
+    (tmp_path / "a.py").touch()
+    with pytest.raises(OSError, match="No space left") as caught:
+        load_config(str(tmp_path / "a.py"))
+    assert caught.value.filename == tempfile.gettempdir()
