@@ -34,6 +34,7 @@ def _of(function: Callable[..., object], *given: object) -> Callable[[Path], obj
 
 def _at_once(stage: Stage, folder: Path, *commands: Sequence[object]) -> list[Ended]:
     with ThreadPoolExecutor(len(commands)) as pool:
+        list(pool.map(lambda _: stage.rgacli("configs", cwd=folder), commands))  # what they are forked off is there
         return list(pool.map(lambda words: require_well(stage.rgacli(*words, cwd=folder)), commands))
 
 
