@@ -128,16 +128,17 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 # What there is no room in.
-_FULL = {
+FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "files may not grow so large (ulimit -f)",
 }
+"""An OSError's errno -> what there is no room in."""
 
 
 def _fullness(error: BaseException, what: str) -> str | None:
     """Return what is full, if that is the error: torch tells only that it wrote less than it meant to."""
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return _FULL[error.errno]
+    if isinstance(error, OSError) and error.errno in FULL:
+        return FULL[error.errno]
     met_by_torch = "inline_container" in what and "unexpected pos" in what
-    return _FULL[errno.ENOSPC] if met_by_torch or "No space left on device" in what else None
+    return FULL[errno.ENOSPC] if met_by_torch or "No space left on device" in what else None

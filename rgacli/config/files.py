@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from mmengine.utils import import_modules_from_strings
 from rgacli.config.catalogue import CONFIGS, bundled_configs, closest
 from rgacli.config.safety import first_executed, read_safely
 from rgacli.config.schema import misfit, shortened
-from rgacli.errors import UsageError
+from rgacli.errors import FULL, UsageError
+from rgacli.files import naming
 from rgacli.wording import function, param
 
 BUILD_ERRORS = (TypeError, KeyError, ValueError, AttributeError, AssertionError)
@@ -41,7 +43,8 @@ def load_config(name: str, *, safe: bool = False) -> Config:
             cfg = Config(read_safely(path), filename=str(path))
             _import_modules(cfg)  # of rgacli alone
         else:
-            cfg = Config.fromfile(path)
+            with naming(tempfile.gettempdir()):  # where mmengine copies it to
+                cfg = Config.fromfile(path)
         # In mmengine's newer style of config a type is a class; its name does everywhere what the class does.
         cfg = Config(cfg.to_dict(), filename=cfg.filename)
     except UsageError:
@@ -55,6 +58,8 @@ def load_config(name: str, *, safe: bool = False) -> Config:
             raise
         raise UsageError(f"config {name} cannot be read: it raises KeyboardInterrupt.") from error
     except Exception as error:  # a config is Python: anything may go wrong in it
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise UsageError(f"config {name} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
     if not cfg.get("model"):
         raise UsageError(f"config {name} has no `model`: it is no mmdet detector config.")

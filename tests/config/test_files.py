@@ -1,4 +1,6 @@
+import errno
 import sys
+import tempfile
 
 import pytest
 from mmengine.config import Config
@@ -211,3 +213,14 @@ def test_a_dict_takes_the_place_of_what_is_none_without_the_mark_that_says_so():
     cfg = a_config()
     set_keys(cfg, {"model.init": {"_delete_": True, "a": 1}})
     assert cfg.model.init == dict(a=1)
+
+
+def test_a_full_temporary_folder_is_no_fault_of_the_config(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Config, "fromfile", full)
+    (tmp_path / "a.py").touch()
+    with pytest.raises(OSError, match="No space left") as caught:
+        load_config(str(tmp_path / "a.py"))
+    assert caught.value.filename == tempfile.gettempdir()

@@ -21,14 +21,14 @@ from tests.cli.commands import TINY
 
 def trials(stage: Stage) -> Iterator[Trial]:
     """Yield the trials."""
-    for moment, pattern in _MOMENTS.items():
+    for moment, pattern in list(_MOMENTS.items())[:: stage.pick(1, 2)]:
         yield Trial("a run removed while it trains", moment, _of(_run_gone, stage, pattern))
-    for part in ("images/train", "images", ""):
+    for part in stage.pick(("images/train", "images", ""), ("",)):
         yield Trial("a dataset removed while a run trains", part or "all of it", _of(_dataset_gone, stage, part))
         yield Trial("a dataset removed before a resume", part or "all of it", _of(_dataset_gone_since, stage, part))
     for words in stage.pick(_ANYWHERE, _ANYWHERE[:1]):
         yield Trial("a working folder that is gone", " ".join(words), _of(_home_gone, words))
-    for path, arguments in _REPLACED:
+    for path, arguments in _REPLACED[:: stage.pick(1, 3)]:
         yield Trial("a file in a folder's place", f"{path}, {arguments[0]}", _of(_replaced, stage, path, arguments))
 
 
@@ -93,10 +93,10 @@ def _dataset_gone_since(folder: Path, stage: Stage, part: str) -> None:
     ended = stage.rgacli(*_training(data, epochs=2), "--name", "new", cwd=folder)
     require_well(ended, 0)
     unfinish(folder / "runs/new")
-    before = snapshot(folder / "runs")
+    before = snapshot(folder / "runs/new/checkpoints")
     _remove(data / part if part else data)
     _require_names_data(stage.rgacli("train", "--resume", "--name", "new", "--device", "cpu", cwd=folder))
-    assert snapshot(folder / "runs") == before
+    assert snapshot(folder / "runs/new/checkpoints") == before
 
 
 def unfinish(run: Path) -> None:

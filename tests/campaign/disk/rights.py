@@ -19,13 +19,13 @@ _REFUSED = ("no permission for", "may not be written", "cannot be read", "not re
 def trials(stage: Stage) -> Iterator[Trial]:
     """Yield the trials."""
     making = [work for work in WORKS if not work.trains]
-    for number, work in enumerate(stage.pick(making, making[:8])):
+    for number, work in enumerate(stage.pick(making, making[:3])):
         yield Trial("somebody else's run", work.name, _of(_others_run, stage, work))
         if number % 3 == 0:
             yield Trial("a run on a read-only disk", work.name, _of(_run_on_read_only_disk, stage, work))
-    for work in stage.pick(WORKS, WORKS[:4]):
+    for work in stage.pick(WORKS, WORKS[:2]):
         yield Trial("a read-only working folder", work.name, _of(_read_only_home, stage, work))
-    for name in _SECRETS:
+    for name in list(_SECRETS)[:: stage.pick(1, 3)]:
         yield Trial("a file or folder that may not be read", name, _of(_secret, stage, name))
     for name, arguments in _CACHED.items():
         for way, spoil in _BAD_CACHES.items():
@@ -130,7 +130,7 @@ def _secret(folder: Path, stage: Stage, name: str) -> None:
 
 
 _CACHED = {
-    "the embedded dataset": ("train", "quickstart", "--epochs", "1", "--device", "cpu"),
+    "the embedded dataset": ("train", "--epochs", "1", "--device", "cpu"),
     "a converted dataset": ("analyze", "dataset", "yolo", "--out", "figures"),
 }
 _BAD_CACHES: dict[str, Callable[[Path], object]] = {
