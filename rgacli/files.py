@@ -86,14 +86,23 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed."""
+    """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed.
+
+    Raises:
+        FileExistsError: `folder` is not empty.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     hidden = f".{folder.name}-"
     with naming(folder, folder.parent / hidden), tempfile.TemporaryDirectory(dir=folder.parent, prefix=hidden) as name:
         temporary = Path(name, folder.name)
         temporary.mkdir()
         yield temporary
-        os.rename(temporary, folder)
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            raise FileExistsError(errno.EEXIST, "it is not empty", str(folder)) from error  # another was quicker
 
 
 def write_text(path: Path | str, text: str) -> None:
