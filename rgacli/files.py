@@ -91,7 +91,11 @@ def replacing_files_in(folder: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed."""
+    """Yield a new folder; on a clean exit it becomes `folder`, which is new or empty, else nothing has changed.
+
+    Raises:
+        FileExistsError: `folder` is not empty.
+    """
     # One that is there may be a disk, or somebody's working folder.
     place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)
@@ -100,11 +104,16 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         temporary = Path(name, "new")
         temporary.mkdir()
         yield temporary
-        if place == folder:
-            for path in temporary.iterdir():
-                os.rename(path, folder / path.name)
-        else:
-            os.rename(temporary, folder)
+        try:
+            if place == folder:
+                for path in temporary.iterdir():
+                    os.rename(path, folder / path.name)
+            else:
+                os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            raise FileExistsError(errno.EEXIST, "it is not empty", str(folder)) from error  # another was quicker
 
 
 def parse_json(text: bytes | str) -> Any:

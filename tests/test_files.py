@@ -201,3 +201,15 @@ def test_a_folder_that_may_not_be_written_to_names_the_file(tmp_path, monkeypatc
     with pytest.raises(PermissionError) as caught:
         write_text(tmp_path / "a.txt", "new")
     assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_a_folder_that_another_filled_meanwhile_is_in_the_way(tmp_path):
+    def write(path):
+        with replacing_folder(path) as temporary:
+            (temporary / "mine").touch()
+            write_text(path / "theirs", "new")
+
+    with pytest.raises(FileExistsError, match="it is not empty") as caught:
+        write(tmp_path / "new")
+    assert caught.value.filename == str(tmp_path / "new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "theirs"]

@@ -10,6 +10,7 @@ from rgacli.errors import DataError, UsageError
 from tests.data.coco_files import content, write_split
 from tests.data.crowdhuman_files import write_crowdhuman
 from tests.support.dense import crowded
+from tests.support.disks import files_of_at_most
 
 # synth_dataset
 
@@ -214,3 +215,10 @@ def test_an_empty_folder_is_written_into_and_another_left_alone(tmp_path):
 def test_what_cannot_be_asked_for_is_refused(tmp_path, wrong):
     with pytest.raises(UsageError, match="it can be coco or yolo, and copy or link"):
         convert_dataset(tmp_path, tmp_path / "new", **wrong)
+
+
+def test_a_dataset_that_finds_no_room_is_not_drawn_in_part(tmp_path):
+    with pytest.raises(OSError, match="File too large") as caught, files_of_at_most(600):
+        synth_dataset(tmp_path / "drawn", train=1, val=0, test=0, size="64x64")
+    assert caught.value.filename == str(tmp_path / "drawn")
+    assert list(tmp_path.iterdir()) == []
