@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-for-rgacli
 QUICKSTART := reproduction/quickstart
 
-.PHONY: help install quickstart test slow campaign lint tables clean
+.PHONY: help install quickstart test slow campaign campaign-short lint tables clean
 
 help:
 	@echo "make quickstart   train PRM and a plain detector on the embedded dataset (about 5 minutes on 2 CPU cores)"
@@ -40,10 +40,15 @@ test: install
 slow: install
 	$(BIN)/python -m pytest -n auto -m slow
 
-# Faults, drawn at random from SEED. Its figures are README's, by `make tables`.
+# Faults, drawn at random from SEED. Its figures are README's, by `make tables`. Of some PARTS: make campaign PARTS="kill".
 SEED ?= 0
+PARTS ?=
 campaign: install
-	$(BIN)/python -m tests.campaign --seed $(SEED) --record assets/campaign/campaign.json
+	$(BIN)/python -m tests.campaign $(PARTS) --seed $(SEED) --record assets/campaign/campaign.json
+
+# A ten-minute part of it, which keeps no record.
+campaign-short: install
+	$(BIN)/python -m tests.campaign $(PARTS) --seed $(SEED) --short
 
 lint: install
 	$(BIN)/ruff check .

@@ -75,8 +75,10 @@ def _where(parts: Mapping[str, Any]) -> str:
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     seeds = sorted({part["seed"] for part in whole})
     minutes = sum(part["seconds"] for part in whole) / 60
+    what = "The short campaign: " if any(part["short"] for part in whole) else ""
     return (
-        f"*{when}, {machine['cores']} cores of {machine['name']}, torch {versions['torch']}, {minutes:.0f} minutes, "
+        f"*{what}{when}, "
+        f"{machine['cores']} cores of {machine['name']}, torch {versions['torch']}, {minutes:.0f} minutes, "
         f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}.*"
     )
 
