@@ -38,7 +38,7 @@ class Command(TyperCommand):
             except TYPERS_OWN:
                 raise
             except Exception as error:
-                if interrupt := _interrupt_behind(error):
+                if not isinstance(error, RgacliError) and (interrupt := _interrupt_behind(error)):
                     raise interrupt from None
                 if ctx.find_root().params.get("debug"):
                     raise

@@ -167,7 +167,7 @@ SCHEMA: Mapping[str, Kind] = {
     "train_cfg": _DICT | _NONE,
     "train_cfg.type": _NAME,
     "train_cfg.by_epoch": _SWITCH,
-    "train_cfg.max_epochs": _whole(1),
+    "train_cfg.max_epochs": _whole(0),
     "train_cfg.max_iters": _whole(1),
     "train_cfg.val_interval": _whole(1),
     "train_cfg.val_begin": _whole(0),

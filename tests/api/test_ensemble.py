@@ -234,7 +234,7 @@ def test_a_detector_and_its_copy_ensemble_to_itself(fresh, other, undrawn, told)
     for one, two in zip(alone, both, strict=True):
         assert one["bbox"] == pytest.approx(two["bbox"], abs=1e-3)
         assert one["score"] == pytest.approx(two["score"], abs=1e-5)
-    assert {path.stem for path in result.detections.iterdir()} == {*OF_LOGITS, *OF_RESULTS, "source"}
+    assert {path.stem for path in result.detections.glob("*.json")} == {*OF_LOGITS, *OF_RESULTS, "source"}
     single = result.members[0].parameters
     paper, *_, oracle = result.methods
     assert single < paper.parameters < oracle.parameters == 2 * single

@@ -13,6 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from rgacli.cli.app import app
+from rgacli.locks import LOCK
 
 RUN = "base"
 EPOCHS = 3
@@ -104,8 +105,8 @@ def error_line(stderr: str) -> str:
 
 
 def snapshot(*folders: Path) -> dict[Path, tuple[int, int] | None]:
-    """Everything that lies in the folders: a path -> size and time of a file, None for a folder."""
-    found: Iterable[Path] = (path for folder in folders for path in folder.rglob("*"))
+    """All that lies in the folders but notes of locks: a path -> size and time of a file, None for a folder."""
+    found: Iterable[Path] = (path for folder in folders for path in folder.rglob("*") if path.name != LOCK)
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None for path in found}
 
 

@@ -83,7 +83,9 @@ def write_runs(run: Path, dataset: Path) -> None:
 
     shutil.rmtree(copy("no_checkpoint") / "checkpoints")
     (copy("broken_config") / "config.py").write_text("model = dict(")
-    (copy("damaged") / "checkpoints/epoch_9.pth").write_text("no checkpoint")
+    damaged = copy("damaged") / "checkpoints"
+    for checkpoint in (*damaged.glob("epoch_*.pth"), damaged / "epoch_9.pth"):
+        checkpoint.write_text("no checkpoint")
     shutil.copy("evil.pth", copy("evil") / "checkpoints/epoch_9.pth")
     for name, data in {"moved": "gone", "edited": "data/other_categories"}.items():
         config = copy(name) / "config.py"
