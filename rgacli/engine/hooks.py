@@ -20,7 +20,7 @@ from rgacli.engine.checkpoint_hook import announce
 from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
 from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
 from rgacli.engine.runner import is_inside_epoch, is_validation_due
-from rgacli.errors import RunFailed
+from rgacli.errors import RunFailed, UsageError
 from rgacli.files import write_text
 from rgacli.modeling.checkpoints import misfits, state_dict
 from rgacli.wording import param
@@ -182,11 +182,20 @@ class RunGoneHook(Hook):
 
 
 class MisfitHook(Hook):
-    """Hook that warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout)."""
+    """Hook that warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout).
+
+    A training does not go on from such a one: it would come to another end than the one that it was begun for.
+    """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare names and shapes."""
+        """Compare names and shapes.
+
+        Raises:
+            UsageError: a training is to go on from it, and it does not fit.
+        """
         found = "; it ".join(misfits(bare(runner.model).state_dict(), state_dict(checkpoint)))
+        if found and runner._resume:
+            raise UsageError(f"checkpoint {runner._load_from} does not fit the run's config: it {found}.", shared=True)
         if found:
             runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
 

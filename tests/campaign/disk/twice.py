@@ -50,7 +50,7 @@ def _require_one_winner(ended: Sequence[Ended], words: Sequence[str]) -> None:
 def _train_twice(folder: Path, stage: Stage) -> None:
     training = next(work for work in WORKS if work.trains)
     command = training.arguments(stage)
-    _require_one_winner(_at_once(stage, folder, command, command), ("exists", "trained by another process"))
+    _require_one_winner(_at_once(stage, folder, command, command), ("exists", "trained by process"))
     require_whole(folder)
     require_same(folder, training.whole(stage))
 
@@ -65,7 +65,7 @@ def _begun(folder: Path, stage: Stage) -> Path:
 
 def _resume_twice(folder: Path, stage: Stage) -> None:
     whole = _begun(folder, stage)
-    _require_one_winner(_at_once(stage, folder, _RESUME, _RESUME), ("trained by another process",))
+    _require_one_winner(_at_once(stage, folder, _RESUME, _RESUME), ("trained by process",))
     require_whole(folder)
     require_same(folder, whole)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from rgacli.engine.metrics_log import read_metrics
 from rgacli.modeling.checkpoints import read_checkpoint
-from tests.campaign.ended import require_nothing_half_written, require_well
+from tests.campaign.ended import require_nothing_half_written
 from tests.campaign.stage import Stage
 
 
@@ -38,11 +38,9 @@ class Work:
             stage.copy_of_run(home)
 
     def again(self, stage: Stage, home: Path) -> Sequence[object]:
-        """Return the arguments by which it goes on; what cannot go on is removed, to begin anew."""
-        if self.trains and list(home.glob("runs/new/checkpoints/epoch_*.pth")):
+        """Return the arguments by which it goes on; a training that had no config yet begins anew."""
+        if self.trains and (home / "runs/new/config.py").is_file():
             return "train", "--resume", "--name", "new", "--device", "cpu"
-        if self.trains and (home / "runs/new").exists():
-            require_well(stage.rgacli("runs", "rm", "new", "--yes", cwd=home), 0)
         return self.arguments(stage)
 
     def whole(self, stage: Stage) -> Path:

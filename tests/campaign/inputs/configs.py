@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 
 from tests.campaign.inputs.case import MARKER, Case
@@ -84,9 +85,17 @@ def _command(materials: Materials, random: Random, file: Path) -> tuple[object, 
 _FREE = ("_scope_", "trained_from", "experiment_name", "file_client_args", "backend_args")
 
 
-@cache
+_ONE_AT_A_TIME = Lock()  # mmengine reloads a module as it reads a config
+
+
 def small(source: str) -> dict[str, Any]:
-    """Return a config as plain values, shrunk."""
+    """Return a config as plain values, shrunk. Not to be changed."""
+    with _ONE_AT_A_TIME:
+        return _small(source)
+
+
+@cache
+def _small(source: str) -> dict[str, Any]:
     import rgacli.core  # noqa: F401  (registers the parts that a config names)
     from rgacli.config.files import load_config
 
