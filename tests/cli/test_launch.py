@@ -126,7 +126,7 @@ def test_two_processes_evaluate_as_one_does_each_image_once(folder, run, dataset
         done = call(*arguments, cwd=folder) if options else invoke(*arguments)
         assert (done.returncode if options else done.exit_code) == 0, done.stderr
         assert not (folder / ".dist_test").exists()
-        found = {path.stem: json.loads(path.read_text()) for path in (run / "detections/odd-test").iterdir()}
+        found = {path.stem: json.loads(path.read_text()) for path in (run / "detections/odd-test").glob("*.json")}
         del found["source"]
         shutil.rmtree(run / "detections")
         return json.loads(done.stdout), found
