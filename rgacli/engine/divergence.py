@@ -19,12 +19,16 @@ _ITERATIONS = 1000  # that are looked at together where a training counts no epo
 _NONE = 1.0
 _SOME = 20.0
 """Youden's J in percent, up to which a head is taken to guess, and from which it had learnt something."""
+_GROWN = 1.05
+"""A log is read again once it has grown by so much: read each time, a long one would cost more than the training."""
 _ABSURD = 100.0
 """Loss over the run's lowest: a training that learns has such a range as well, but not while its heads guess."""
 
 
 class DivergenceHook(Hook):
-    """Hook that tells of a divergence after the epoch that it shows in, once. It looks at the log alone.
+    """Hook that tells of a divergence, once. It looks at the log alone.
+
+    It does after each of the first 20 epochs and then less often, in measure of what there is to read.
 
     Args:
         metrics: The run's metrics.jsonl.
@@ -35,6 +39,7 @@ class DivergenceHook(Hook):
     def __init__(self, metrics: Path) -> None:
         self.metrics = metrics
         self._is_told = False
+        self._bytes = 0  # of the log, when it was last looked at
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Look."""
@@ -45,7 +50,13 @@ class DivergenceHook(Hook):
         self._look()
 
     def _look(self) -> None:
-        if is_main_process() and not self._is_told and (found := divergence(read_metrics(self.metrics))):
+        if self._is_told or not is_main_process():
+            return
+        size = self.metrics.stat().st_size if self.metrics.is_file() else 0
+        if size <= self._bytes * _GROWN:
+            return
+        self._bytes = size
+        if found := divergence(read_metrics(self.metrics)):
             tell(f"the training seems to have diverged: {found}")
             self._is_told = True
 

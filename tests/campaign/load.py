@@ -132,6 +132,7 @@ class Training:
                 "model.train_cfg.rpn.sampler.num": 8,
                 "train_cfg.val_interval": 10**9,
                 "default_hooks.logger.interval": 10,
+                "default_hooks.checkpoint.interval": 100,
             }
         )
         epochs = self.iterations // 2  # of 8 images, 4 at a time

@@ -80,3 +80,20 @@ def test_a_training_is_told_of_its_divergence_once(tmp_path, monkeypatch):
             file.writelines(json.dumps(line) + "\n" for line in lines)
         hook.after_train_epoch(None)
     assert [line[:52] for line in told] == ["the training seems to have diverged: in epoch 2 no h"]
+
+
+def test_a_log_is_read_in_measure_of_its_length(tmp_path, monkeypatch):
+    """Read after each epoch, that of a long training would cost more than what is left of it."""
+    path, reads = tmp_path / "metrics.jsonl", []
+    monkeypatch.setattr("rgacli.engine.divergence.read_metrics", lambda path: reads.append(path) or [])
+    hook = DivergenceHook(path)
+    hook.after_train_epoch(None)
+    assert reads == []  # nothing is logged yet
+    for number in range(1, 401):
+        with path.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in epoch(number))
+        hook.after_train_epoch(None)
+        hook.before_checkpoint(None)
+        if number == 15:
+            assert len(reads) == 15
+    assert len(reads) < 100
