@@ -233,7 +233,10 @@ def train(
                 )
                 source = start_from(cfg, weights) if weights is not None else None
                 if not source and cfg.train_cfg.get("max_epochs") == 0:
-                    raise UsageError(f"the config's train_cfg.max_epochs is 0, and there are no {param('weights')}.")
+                    raise UsageError(
+                        "the config's train_cfg.max_epochs is 0: set it to at least 1, or give the weights that it is "
+                        f"to write by {param('weights')}."
+                    )
                 if freeze_backbone is not None:
                     set_frozen_stages(cfg, freeze_backbone)
                 if epochs is not None:

@@ -85,6 +85,10 @@ def test_a_run_that_was_killed_before_it_had_its_starting_weights_starts_from_th
     ("options", "message"),
     [
         (["--epochs", 0], "--epochs 0: it must be at least 1 (0: only with --weights"),
+        (
+            ["--set", "train_cfg.max_epochs=0"],
+            "max_epochs is 0: set it to at least 1, or give the weights that it is to",
+        ),
         (["--weights", "nowhere.pth"], "checkpoint nowhere.pth does not exist"),
         (["--weights", "runs"], "weights runs: a folder; name the checkpoint in it"),
         (["--weights", CHECKPOINT, "--set", "model.neck.out_channels=8"], "are of another architecture"),
