@@ -1,6 +1,6 @@
 """The campaign of faults: what rgacli claims ("nothing lost", "one clear line", "the same bits"), tried at random.
 
-`python -m tests.campaign` (`make campaign`) runs it, an hour on two cores; `--short` is the part that CI runs.
+`python -m tests.campaign` (`make campaign`) runs it; `--short` is a part that takes eight minutes on two cores.
 
 Each module here that PARTS names is a part: its docstring's first line says what it tries, and `trials(stage)` yields
 its trials. A trial (`trial.Trial`) is of one kind of fault, and fails by an AssertionError that says what was lost.

@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description="Try to break rgacli, at random.")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="Parts to run; by default all.")
     parser.add_argument("--seed", type=int, default=0, help="Of what is random (default 0).")
-    parser.add_argument("--short", action="store_true", help="What CI runs: about ten minutes.")
+    parser.add_argument("--short", action="store_true", help="A part of it: eight minutes on two cores.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="Trials at a time; by default the cores.")
     parser.add_argument("--only", default="", help="Run trials whose kind or name contains this.")
     parser.add_argument("--record", type=Path, help="JSON file whose figures of these parts are replaced.")

@@ -40,7 +40,7 @@ class Edge:
         megabytes: Of memory.
         flat: Whether images are of one colour. Many boxes then have the same score to the last bit, rounding decides
             which of them are found, and an export cannot be compared with its run.
-        short: Whether CI runs it.
+        short: Whether it is one of the short campaign.
     """
 
     kind: str

@@ -24,7 +24,7 @@ def run_part(
     Args:
         part: Of `tests.campaign.PARTS`.
         seed: Of what is random in it.
-        short: Whether to run only what CI runs.
+        short: Whether to run the short campaign alone.
         jobs: Trials at a time.
         only: What the kind or the name of a trial has to contain to be run.
         told: Called with each outcome as it comes.

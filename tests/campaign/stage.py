@@ -26,7 +26,7 @@ class Stage:
         folder: For what trials share; trials have folders of their own.
         seed: Of all that is random. Each part draws from it anew, so that parts can be repeated alone.
         part: Its name.
-        short: Whether this is the part of the campaign that CI runs.
+        short: Whether this is the short campaign.
     """
 
     def __init__(self, folder: Path, seed: int, part: str, short: bool) -> None:
