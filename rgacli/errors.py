@@ -46,6 +46,11 @@ class RunFailed(RgacliError):
     """Work that started well and then failed: out of memory, disk full, loss not finite (exit code 1)."""
 
 
+def gone(path: object, *, shared: bool = False) -> RunFailed:
+    """Return the error of a training whose folder, or a part of it, is not there any more."""
+    return RunFailed(f"{path} is gone: it was removed while the run trained.", shared=shared)
+
+
 class Unforeseen(RunFailed):
     """An error that nothing here expects: its place in the code says more than its message."""
 
@@ -101,7 +106,7 @@ def explain(error: BaseException) -> RgacliError:
             f"{param('settings', 'model.backbone.init_cfg=None')}."
         )
     # torch tells of it by a signal, in the midst of any code, which may make another error of that.
-    if any("DataLoader worker (pid" in str(each) for each in _chain(error)):
+    if any("DataLoader worker (pid" in str(each) for each in chain(error)):
         return RunFailed(
             "a data-loading process died, most likely for want of memory or of /dev/shm: lower "
             f"{param('batch_size')}, or {param('settings', 'train_dataloader.num_workers=1')}."
@@ -120,7 +125,7 @@ def _short(path: object) -> str:
     return text if len(text) <= 80 else f"{text[:40]}…{text[-20:]}"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error, what it came of, and so on."""
     while error is not None:
         yield error

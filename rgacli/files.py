@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never a part of it."""
+"""Files that are there whole: written so that a reader sees the old content or the new, and read so as well."""
 
 from __future__ import annotations
 

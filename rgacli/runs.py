@@ -141,9 +141,8 @@ class Run:
             )
         highest = {path.stem.partition("_")[0]: path for path in found}  # of the epochs, and of the iterations
         noted = self.path / "logs/last_checkpoint"  # mmengine's; the files' own times are lost in a copy
-        kind = (
-            Path(noted.read_text(encoding="utf-8", errors="replace")).stem.partition("_")[0] if noted.is_file() else ""
-        )
+        name = noted.read_text(encoding="utf-8", errors="replace") if noted.is_file() else ""
+        kind = Path(name).stem.partition("_")[0]
         return highest.get(kind) or max(highest.values(), key=lambda path: path.stat().st_mtime_ns)
 
     def checkpoint(self, which: str = "last") -> Path:

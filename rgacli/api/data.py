@@ -56,17 +56,15 @@ def synth_dataset(
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if not match:
         raise UsageError(f"{param('size', size)}: not a width and a height, such as 160x128.")
-    require_empty(Path(folder))
-    with replacing_folder(Path(folder)) as temporary:
-        write_dataset(
-            temporary,
-            sizes={"train": train, "val": val, "test": test},
-            image_size=(int(match[1]), int(match[2])),
-            seed=seed,
-            max_objects=max_objects,
-            median_objects=median_objects,
-            progress=progress,
-        )
+    write_dataset(
+        Path(folder),
+        sizes={"train": train, "val": val, "test": test},
+        image_size=(int(match[1]), int(match[2])),
+        seed=seed,
+        max_objects=max_objects,
+        median_objects=median_objects,
+        progress=progress,
+    )
     return Path(folder)
 
 

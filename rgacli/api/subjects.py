@@ -14,6 +14,7 @@ from rgacli.evaluation.gt_bins import GTBin, parse_bins
 from rgacli.evaluation.max_dets import require_max_dets
 from rgacli.evaluation.results import LazyResults, load_named_results, load_results
 from rgacli.progress import Progress
+from rgacli.runs import place_for
 from rgacli.wording import param
 
 if TYPE_CHECKING:
@@ -208,6 +209,4 @@ def trainings_of(runs: Names) -> tuple[list[TrainingLog], Path]:
 
 def logged_figures(logs: Sequence[LoggedRun]) -> Path:
     """Return where figures of what was logged go: into the run, or for several beside all runs."""
-    from rgacli.runs import place_for
-
     return place_for(logs[0].run.path) / "figures" if len(logs) == 1 else Path("figures")

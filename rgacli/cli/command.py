@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from rgacli.cli.output import TYPERS_OWN, messages, say
 from rgacli.cli.spelling import CommandLine
 from rgacli.cli.stdout import flushed_stdout
-from rgacli.errors import RgacliError, Unforeseen, explain
+from rgacli.errors import RgacliError, Unforeseen, chain, explain
 from rgacli.messages import LOGGER, Message
 from rgacli.wording import spelled, spelling_for
 
@@ -67,11 +67,9 @@ class DefaultGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
     """Return the Ctrl-C that an error was made of: mmengine takes one for a fault of the config that it formats."""
-    while error and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error
+    return next((each for each in chain(error) if isinstance(each, KeyboardInterrupt)), None)
 
 
 def print_error(error: RgacliError, command: TyperCommand, prefix: str = "") -> None:

@@ -41,7 +41,7 @@ class SplitWritten:
 
 
 def require_empty(folder: Path) -> None:
-    """Raise a UsageError unless `folder` is empty or not there; hidden files do not count, nor do folders."""
+    """Raise a UsageError unless `folder` is empty or not there; what is hidden, of killed commands, does not count."""
     if folder.exists() and not (folder.is_dir() and not any(folder.glob("[!.]*"))):
         raise UsageError(f"{folder} is there already and is not an empty folder; choose a new one.")
 

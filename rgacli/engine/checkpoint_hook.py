@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from rgacli.engine.distributed import bare, of_rank_0, together
-from rgacli.errors import RunFailed, UsageError
+from rgacli.errors import RunFailed, UsageError, gone
 from rgacli.files import replacing
 from rgacli.modeling.checkpoints import DamagedCheckpoint, read_checkpoint
 from rgacli.runs import BEST
@@ -31,7 +31,7 @@ class AtomicBackend(LocalBackend):
             RunFailed: the folder is gone. It is not made again: parts of a run are no use to anybody.
         """
         if not Path(filepath).parent.is_dir():
-            raise RunFailed(f"{Path(filepath).parent} is gone: it was removed while the run trained.")
+            raise gone(Path(filepath).parent)
         with replacing(filepath) as temporary:
             temporary.write_bytes(obj)
 

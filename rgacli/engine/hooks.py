@@ -20,7 +20,7 @@ from rgacli.engine.checkpoint_hook import announce
 from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
 from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
 from rgacli.engine.runner import is_inside_epoch, is_validation_due
-from rgacli.errors import RunFailed, UsageError
+from rgacli.errors import RunFailed, UsageError, gone
 from rgacli.files import write_text
 from rgacli.modeling.checkpoints import misfits, state_dict
 from rgacli.wording import param
@@ -174,7 +174,7 @@ class RunGoneHook(Hook):
             RunFailed: it is not there.
         """
         if not of_rank_0(self.config.is_file()):
-            raise RunFailed(f"{self.config} is gone: it was removed while the run trained.", shared=True)
+            raise gone(self.config, shared=True)
 
     def before_checkpoint(self, runner: Runner) -> None:
         """Do the same (`checkpoint_hook.announce`)."""

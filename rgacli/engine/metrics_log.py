@@ -12,7 +12,7 @@ from mmengine.registry import VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
 from rgacli.config.run_record import is_logged
-from rgacli.errors import DataError, RunFailed
+from rgacli.errors import DataError, gone
 from rgacli.files import naming, parse_json, write_text
 
 
@@ -46,7 +46,7 @@ class JsonLinesVisBackend(BaseVisBackend):
         """Append the scalars and the step they were logged at as one line."""
         line = {name: _json_number(value) for name, value in scalar_dict.items()}
         if not self.path.parent.is_dir():  # nor is it made again: parts of a run are no use to anybody
-            raise RunFailed(f"{self.path.parent} is gone: it was removed while the run trained.")
+            raise gone(self.path.parent)
         # One write of one line in append mode: a reader never sees half of it.
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "step": step}) + "\n")

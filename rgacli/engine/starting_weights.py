@@ -56,9 +56,8 @@ def _initialisations(key: str, part: Any) -> Iterator[tuple[str, Mapping[str, An
         for name, value in part.items():
             own = f"{key}.{name}"
             if name == "init_cfg":
-                yield from (
-                    (own, init) for init in (value if isinstance(value, list) else [value]) if isinstance(init, Mapping)
-                )
+                inits = value if isinstance(value, list) else [value]
+                yield from ((own, init) for init in inits if isinstance(init, Mapping))
             else:
                 yield from _initialisations(own, value)
     elif isinstance(part, (list, tuple)):

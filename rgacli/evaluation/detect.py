@@ -203,9 +203,8 @@ def _detect(
                 test_evaluator=dict(metric, out_dir=str(out_dir)),
                 default_scope=cfg.get("default_scope", "mmdet"),
                 env_cfg=cfg.get("env_cfg", dict(dist_cfg=dict(backend="nccl"))),
-                launcher="pytorch"
-                if is_distributed()
-                else "none",  # whoever launched it: by now the process has joined
+                # Whoever launched it: by now the process has joined.
+                launcher="pytorch" if is_distributed() else "none",
                 experiment_name=f"detect_{time.time_ns()}",  # mmengine has one log per name: runs may not share theirs
             )
             for hook in hooks:

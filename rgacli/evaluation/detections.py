@@ -68,7 +68,6 @@ def detections_by_variant(sample: Mapping[str, Any]) -> dict[str, dict[str, np.n
     predicted = sample["pred_instances"]
     found = {
         variant: {key: _array(instances[key]) for key in ("bboxes", "scores", "labels")}
-        # A data sample has a set of them, whose order differs from process to process.
         for variant, instances in sorted((sample.get("head_instances") or {WHOLE: predicted}).items())
     }
     if "masks" in predicted:
