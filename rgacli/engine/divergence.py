@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from rgacli.engine.metrics_log import read_metrics
+from rgacli.engine.metrics_log import NewLines
 from rgacli.messages import tell
 from rgacli.wording import param
 
@@ -19,16 +20,12 @@ _ITERATIONS = 1000  # that are looked at together where a training counts no epo
 _NONE = 1.0
 _SOME = 20.0
 """Youden's J in percent, up to which a head is taken to guess, and from which it had learnt something."""
-_GROWN = 1.05
-"""A log is read again once it has grown by so much: read each time, a long one would cost more than the training."""
 _ABSURD = 100.0
 """Loss over the run's lowest: a training that learns has such a range as well, but not while its heads guess."""
 
 
 class DivergenceHook(Hook):
-    """Hook that tells of a divergence, once. It looks at the log alone.
-
-    It does after each of the first 20 epochs and then less often, in measure of what there is to read.
+    """Hook that tells of a divergence, once, from what was logged since it last looked.
 
     Args:
         metrics: The run's metrics.jsonl.
@@ -37,9 +34,8 @@ class DivergenceHook(Hook):
     priority = "LOWEST"
 
     def __init__(self, metrics: Path) -> None:
-        self.metrics = metrics
+        self._new_lines, self._watch = NewLines(metrics), Watch()
         self._is_told = False
-        self._bytes = 0  # of the log, when it was last looked at
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Look."""
@@ -52,11 +48,8 @@ class DivergenceHook(Hook):
     def _look(self) -> None:
         if self._is_told or not is_main_process():
             return
-        size = self.metrics.stat().st_size if self.metrics.is_file() else 0
-        if size <= self._bytes * _GROWN:
-            return
-        self._bytes = size
-        if found := divergence(read_metrics(self.metrics)):
+        self._watch.add(self._new_lines())
+        if found := self._watch.divergence():
             tell(f"the training seems to have diverged: {found}")
             self._is_told = True
 
@@ -83,41 +76,62 @@ class Stretch:
         return self.positives + self.negatives - 100
 
 
-def divergence(lines: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return what is to be told of a training whose heads do no better than one answer to everything; else None.
+class Watch:
+    """Recognises a training whose heads do no better than one answer to everything.
 
     Heads that have not learnt yet do so as well. It has diverged if they were better in an earlier epoch, at a lower
     loss, or if its loss rose to a hundred times what it was at another time.
-
-    Args:
-        lines: Of training steps, as `metrics_log` has them.
     """
-    steps = [line for line in lines if isinstance(line.get("loss"), (int, float))]
-    *before, last = _stretches(steps) or [None]
-    if last is None or last.skill > _NONE:
-        return None
-    now = (
-        f"in {last.name} no head tells an object from background (accuracy on positives {last.positives:.1f} %, on "
-        f"negatives {last.negatives:.1f} %)"
-    )
-    best = max(before, key=lambda one: one.skill, default=last)
-    losses = [line["loss"] for line in steps]
-    if best.skill >= _SOME and best.loss < last.loss:
-        now += f", as one did in {best.name} ({best.positives:.1f} %, {best.negatives:.1f} %)"
-    elif max(losses) > _ABSURD * min(losses):
-        now += f", and the loss was at {max(losses):.3g}"
-    else:
-        return None
-    return f"{now}: lower {param('lr')} or {param('lambda0')}."
+
+    def __init__(self) -> None:
+        self._name, self._lines = "", []  # of the epoch that goes on
+        self._last: Stretch | None = None  # that is over
+        self._best: Stretch | None = None  # of those before it
+        self._lowest, self._highest = math.inf, -math.inf  # losses
+
+    def add(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Take in lines of the log, as `metrics_log` has them; those of validations say nothing."""
+        for line in lines:
+            if not isinstance(line.get("loss"), (int, float)):
+                continue
+            name = f"epoch {line['epoch']}" if "epoch" in line else f"iterations from {_begin(line['step'])}"
+            if name != self._name:
+                self._best, self._last = self._so_far()
+                self._name, self._lines = name, []
+            self._lines.append(line)
+            self._lowest, self._highest = min(self._lowest, line["loss"]), max(self._highest, line["loss"])
+
+    def divergence(self) -> str | None:
+        """Return what is to be told of the training as it stands; None where it has not diverged."""
+        best, last = self._so_far()
+        if last is None or last.skill > _NONE:
+            return None
+        now = (
+            f"in {last.name} no head tells an object from background (accuracy on positives {last.positives:.1f} %, "
+            f"on negatives {last.negatives:.1f} %)"
+        )
+        if best and best.skill >= _SOME and best.loss < last.loss:
+            now += f", as one did in {best.name} ({best.positives:.1f} %, {best.negatives:.1f} %)"
+        elif self._highest > _ABSURD * self._lowest:
+            now += f", and the loss was at {self._highest:.3g}"
+        else:
+            return None
+        return f"{now}: lower {param('lr')} or {param('lambda0')}."
+
+    def _so_far(self) -> tuple[Stretch | None, Stretch | None]:
+        """Return the last epoch that any head was sampled in, and before it the best of those before."""
+        going_on = _stretch(self._name, self._lines)
+        if not going_on:
+            return self._best, self._last
+        before = [stretch for stretch in (self._best, self._last) if stretch]
+        return max(before, key=lambda one: one.skill, default=None), going_on
 
 
-def _stretches(steps: Sequence[Mapping[str, Any]]) -> list[Stretch]:
-    """Return a run's epochs that any head was sampled in, in their order."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for line in steps:
-        name = f"epoch {line['epoch']}" if "epoch" in line else f"iterations from {_begin(line['step'])}"
-        groups.setdefault(name, []).append(line)
-    return [found for name, group in groups.items() if (found := _stretch(name, group))]
+def divergence(lines: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return what `Watch` has to tell at the end of a log; None if nothing."""
+    watch = Watch()
+    watch.add(lines)
+    return watch.divergence()
 
 
 def _begin(step: int) -> int:

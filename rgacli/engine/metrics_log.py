@@ -58,16 +58,40 @@ def _json_number(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+class NewLines:
+    """The lines that came since they were last asked for, of a log that goes on being written.
+
+    Args:
+        path: Of the log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes = self._count = 0  # read so far, also of lines
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """Return them, less one that is still being written, or was left half written by a killed run.
+
+        Raises:
+            DataError: a line is none that was logged.
+        """
+        if not self._path.is_file():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._bytes)
+            lines = [line for line in file if line.endswith(b"\n")]
+        found = [_logged(line, number, self._path) for number, line in enumerate(lines, start=self._count + 1)]
+        self._bytes, self._count = self._bytes + sum(map(len, lines)), self._count + len(lines)
+        return found
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines that are there, less one that a killed run left half written.
+    """Return all lines of a log that are whole.
 
     Raises:
         DataError: a line is none that was logged.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    return [_logged(line, number, path) for number, line in enumerate(lines, start=1) if line.endswith(b"\n")]
+    return NewLines(path)()
 
 
 def _logged(line: bytes, number: int, path: Path) -> dict[str, Any]:

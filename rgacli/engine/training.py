@@ -16,6 +16,7 @@ from rgacli.engine.checkpoint_hook import RunCheckpointHook
 from rgacli.engine.distributed import together
 from rgacli.engine.divergence import DivergenceHook
 from rgacli.engine.hooks import FiniteLossHook, InterruptHook, MisfitHook, ResumedMetricsHook, outlast_signals
+from rgacli.engine.log_history import LogHistoryHook
 from rgacli.engine.reproducible import set_reproducible
 from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, quiet_stdout
 from rgacli.engine.sampling_statistics import SamplingStatisticsHook
@@ -75,7 +76,8 @@ def train(cfg: Config, checkpoints: Path, metrics: Path, hooks: Sequence[Hook], 
     interrupt, finite = InterruptHook(checkpoints), FiniteLossHook()
     # Where gradients are accumulated, schedules step before the optimizer does.
     warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
-    own_hooks = [MisfitHook(), finite, SamplingStatisticsHook(), DivergenceHook(metrics), *hooks, interrupt]
+    own_hooks = [MisfitHook(), finite, SamplingStatisticsHook(), LogHistoryHook(), DivergenceHook(metrics)]
+    own_hooks += [*hooks, interrupt]
     if resume_from:
         own_hooks.append(ResumedMetricsHook(metrics))  # last: it may validate, which all hooks are to see
     try:

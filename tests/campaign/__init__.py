@@ -12,4 +12,7 @@ Figures go into a record (`record`), from which README's table is generated. `as
 failures that were found, each with the test that holds it mended.
 """
 
-PARTS = ("kill", "disk", "hostile", "edges", "sameness", "supply", "load")
+PARTS = ("kill", "disk", "hostile", "edges", "sameness", "supply", "load", "endurance")
+
+BY_NAME = ("endurance",)
+"""Parts that the whole campaign leaves out unless they are named: each takes as long as all others together."""

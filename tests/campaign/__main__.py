@@ -12,7 +12,7 @@ from pathlib import Path
 # Before torch is imported, and for the processes that trials start: everything here is too small for threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tests.campaign import PARTS, record
+from tests.campaign import BY_NAME, PARTS, record
 from tests.campaign.running import run_part
 from tests.campaign.supply import dependencies
 from tests.campaign.trial import Outcome
@@ -21,7 +21,12 @@ from tests.campaign.trial import Outcome
 def main() -> int:
     """Run what the arguments ask for."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description="Try to break rgacli, at random.")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="Parts to run; by default all.")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=[*PARTS, []],
+        help=f"Parts to run; by default all, without --short all but {BY_NAME[0]}.",
+    )
     parser.add_argument("--seed", type=int, default=0, help="Of what is random (default 0).")
     parser.add_argument("--short", action="store_true", help="A part of it: eight minutes on two cores.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="Trials at a time; by default the cores.")
@@ -29,7 +34,8 @@ def main() -> int:
     parser.add_argument("--record", type=Path, help="JSON file whose figures of these parts are replaced.")
     options = parser.parse_args()
     failed = 0
-    for part in options.parts or PARTS:
+    default = PARTS if options.short else [part for part in PARTS if part not in BY_NAME]
+    for part in options.parts or default:
         title = (importlib.import_module(f"tests.campaign.{part}").__doc__ or part).splitlines()[0].rstrip(".")
         print(f"{part}: {title}", flush=True)
         begun = time.monotonic()

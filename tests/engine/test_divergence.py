@@ -3,7 +3,7 @@ import json
 import pytest
 
 from rgacli.engine import divergence as module
-from rgacli.engine.divergence import DivergenceHook, divergence
+from rgacli.engine.divergence import DivergenceHook, Stretch, Watch, divergence
 
 
 def epoch(number, loss=2.0, positives=30.0, negatives=95.0, head="1to1", **others):
@@ -82,18 +82,25 @@ def test_a_training_is_told_of_its_divergence_once(tmp_path, monkeypatch):
     assert [line[:52] for line in told] == ["the training seems to have diverged: in epoch 2 no h"]
 
 
-def test_a_log_is_read_in_measure_of_its_length(tmp_path, monkeypatch):
-    """Read after each epoch, that of a long training would cost more than what is left of it."""
-    path, reads = tmp_path / "metrics.jsonl", []
-    monkeypatch.setattr("rgacli.engine.divergence.read_metrics", lambda path: reads.append(path) or [])
+def test_a_training_is_followed_as_its_log_grows(tmp_path, monkeypatch):
+    """What a look says is what the whole log says, though each looks at what is new alone."""
+    path, told = tmp_path / "metrics.jsonl", []
+    monkeypatch.setattr(module, "tell", told.append)
     hook = DivergenceHook(path)
-    hook.after_train_epoch(None)
-    assert reads == []  # nothing is logged yet
-    for number in range(1, 401):
+    hook.before_checkpoint(None)  # nothing is logged yet
+    lines = epoch(1) + epoch(2, positives=60.0) + epoch(3, positives=40.0) + epoch(4, loss=4.0, **NOTHING)
+    for count, line in enumerate(lines, start=1):
         with path.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in epoch(number))
-        hook.after_train_epoch(None)
+            file.write(json.dumps(line) + "\n")
         hook.before_checkpoint(None)
-        if number == 15:
-            assert len(reads) == 15
-    assert len(reads) < 100
+        assert bool(told) == bool(divergence(lines[:count])) == (count > 12)
+    assert told == [f"the training seems to have diverged: {divergence(lines)}"]
+
+
+def test_a_long_training_is_followed_in_few_words(tmp_path):
+    """Nothing grows with the number of epochs: held are one epoch's lines, and the best epoch."""
+    watch = Watch()
+    for number in range(1, 200):
+        watch.add(epoch(number))
+    assert len(watch._lines) == 4
+    assert {type(value) for value in vars(watch).values()} == {str, list, Stretch, float}

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from rgacli.engine.metrics_log import JsonLinesVisBackend, read_metrics, truncate_metrics
+from rgacli.engine.metrics_log import JsonLinesVisBackend, NewLines, read_metrics, truncate_metrics
 from rgacli.errors import DataError, RunFailed
 
 
@@ -68,6 +68,25 @@ def test_a_damaged_line_is_named(tmp_path, line):
     path.write_bytes(b'{"loss": 1, "step": 1}\n' + line + b'\n{"loss": 1, "step": 2}\n')
     with pytest.raises(DataError, match=rf"{path} is damaged: line 2 "):
         read_metrics(path)
+
+
+def test_a_log_that_is_being_written_is_followed(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    new = NewLines(path)
+    assert new() == []
+    for text, steps in (
+        ('{"loss": 1, "step": 1}\n{"loss": 1, "st', [1]),
+        ('ep": 2}\n', [2]),
+        ("", []),
+        ('{"loss": 1, "step": 3}\n{"loss": 1, "step": 4}\n', [3, 4]),
+    ):
+        with path.open("a") as file:
+            file.write(text)
+        assert [line["step"] for line in new()] == steps
+    with path.open("a") as file:
+        file.write("no json\n")
+    with pytest.raises(DataError, match="line 5 "):
+        new()
 
 
 def test_a_full_disk_names_the_log(tmp_path):
