@@ -30,8 +30,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         path = Path(os.path.realpath(path))  # a link stays one
         if path.is_symlink():
             raise FileExistsError(errno.EEXIST, "it is a link that leads to itself", str(path))
-    if path.exists() and not path.is_file():
-        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
+    require_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with naming(path, path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
@@ -45,6 +44,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise a FileExistsError if something is there that is no file: what writes to a FIFO waits for ever."""
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rgacli.engine.distributed import bare, of_rank_0, together
 from rgacli.errors import RunFailed, UsageError, gone
-from rgacli.files import replacing
+from rgacli.files import replacing, require_replaceable
 from rgacli.modeling.checkpoints import DamagedCheckpoint, read_checkpoint
 from rgacli.runs import BEST
 from rgacli.wording import param
@@ -80,7 +80,11 @@ class RunCheckpointHook(CheckpointHook):
         self._gradients: dict[str, Tensor] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Extend CheckpointHook's, less the extra folder level it adds; remove what a killed run left half written."""
+        """Extend CheckpointHook's, less the extra folder level it adds; remove what a killed run left half written.
+
+        Raises:
+            FileExistsError: where mmengine notes the last checkpoint there is no file, but a folder, or a FIFO.
+        """
         super().before_train(runner)
         self.out_dir = self._folder
         self.file_backend = _LateRemoval()
@@ -89,6 +93,7 @@ class RunCheckpointHook(CheckpointHook):
         self._best_score = of_rank_0(best_score)
         if is_main_process():
             Path(self.out_dir).mkdir(parents=True, exist_ok=True)
+            require_replaceable(Path(runner.work_dir) / "last_checkpoint")
             for half_written in Path(self.out_dir).glob(".*.pth"):  # by a run that was killed
                 half_written.unlink()
 

@@ -40,6 +40,7 @@ class Edge:
         megabytes: Of memory.
         flat: Whether images are of one colour. Many boxes then have the same score to the last bit, rounding decides
             which of them are found, and an export cannot be compared with its run.
+        onnx: Whether the run is exported to ONNX as well.
         short: Whether it is one of the short campaign.
     """
 
@@ -53,6 +54,7 @@ class Edge:
     says: str = ""
     megabytes: float = 4000
     flat: bool = False
+    onnx: bool = False
     short: bool = False
 
 
@@ -83,15 +85,15 @@ def _of_objects(stage: Stage) -> Iterator[Edge]:
     )
     yield Edge(kind, "none to train on", [EMPTY] * 4, codes=(2,), says="no objects in the train split", short=True)
     yield Edge(kind, "none to validate on", [PLAIN] * 4, [EMPTY], codes=(2,), says="no objects in the val split")
-    yield Edge(kind, "a single image", [PLAIN], [PLAIN], short=True)
+    yield Edge(kind, "a single image", [PLAIN], [PLAIN], onnx=True, short=True)
     many = Drawn((160, 128), _grid(25, 20, 6, 6))
-    yield Edge(kind, "500 in an image", [many, many], [many])
+    yield Edge(kind, "500 in an image", [many, many], [many], onnx=True)
     mixed = [Drawn((160, 128), _grid(number, 1, 5, 5)) for number in (1, 3, 4, 7, 8, 20)]
     yield Edge(kind, "1 to 20, at the bins' ends", mixed, mixed)
     names = [f"class {number}" for number in range(1200)]
     labels = [stage.random.sample(range(1200), 2) for _ in range(4)]
     spread = [Drawn(boxes=BOXES, labels=two) for two in labels]
-    yield Edge("how many classes", "1200", spread, spread, names)
+    yield Edge("how many classes", "1200", spread, spread, names, onnx=True)
     yield Edge("how many classes", "1 of 3 has objects", [PLAIN] * 3, classes=("a", "b", "c"), short=True)
     yield Edge(
         "how many classes",
@@ -130,9 +132,9 @@ def _of_sizes() -> Iterator[Edge]:
             yield Edge(kind, f"{name} alone", *alone, codes=(2,), says="a side below 32 px", short=name == "1x2000")
         yield Edge(kind, f"{name}, whatever is trained on", *alone, options=_ALL_SIZES, flat=flat)
         among = ([image, PLAIN, PLAIN, image], [image, PLAIN])
-        yield Edge(kind, f"{name} among others", *among, flat=flat, short=name == "2000x1")
+        yield Edge(kind, f"{name} among others", *among, flat=flat, onnx=height > 1, short=name == "2000x1")
     large = Drawn((5472, 3648), [(100, 200, 900, 900), (3000, 2000, 30, 30)])
-    yield Edge("20 megapixels", "made smaller", [large], [large], megabytes=1500)
+    yield Edge("20 megapixels", "made smaller", [large], [large], megabytes=1500, onnx=True)
 
 
 def _of_settings() -> Iterator[Edge]:
@@ -165,7 +167,14 @@ def _of_settings() -> Iterator[Edge]:
     }
     refused = ("lambda0 1e6", "lambda0 1e6, not annealed", "lr 0")
     for name, own in options.items():
-        yield Edge(kind, name, options=own, codes=(0, 1, 2) if name in refused else (0,), short="1000:1" in name)
+        yield Edge(
+            kind,
+            name,
+            options=own,
+            codes=(0, 1, 2) if name in refused else (0,),
+            onnx=name == "16 heads",
+            short="1000:1" in name,
+        )
     # Four steps of a learning rate that warms up from a thousandth of it.
     for lr in (1e3, 1e10, 1e30, 1e300):
         codes = (0, 1) if lr < 1e10 else (1, 2)
@@ -211,11 +220,11 @@ def attempt(stage: Stage, edge: Edge, folder: Path) -> None:
     if ended.code:
         assert edge.says in ended.errors[0], f"{ended.errors[0]} does not say '{edge.says}'"
         return
-    put_to_use(rgacli, data, checked=not edge.flat, all_of_it=edge.train is not None)
+    put_to_use(rgacli, data, checked=not edge.flat, all_of_it=edge.train is not None, onnx=edge.onnx)
     require_best(run)
 
 
-def put_to_use(rgacli: Callable[..., Ended], data: Path, *, checked: bool, all_of_it: bool) -> None:
+def put_to_use(rgacli: Callable[..., Ended], data: Path, *, checked: bool, all_of_it: bool, onnx: bool) -> None:
     """Do with a run what users do; fails unless all of it ends well.
 
     Args:
@@ -223,18 +232,25 @@ def put_to_use(rgacli: Callable[..., Ended], data: Path, *, checked: bool, all_o
         data: The dataset.
         checked: Whether the export compares itself with the run.
         all_of_it: Or only what looks at each number.
+        onnx: Whether it goes out as ONNX, and what came out detects.
     """
-    run, cpu = f"runs/{NAME}", ("--device", "cpu")
+    run, cpu, images = f"runs/{NAME}", ("--device", "cpu"), data / "images/val"
+    unchecked = () if checked else ("--check", 0)
     commands = [
         ("eval", run, "--head", "all", "--per-class", "--json", *cpu),
         ("analyze", "gt-bins", run, "--bootstrap", 20, "--json", *cpu),
-        ("export", "fold", run, "--json", *([] if checked else ["--check", 0])),
+        ("export", "fold", run, "--json", *unchecked),
     ]
     more = [
         ("ensemble", run, "--json", *cpu),
-        ("predict", data / "images/val", "--run", run, "--score", 0, "--json", *cpu),
+        ("predict", images, "--run", run, "--score", 0, "--json", *cpu),
+        ("predict", images, "--run", run, "--score", 0, "--json", "--tiles", 128, "--out", "tiled", *cpu),
     ]
-    for arguments in commands + more * all_of_it:
+    written = [
+        ("export", "onnx", run, "--json", *unchecked),
+        ("predict", images, "--checkpoint", f"{run}/export/fold.onnx", "--json", "--out", "by-onnx", *cpu),
+    ]
+    for arguments in commands + more * all_of_it + written * onnx:
         require_numbers(strict(require_well(rgacli(*arguments), 0).stdout))
     shown = require_well(rgacli("eval", run, "--head", "all", "--per-class", *cpu), 0).stdout
     assert "nan" not in shown.lower(), f"a table shows nan:\n{shown}"

@@ -235,6 +235,7 @@ def _crowds(folder: Path) -> None:
 _CPU = ("--device", "cpu")
 _COMMANDS = {
     "eval": _Writing(("eval", "base", "--head", "all", "--plots", "--show-dir", "shown", *_CPU)),
+    "eval of two processes": _Writing(("eval", "base", "--head", "all", *_TWO, *_CPU)),
     "ensemble": _Writing(("ensemble", "base", "--method", "joint-nms", "--method", "dispatch", *_CPU)),
     "predict": _Writing(("predict", "images", "--run", "base", "--out", "found", "--score", "0", *_CPU)),
     "analyze gt-bins": _Writing(("analyze", "gt-bins", "base", *_CPU)),
@@ -249,6 +250,8 @@ _COMMANDS = {
 
 def _of_writing_commands(stage: Stage) -> Iterator[Trial]:
     for name, command in _COMMANDS.items():
+        if stage.short and "--gpus" in command.arguments:
+            continue  # its processes take half a minute to start
         for _ in range(stage.pick(2, 0)):
             part = stage.random.random()
             yield Trial(

@@ -81,6 +81,16 @@ def test_what_a_killed_run_wrote_in_part_is_removed(tiny_dataset, tmp_path):
     assert [path.name for path in left.parent.iterdir()] == ["epoch_1.pth"]
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_note_of_the_last_checkpoint_that_is_no_file_is_in_the_way(tiny_dataset, tmp_path, make):
+    """mmengine would write to the FIFO, and wait for ever that somebody reads it."""
+    (tmp_path / "logs").mkdir()
+    make(tmp_path / "logs/last_checkpoint")
+    with pytest.raises(FileExistsError, match="last_checkpoint"):
+        run(tiny.training_config(tiny_dataset, tmp_path), tmp_path)
+    assert not list(tmp_path.rglob("*.pth"))
+
+
 def test_the_only_checkpoint_stays_until_the_next_is_written(tiny_dataset, tmp_path, writes):
     run(tiny.training_config(tiny_dataset, tmp_path, **KEEP_ONE), tmp_path)
     assert writes == {"epoch_1.pth": set(), "epoch_2.pth": {"epoch_1.pth"}, "epoch_3.pth": {"epoch_2.pth"}}

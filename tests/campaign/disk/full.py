@@ -14,6 +14,7 @@ from tests.campaign.disk.works import WORKS, Work, require_kept, require_same, r
 from tests.campaign.ended import Ended, require_well
 from tests.campaign.stage import Stage
 from tests.campaign.trial import NotHere, Trial
+from tests.support import sweeping
 
 _FULL = re.compile(r"(the disk is full|files may not grow so large \(ulimit -f\)) while writing \S+;")
 _LEAST = 4096  # bytes of a file's limit, which its messages are files of, too
@@ -28,6 +29,9 @@ def trials(stage: Stage) -> Iterator[Trial]:
             if not stage.short or number % (3 if way == "blocks" else 8) == 0:
                 seed = stage.random.getrandbits(32)
                 yield Trial(kind, f"{work.name}, {seed}", _Full(stage, work, way, seed))
+    for _ in range(stage.pick(3, 0)):
+        seed = stage.random.getrandbits(32)
+        yield Trial("a full disk", f"a sweep, {seed}", _FullSweep(stage, seed))
     for words in _TO_STDOUT[:: stage.pick(1, 3)]:
         yield Trial("a full stdout", " ".join(words), _FullStdout(stage, words))
 
@@ -82,6 +86,51 @@ class _Full:
         if not sizes:
             raise NotHere("it writes small files only")
         return chance.randrange(_LEAST, chance.choice(sizes))
+
+
+@dataclass(frozen=True)
+class _FullSweep:
+    """A trial of a sweep whose disk has room for a random part of what it writes.
+
+    Args:
+        seed: Of how little.
+    """
+
+    stage: Stage
+    seed: int
+
+    def __call__(self, folder: Path) -> None:
+        whole = self.stage.made("whole-sweep", self._sweep)
+        written = sum(map(_blocks, (whole / "out").rglob("*")))
+        home = folder / "home"
+        with volume(home) as disk:
+            sweeping.trainable(home / "mine.yaml", self.stage.dataset)
+            disk.leave(blocks=random.Random(self.seed).randrange(written))
+            ended = self._run(home)
+            assert ended.code in (0, 1), f"exit code {ended.code}: {ended.stderr}"
+            assert "Traceback" not in ended.stderr, ended.stderr
+            assert ended.code == 0 or _FULL.search(ended.stderr), f"it does not say why: {ended.stderr}"
+            require_whole(home)
+            before = sweeping.results(home / "out")
+            disk.leave()
+            require_well(self._run(home), 0)
+            require_whole(home)
+            after = sweeping.results(home / "out")
+            assert before.items() <= after.items(), "what was done is done again"
+            assert _numbers(home) == _numbers(whole), f"other numbers: {_numbers(home)}, not {_numbers(whole)}"
+
+    def _sweep(self, home: Path) -> None:
+        home.mkdir()
+        sweeping.trainable(home / "mine.yaml", self.stage.dataset)
+        require_well(self._run(home), 0)
+
+    def _run(self, home: Path) -> Ended:
+        command = ("reproduce", "mine.yaml", "--out", "out", "--jobs", 1, "--device", "cpu")
+        return self.stage.rgacli(*command, cwd=home, seconds=600)
+
+
+def _numbers(home: Path) -> dict[Path, dict]:
+    return {path: found for path, (_, found) in sweeping.results(home / "out").items()}
 
 
 def require_full(ended: Ended) -> Ended:

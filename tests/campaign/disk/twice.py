@@ -23,6 +23,8 @@ def trials(stage: Stage) -> Iterator[Trial]:
         yield Trial("two resumes of one run", f"{number}", _of(_resume_twice, stage))
     for name, other in list(_BESIDE.items())[:: stage.pick(1, 3)]:
         yield Trial("another command on a run that trains", name, _of(_beside, stage, other))
+    for number in range(stage.pick(3, 0)):
+        yield Trial("two exports into one folder", f"{number}", _of(_export_both, stage))
     for work in (work for work in WORKS if not work.trains):
         if not stage.short or work.name in ("detections", "a stock model"):
             yield Trial("one command twice at once", work.name, _of(_twice, stage, work))
@@ -99,3 +101,25 @@ def _twice(folder: Path, stage: Stage, work: Work) -> None:
     assert 0 in (first.code, second.code), [*first.errors, *second.errors]
     require_whole(folder)
     require_same(folder, work.whole(stage))
+
+
+def _export_both(folder: Path, stage: Stage) -> None:
+    """Of two exports into one folder, what is there in the end is the one or the other, and not parts of both."""
+    stage.copy_of_run(folder)
+    commands = [("export", *words, "base", "--out", "out") for words in (("fold",), ("head", "--head", "1:9"))]
+    ended = _at_once(stage, folder, *commands)
+    assert 0 in [one.code for one in ended], [line for one in ended for line in one.errors]
+    require_whole(folder)
+    alone = []
+    for number, command in enumerate(commands):
+        home = folder / f"alone-{number}"
+        stage.copy_of_run(home)
+        require_well(stage.rgacli(*command, cwd=home), 0)
+        alone.append(home / "out")
+    for each in alone:
+        try:
+            require_same(folder / "out", each)
+        except AssertionError:
+            continue
+        return
+    raise AssertionError(f"parts of both: {sorted(path.name for path in (folder / 'out').rglob('*'))}")

@@ -79,6 +79,7 @@ WORKS = (
     _of("an ONNX file", "export", "onnx", "base"),
     _of("a drawn dataset", "data", "synth", "drawn", "--train", 6, "--val", 2, "--test", 2, "--size", "64x64"),
     _on_data("a dataset in YOLO's format", "data", "convert", "DATA", "converted", "--to", "yolo"),
+    _of("a benchmark's record", "bench", "startup", "--repeats", 1, "--save", "record.json"),
     _on_data("a dataset in COCO's format", "data", "convert", "DATA", "converted", "--to", "coco", "--json"),
 )
 """Commands that take seconds."""

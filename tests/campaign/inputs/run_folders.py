@@ -112,6 +112,7 @@ def _of_folder(random: Random, run: Path, file: Path) -> str:
             "logs that are a file",
             "a huge epoch",
             "a log that names another checkpoint",
+            "a note of the last checkpoint that is a FIFO",
         ]
     )
     checkpoints = run / "checkpoints"
@@ -129,6 +130,9 @@ def _of_folder(random: Random, run: Path, file: Path) -> str:
             path.mkdir()
     elif what == "a link to itself":
         (run / "again").symlink_to(run)
+    elif what == "a note of the last checkpoint that is a FIFO":
+        (run / "logs/last_checkpoint").unlink(missing_ok=True)
+        os.mkfifo(run / "logs/last_checkpoint")
     elif what == "a huge epoch":
         (checkpoints / f"epoch_{'9' * 200}.pth").write_bytes(b"x")
     elif what == "a log that names another checkpoint":
