@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from rgacli.cli.output import TYPERS_OWN, messages, say
 from rgacli.cli.spelling import CommandLine
 from rgacli.cli.stdout import flushed_stdout
-from rgacli.errors import RgacliError, Unforeseen, chain, explain
+from rgacli.errors import RgacliError, Unforeseen, UsageError, chain, explain
 from rgacli.messages import LOGGER, Message
 from rgacli.wording import spelled, spelling_for
 
@@ -33,6 +33,7 @@ class Command(TyperCommand):
             sys.stdout.reconfigure(errors="backslashreplace")
         with _messages_shown(CommandLine(self)):
             try:
+                _require_working_folder()
                 with flushed_stdout():
                     return self.run(ctx)
             except TYPERS_OWN:
@@ -65,6 +66,14 @@ class DefaultGroup(TyperGroup):
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+
+def _require_working_folder() -> None:
+    """Raise a UsageError if the working folder was removed: torch's MKL ends the process then, in its own words."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the working folder is gone: change to one that is there.") from None
 
 
 def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:

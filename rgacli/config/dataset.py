@@ -147,7 +147,7 @@ def _size(path: Path) -> int | None:
     """Return a file's bytes; None where there is none."""
     try:
         found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):  # the last: no file can have such a name
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 

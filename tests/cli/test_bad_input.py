@@ -335,6 +335,16 @@ def test_where_there_is_no_run_each_command_says_how_to_make_one(folder, argumen
     assert list(folder.iterdir()) == []
 
 
+def test_a_working_folder_that_is_gone_is_no_place_to_work(folder):
+    """torch's MKL would end the process in its own words."""
+    (folder / "home").mkdir()
+    os.chdir(folder / "home")
+    (folder / "home").rmdir()
+    result = invoke("train", "quickstart", "--epochs", 1)
+    assert result.exit_code == 2
+    assert error_line(result.stderr) == "error: the working folder is gone: change to one that is there."
+
+
 @pytest.mark.parametrize("option", ["--sync-bn", "--device=cuda", "--device=mps"])
 def test_what_needs_a_gpu_says_so_where_there_is_none(mess, monkeypatch, option):
     import torch

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -123,6 +124,17 @@ def test_a_dataset_of_which_nothing_is_left_to_train_on_is_refused(dataset, rule
         assert {facts.densest for facts in require_trainable(cfg).values()} == {2}
         return
     with pytest.raises(DataError, match=r"train\.json: every image has a side below 33 px, the least that is trained"):
+        require_trainable(cfg)
+
+
+def test_an_image_that_no_file_can_be_named_is_missing(dataset, tmp_path):
+    """JSON may hold half a surrogate pair."""
+    root = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    content = json.loads((root / "annotations/val.json").read_text())
+    content["images"][0]["file_name"] = "\ud800.jpg"
+    (root / "annotations/val.json").write_text(json.dumps(content))
+    cfg = bound(config(dict(bbox_head=head())), root)
+    with pytest.raises(DataError, match="1 of the 1 images of the val split are not in"):
         require_trainable(cfg)
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from rgacli.engine.metrics_log import read_metrics
+from rgacli.locks import LOCK
 from rgacli.modeling.checkpoints import read_checkpoint
 from tests.campaign.ended import require_nothing_half_written
 from tests.campaign.stage import Stage
@@ -86,11 +87,11 @@ WORKS = (
 
 
 def snapshot(home: Path) -> dict[str, str]:
-    """Return path -> hash of what lies in a folder, less the logs, to which every command adds."""
+    """Return path -> hash of what lies in a folder, less logs, to which every command adds, and locks, which stay."""
     return {
         str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(home.rglob("*"))
-        if path.is_file() and "logs" not in path.parts
+        if path.is_file() and "logs" not in path.parts and path.name != LOCK
     }
 
 
