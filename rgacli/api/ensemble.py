@@ -296,17 +296,23 @@ def _measure(
     Returns:
         Each member's evaluation, and each method's in the order of ENSEMBLING_METHODS; and what the oracle chose.
     """
-    combined = found.methods | together.fuse(found.members, methods, progress)
     measure = partial(evaluate, together.annotations, max_dets=max_dets)
-    evaluations = {name: measure(each) for name, each in (found.members | combined).items()}
-    chosen = None
-    if "oracle" in methods:
-        combined["oracle"], chosen = oracle(found.members, {name: evaluations[name] for name in found.members}, bins)
-        evaluations["oracle"] = measure(combined["oracle"])
-    for name, detections in combined.items():
+    evaluations = {name: measure(each) for name, each in found.members.items()}
+
+    def take(name: str, detections: list[dict[str, Any]]) -> None:
+        evaluations[name] = measure(detections)
         if name not in OF_LOGITS:  # a forward pass left those on disk
             save_results(together.folder / f"{name}.json", detections)
-    order = [*found.members, *(name for name in ENSEMBLING_METHODS if name in combined)]
+
+    for name, detections in found.methods.items():
+        take(name, detections)
+    for name, fuse in together.fusions(methods).items():  # one after the other: of large results memory is short
+        take(name, fuse(list(found.members.values()), progress=progress))
+    chosen = None
+    if "oracle" in methods:
+        detections, chosen = oracle(found.members, {name: evaluations[name] for name in found.members}, bins)
+        take("oracle", detections)
+    order = [*found.members, *(name for name in ENSEMBLING_METHODS if name in evaluations)]
     return {name: evaluations[name] for name in order}, chosen
 
 

@@ -81,8 +81,15 @@ _LEVEL = Kind(
 )
 _TEXTS = _many(_TEXT, "a list of texts")
 
+_NUMBERS = _many(_POSITIVE, "a list of numbers above 0", least=1)
+_FOUR = Kind(
+    "four finite numbers",
+    lambda value: isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_is_number, value)),
+)
+
 _NMS: Mapping[str, Kind] = {
     "nms": _DICT | _NONE,
+    "nms.type": _NAME,
     "nms.iou_threshold": _SHARE,
     "nms_pre": _INDEX | _NONE,
     "max_per_img": _LIMIT | _NONE,
@@ -91,6 +98,20 @@ _NMS: Mapping[str, Kind] = {
 }
 """Of what NMS leaves, for proposals and for detections; the number of either may be unlimited (-1)."""
 
+_CODER: Mapping[str, Kind] = {
+    "target_means": _FOUR,
+    "target_stds": _FOUR,
+}
+_ANCHORS: Mapping[str, Kind] = {
+    "scales": _NUMBERS | _NONE,
+    "ratios": _NUMBERS,
+    "strides": _many(_POSITIVE | _many(_POSITIVE, "two", least=2), "a list of numbers above 0, or of pairs", least=1),
+}
+_ASSIGNER: Mapping[str, Kind] = {
+    "pos_iou_thr": _SHARE,
+    "neg_iou_thr": _SHARE | _many(_SHARE, "two of them", least=2),
+    "min_pos_iou": _SHARE,
+}
 _HEADS: Mapping[str, Kind] = {
     "type": _NAME,
     "num_classes": _whole(1),
@@ -138,6 +159,8 @@ SCHEMA: Mapping[str, Kind] = {
     "model.neck": _STAGES | _NONE,
     "model.data_preprocessor": _PART | _NONE,
     "model.rpn_head": _PART | _NONE,
+    **_under("model.rpn_head.anchor_generator", _ANCHORS),
+    **_under("model.rpn_head.bbox_coder", _CODER),
     "model.roi_head": _DICT | _NONE,
     "model.roi_head.type": _NAME,
     "model.roi_head.ratios": _many(_TEXT, 'a list of texts such as ["1:1", "1:9"]', least=1),
@@ -145,13 +168,17 @@ SCHEMA: Mapping[str, Kind] = {
     "model.roi_head.bbox_roi_extractor": _STAGES | _NONE,
     "model.roi_head.bbox_head": _STAGES | _NONE,
     **_under("model.roi_head.bbox_head", _HEADS),
+    **_under("model.roi_head.bbox_head.bbox_coder", _CODER),
     "model.roi_head.mask_head": _STAGES | _NONE,
     **_under("model.roi_head.mask_head", _HEADS),
     "model.train_cfg": _DICT | _NONE,
+    "model.train_cfg.rpn": _DICT | _NONE,
+    **_under("model.train_cfg.rpn.assigner", _ASSIGNER),
     "model.train_cfg.rpn_proposal": _DICT | _NONE,
     **_under("model.train_cfg.rpn_proposal", _NMS),
     "model.train_cfg.rcnn": _nested(_DICT, "a dict, or a list of a dict for each stage") | _NONE,
     "model.train_cfg.rcnn.assigner": _STAGES,
+    **_under("model.train_cfg.rcnn.assigner", _ASSIGNER),
     "model.train_cfg.rcnn.sampler": _PART,
     "model.train_cfg.rcnn.sampler.num": _whole(1),
     "model.train_cfg.rcnn.sampler.pos_fraction": _SHARE,

@@ -181,6 +181,10 @@ class RunGoneHook(Hook):
         self.before_train(runner)
 
 
+# Parts of a checkpoint besides its weights, and what they are.
+_OF_A_TRAINING = {"meta": dict, "optimizer": dict, "param_schedulers": (dict, list), "message_hub": dict}
+
+
 class MisfitHook(Hook):
     """Hook that warns of weights in a checkpoint that the model does not take (mmengine prints them to stdout).
 
@@ -191,11 +195,20 @@ class MisfitHook(Hook):
         """Compare names and shapes.
 
         Raises:
-            UsageError: a training is to go on from it, and it does not fit.
+            UsageError: a training is to go on from it, and it does not fit, or what it has besides weights is none of a
+                training.
         """
         found = "; it ".join(misfits(bare(runner.model).state_dict(), state_dict(checkpoint)))
         if found and runner._resume:
             raise UsageError(f"checkpoint {runner._load_from} does not fit the run's config: it {found}.", shared=True)
+        for part, kind in _OF_A_TRAINING.items() if runner._resume else ():
+            if not isinstance(checkpoint.get(part, {}), kind):
+                raise UsageError(
+                    f"checkpoint {runner._load_from} holds no state that this training can go on from (its {part} is "
+                    f"of type {type(checkpoint[part]).__name__}); start another from its weights by "
+                    f"{param('weights', runner._load_from)}.",
+                    shared=True,
+                )
         if found:
             runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
 

@@ -107,12 +107,6 @@ class Ensemble(ABC):
             progress: Told of each batch.
         """
 
-    def fuse(
-        self, members: NamedDetections, methods: Sequence[str], progress: Progress | None = None
-    ) -> NamedDetections:
-        """Return the detections by those of `methods` that need the members' alone, without the oracle."""
-        return {name: fuse(list(members.values()), progress=progress) for name, fuse in self.fusions(methods).items()}
-
     def fusions(self, methods: Sequence[str]) -> dict[str, Callable[..., list[dict[str, Any]]]]:
         """Return method -> function of the members' detections, for those of `methods` that need no more."""
         fusions = {

@@ -21,12 +21,20 @@ GOOD = dict(
         type="CascadeRCNN",
         backbone=dict(type="ResNet", init_cfg=None),
         neck=[dict(type="FPN"), dict(type="BFP")],
+        rpn_head=dict(
+            type="RPNHead",
+            anchor_generator=dict(type="AnchorGenerator", scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, (8, 8)]),
+            bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=(0.0, 0.0, 0.0, 0.0), target_stds=[1, 1, 1, 1]),
+        ),
         roi_head=dict(
             type="CascadeRoIHead",
             num_stages=2,
             bbox_head=[dict(type="Shared2FCBBoxHead", num_classes=3) for _ in range(2)],
         ),
-        train_cfg=dict(rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25)) for _ in range(2)]),
+        train_cfg=dict(
+            rpn=dict(assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=(0, 0.3), min_pos_iou=0.3)),
+            rcnn=[dict(sampler=dict(type="RandomSampler", num=512, pos_fraction=0.25)) for _ in range(2)],
+        ),
         test_cfg=dict(rcnn=dict(score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)),
     ),
     train_dataloader=LOADER,
@@ -67,6 +75,20 @@ INNERMOST = "train_dataloader.dataset.dataset.datasets.0"
     [
         ("model", "text", "model is 'text'; expected a dict with the name of a class as its `type`"),
         ("model.type", None, "expected a dict with the name of a class as its `type`"),
+        (
+            "model.rpn_head.anchor_generator.ratios",
+            [0.5, [1]],
+            "ratios is [0.5, [1]]; expected a list of numbers above 0",
+        ),
+        (
+            "model.rpn_head.anchor_generator.strides",
+            [4, 0],
+            "strides is [4, 0]; expected a list of numbers above 0, or",
+        ),
+        ("model.rpn_head.bbox_coder.target_stds", [1, 1, 1], "target_stds is [1, 1, 1]; expected four finite numbers"),
+        ("model.train_cfg.rpn", [], "model.train_cfg.rpn is []; expected a dict or None"),
+        ("model.train_cfg.rpn.assigner.min_pos_iou", [1], "min_pos_iou is [1]; expected a number from 0 to 1"),
+        ("model.test_cfg.rcnn.nms.type", -1, "nms.type is -1; expected the name of a class"),
         ("model.roi_head", 3, "model.roi_head is 3; expected a dict or None"),
         ("model.roi_head.bbox_head", [], "model.roi_head.bbox_head is []"),
         ("model.roi_head.bbox_head.1.num_classes", "3", "bbox_head.1.num_classes is '3'; expected a whole number"),

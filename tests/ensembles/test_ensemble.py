@@ -46,10 +46,11 @@ def test_detections_are_fused_as_the_detectors_nms_would():
     members = Members()
     members.iou, members.limit = 0.2, 1
     near = {**BOX, "bbox": [4, 0, 9, 9], "score": 0.4}  # IoU 0.38
-    found = members.fuse({"a": [BOX], "b": [near, {**BOX, "category_id": 2, "score": 0.3}]}, ["joint-nms", "oracle"])
-    assert found == {"joint-nms": [BOX]}
+    fusions = members.fusions(["joint-nms", "oracle"])
+    assert list(fusions) == ["joint-nms"]
+    assert fusions["joint-nms"]([[BOX], [near, {**BOX, "category_id": 2, "score": 0.3}]]) == [BOX]
     members.iou, members.limit = 0.5, None
-    assert len(members.fuse({"a": [BOX], "b": [near]}, ["joint-nms"])["joint-nms"]) == 2
+    assert len(members.fusions(["joint-nms"])["joint-nms"]([[BOX], [near]])) == 2
 
 
 def test_the_ensemble_is_where_logits_are():
