@@ -69,6 +69,7 @@ _PART = Kind(
 )
 _PARTS = _many(_PART, "a list of dicts, each with the name of a class as its `type`")
 _STAGES = _nested(_PART, f"{_PART.words}, or a list of such")
+_FINITE = _number("a finite number")
 _POSITIVE = _number("a finite number above 0", lambda value: value > 0)
 _SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _INDEX = _number("a whole number", lambda value: value == int(value))
@@ -93,8 +94,8 @@ _NMS: Mapping[str, Kind] = {
     "nms.iou_threshold": _SHARE,
     "nms_pre": _INDEX | _NONE,
     "max_per_img": _LIMIT | _NONE,
-    "min_bbox_size": _number("a finite number"),
-    "score_thr": _number("a finite number"),
+    "min_bbox_size": _FINITE,
+    "score_thr": _FINITE,
 }
 """Of what NMS leaves, for proposals and for detections; the number of either may be unlimited (-1)."""
 
@@ -157,7 +158,7 @@ SCHEMA: Mapping[str, Kind] = {
     "model.backbone.num_stages": _whole(1),
     "model.backbone.depths": _many(_whole(1), "a list of whole numbers"),
     "model.neck": _STAGES | _NONE,
-    "model.data_preprocessor": _PART | _NONE,
+    "model.data_preprocessor": _PART,
     "model.rpn_head": _PART | _NONE,
     **_under("model.rpn_head.anchor_generator", _ANCHORS),
     **_under("model.rpn_head.bbox_coder", _CODER),
@@ -166,6 +167,7 @@ SCHEMA: Mapping[str, Kind] = {
     "model.roi_head.ratios": _many(_TEXT, 'a list of texts such as ["1:1", "1:9"]', least=1),
     "model.roi_head.num_stages": _whole(1),
     "model.roi_head.bbox_roi_extractor": _STAGES | _NONE,
+    "model.roi_head.bbox_roi_extractor.featmap_strides": _NUMBERS,
     "model.roi_head.bbox_head": _STAGES | _NONE,
     **_under("model.roi_head.bbox_head", _HEADS),
     **_under("model.roi_head.bbox_head.bbox_coder", _CODER),
@@ -173,16 +175,18 @@ SCHEMA: Mapping[str, Kind] = {
     **_under("model.roi_head.mask_head", _HEADS),
     "model.train_cfg": _DICT | _NONE,
     "model.train_cfg.rpn": _DICT | _NONE,
+    "model.train_cfg.rpn.pos_weight": _FINITE,
     **_under("model.train_cfg.rpn.assigner", _ASSIGNER),
     "model.train_cfg.rpn_proposal": _DICT | _NONE,
     **_under("model.train_cfg.rpn_proposal", _NMS),
     "model.train_cfg.rcnn": _nested(_DICT, "a dict, or a list of a dict for each stage") | _NONE,
     "model.train_cfg.rcnn.assigner": _STAGES,
     **_under("model.train_cfg.rcnn.assigner", _ASSIGNER),
+    "model.train_cfg.rcnn.pos_weight": _FINITE,
     "model.train_cfg.rcnn.sampler": _PART,
     "model.train_cfg.rcnn.sampler.num": _whole(1),
     "model.train_cfg.rcnn.sampler.pos_fraction": _SHARE,
-    "model.train_cfg.rcnn.sampler.neg_pos_ub": _number("a finite number"),
+    "model.train_cfg.rcnn.sampler.neg_pos_ub": _FINITE,
     "model.test_cfg": _DICT | _NONE,
     "model.test_cfg.rpn": _DICT | _NONE,
     "model.test_cfg.rcnn": _DICT | _NONE,
@@ -204,10 +208,14 @@ SCHEMA: Mapping[str, Kind] = {
     "optim_wrapper.type": _NAME,
     "optim_wrapper.optimizer": _PART,
     "optim_wrapper.optimizer.lr": _POSITIVE,
+    "optim_wrapper.optimizer.weight_decay": _FINITE,
+    "optim_wrapper.optimizer.momentum": _FINITE,
     "optim_wrapper.accumulative_counts": _whole(1),
     "optim_wrapper.clip_grad": _DICT | _NONE,
     "optim_wrapper.clip_grad.max_norm": _POSITIVE,
     "param_scheduler": _STAGES | _many(_PART, "an empty one") | _NONE,
+    "param_scheduler.start_factor": _SHARE,
+    "param_scheduler.gamma": _FINITE,
     "param_scheduler.begin": _whole(0),
     "param_scheduler.end": _whole(1),
     "param_scheduler.T_max": _whole(1) | _NONE,

@@ -69,6 +69,8 @@ def test_a_config_that_is_nowhere_is_named_in_one_line(name, complaint):
         ("a.py", "_base_ = 'mmdet::faster_rcnn/nowhere.py'", "nowhere"),
         ("a.py", "optimizer = 1", "has no `model`"),
         ("a.json", "{", "cannot be read"),
+        ("a.json", "[1]", "holds no keys with values"),
+        ("a.yaml", "model", "holds no keys with values"),
         ("a.txt", "model = 1", "not a .py, .json or .yaml file"),
         ("a.py", "import sys\nsys.exit(3)", "it ends the process, SystemExit(3)"),
         ("a.py", "raise KeyboardInterrupt", "it raises KeyboardInterrupt"),

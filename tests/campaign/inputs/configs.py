@@ -145,7 +145,7 @@ def _no_config(materials: Materials, random: Random, folder: Path) -> Case:
         "a base of itself": ("mine.py", b"_base_ = 'mine.py'\n"),
         "a base of a number": ("mine.py", b"_base_ = 3\n"),
         "an end": ("mine.py", b"import sys\nsys.exit(3)\nmodel = dict()\n"),
-        "an error": ("mine.py", b"1 / 0\n"),
+        "an error": ("mine.py", b"raise RuntimeError('of its own')\n"),
         "an interrupt": ("mine.py", b"raise KeyboardInterrupt\n"),
         "recursion without end": ("mine.py", b"def f():\n    f()\nf()\n"),
         "an import that is not there": ("mine.py", b"import nosuch\nmodel = dict()\n"),
