@@ -75,6 +75,8 @@ def explain(error: BaseException) -> RgacliError:
             f"OpenCV needs a library that this system lacks ({what}). Take the build that does without: "
             "pip uninstall -y opencv-python && pip install --force-reinstall --no-deps opencv-python-headless"
         )
+    if key := lacking_key(error):
+        return RunFailed(f"the config lacks {key}, which mmdet reads: let it inherit one that has it (`_base_`).")
     if full := _fullness(error, what):
         where = f" while writing {error.filename}" if getattr(error, "filename", None) else ""
         return RunFailed(f"{full}{where}; what was saved before is intact. Free some space and run again.")
@@ -118,6 +120,12 @@ def explain(error: BaseException) -> RgacliError:
         hint = f" ({function('check_dataset')} finds every unreadable image)" if of_image else ""
         return RunFailed(f"{what.removeprefix('[Errno 2] ')}{hint}.")
     return Unforeseen(f"{type(error).__name__}: {what}")
+
+
+def lacking_key(error: BaseException) -> str | None:
+    """Return the key of a config that code of mmdet's or mmengine's looked for in vain, if that is what an error is."""
+    found = re.search(r"'ConfigDict' object has no attribute '(\w+)'", str(error))
+    return f"`{found[1]}`" if found and isinstance(error, AttributeError) else None
 
 
 def _short(path: object) -> str:

@@ -53,6 +53,10 @@ CASES = {
         RuntimeError("Expected to have finished reduction in the prior iteration before starting a new one."),
         "set find_unused_parameters = True",
     ),
+    "a key of a config, lost": (
+        AttributeError("'ConfigDict' object has no attribute 'max_per_img'"),
+        "the config lacks `max_per_img`, which mmdet reads: let it inherit one that has it",
+    ),
     "anything else": (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
     "an error without words": (ValueError(), "ValueError: "),
 }

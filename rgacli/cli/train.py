@@ -197,5 +197,6 @@ def _telling_how_to_go_on(run: runs.Run, gpus: int, device: str) -> Iterator[Non
             raise
         alike = f" --gpus {gpus}" * (gpus > 1) + f" --device {device}" * (device != "auto")
         which = f"--name {run.name}" if run.handle == run.name else f"--work-dir {run.path}"
-        failure.message += f" Go on from its last checkpoint: rgacli train --resume {which}{alike}"
+        end = "" if failure.message.endswith(".") else "."
+        failure.message += f"{end} Go on from its last checkpoint: rgacli train --resume {which}{alike}"
         raise failure from (None if failure is error else error)

@@ -17,8 +17,8 @@ from mmengine.utils import import_modules_from_strings
 
 from rgacli.config.catalogue import CONFIGS, bundled_configs, closest
 from rgacli.config.safety import first_executed, read_safely
-from rgacli.config.schema import misfit, shortened
-from rgacli.errors import FULL, UsageError
+from rgacli.config.schema import misfit, shortened, shown
+from rgacli.errors import FULL, UsageError, lacking_key
 from rgacli.files import naming
 from rgacli.wording import function, param
 
@@ -193,6 +193,15 @@ def _set_key(cfg: Config, key: str, value: Any) -> None:
     if not parent and key not in cfg:
         raise UsageError(f"{given}: the config has no such key.")
     owner = _lookup(cfg, parent) if parent else cfg
+    if isinstance(owner, (list, tuple)):
+        if not (last.isdecimal() and int(last) < len(owner)):
+            raise UsageError(f"{given}: '{shortened(parent)}' is a list of {len(owner)}; its elements are 0, 1, ….")
+        place = int(last)
+        if not (isinstance(value, dict) and isinstance(owner[place], dict)):  # mmengine merges no other elements
+            _set_key(cfg, parent, type(owner)([*owner[:place], value, *owner[place + 1 :]]))
+            return
+    elif not hasattr(owner, "get"):
+        raise UsageError(f"{given}: '{shortened(parent)}' is {shown(owner)}, and has no keys.")
     if isinstance(value, dict) and hasattr(owner, "get") and not isinstance(owner.get(last), dict):
         # mmengine merges dicts, and knows no merging into what is none
         owner[last] = ConfigDict({name: item for name, item in value.items() if name != DELETE_KEY})
@@ -214,6 +223,8 @@ def cannot_build(error: Exception) -> UsageError:
     """Return the error that says in a sentence what one of BUILD_ERRORS means for the config."""
     what = str(error.args[0] if error.args else error).split(". ")[0]
     part = _part_in_work(error)
+    if key := lacking_key(error):
+        return UsageError(f"what the config describes cannot be built: {part or 'the config'} lacks {key}.")
     named = f"{part}: " if part and part not in what else ""
     what = shortened(f"{named}{type(error).__name__}: {what}", 300).rstrip(".: ")
     return UsageError(f"what the config describes cannot be built: {what}.")

@@ -112,6 +112,8 @@ def test_a_part_that_cannot_be_built_is_named():
     with pytest.raises(BUILD_ERRORS) as error:
         MODELS.build(dict(type="ResNet", depth=18, num_stages="4"))
     assert str(cannot_build(error.value)).startswith("what the config describes cannot be built: ResNet: TypeError: ")
+    lost = AttributeError("'ConfigDict' object has no attribute 'rcnn'")
+    assert str(cannot_build(lost)) == "what the config describes cannot be built: the config lacks `rcnn`."
     with pytest.raises(BUILD_ERRORS) as error:
         MODELS.build(dict(type="nosuch" * 100))
     assert len(str(cannot_build(error.value))) < 400
@@ -122,7 +124,8 @@ def test_a_part_that_cannot_be_built_is_named():
 
 def a_config():
     stages = [dict(width=1), dict(width=2)]
-    return Config(dict(lr=0.1, model=dict(type="Mine", depth=50, name="r50", init=None, stages=stages)))
+    numbers = dict(mean=[1.0, 2.0, 3.0], scale=(1333, 800))
+    return Config(dict(lr=0.1, model=dict(type="Mine", depth=50, name="r50", init=None, stages=stages, **numbers)))
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,10 @@ def a_config():
         ("model.name=", "model.name", ""),
         ("model.frozen=2", "model.frozen", 2),
         ("model.stages.1.width=5", "model.stages", [dict(width=1), dict(width=5)]),
+        ("model.stages.1={'depth': 5}", "model.stages", [dict(width=1), dict(width=2, depth=5)]),
+        ("model.stages.0=None", "model.stages", [None, dict(width=2)]),
+        ("model.mean.1=5", "model.mean", [1.0, 5, 3.0]),
+        ("model.scale.0=640", "model.scale", (640, 800)),
     ],
 )
 def test_an_assignment_sets_its_key_and_nothing_else(assignment, key, value):
@@ -164,9 +171,9 @@ def test_assignments_apply_in_order():
         ("mdoel.depth=1", "no 'mdoel' to set 'depth' in"),
         ("model.backbone.depth=1", "no 'model.backbone' to set 'depth' in"),
         ("model.stages.2.width=1", "no 'model.stages.2' to set 'width' in"),
-        ("model.name.x=1", "model.name.x"),
-        ("model.stages.x=1", "model.stages.x"),
-        ("model.stages.²=1", "model.stages.²=1: "),
+        ("model.name.x=1", "model.name.x: 'model.name' is 'r50', and has no keys"),
+        ("model.stages.x=1", "model.stages.x: 'model.stages' is a list of 2; its elements are 0, 1"),
+        ("model.stages.²=1", "model.stages.²: 'model.stages' is a list of 2"),
         ("model..depth=1", "model..depth: a key is of the form"),
         ("model.=1", "a key is of the form"),
         (".=1", "a key is of the form"),
