@@ -6,7 +6,6 @@ A config may have any other key: those are mmengine's and mmdet's, who say what 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -29,8 +28,12 @@ class Kind:
         return Kind(f"{self.words} or {other.words}", lambda value: self.fits(value) or other.fits(value))
 
 
+_INFINITE = 2.0**128
+"""For float32, which torch's numbers are."""
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _INFINITE
 
 
 def _number(words: str, fits: Callable[[float], bool] = lambda value: True) -> Kind:
@@ -90,7 +93,7 @@ _FOUR = Kind(
 
 _NMS: Mapping[str, Kind] = {
     "nms": _DICT | _NONE,
-    "nms.type": _NAME,
+    "nms.type": Kind("nms or soft_nms", lambda value: value in ("nms", "soft_nms")),  # mmcv evaluates it
     "nms.iou_threshold": _SHARE,
     "nms_pre": _INDEX | _NONE,
     "max_per_img": _LIMIT | _NONE,
@@ -113,11 +116,17 @@ _ASSIGNER: Mapping[str, Kind] = {
     "neg_iou_thr": _SHARE | _many(_SHARE, "two of them", least=2),
     "min_pos_iou": _SHARE,
 }
+_LOSSES: Mapping[str, Kind] = {
+    "loss_cls": _DICT | _NONE,
+    "loss_cls.loss_weight": _FINITE,
+    "loss_bbox": _DICT | _NONE,
+    "loss_bbox.loss_weight": _FINITE,
+}
 _HEADS: Mapping[str, Kind] = {
     "type": _NAME,
     "num_classes": _whole(1),
     "fc_out_channels": _whole(1),
-    "loss_cls": _DICT | _NONE,
+    **_LOSSES,
 }
 _LOADING = Kind(
     "a dict with a `dataset`",
@@ -156,10 +165,12 @@ SCHEMA: Mapping[str, Kind] = {
     "model.backbone.init_cfg": _nested(_DICT, "a dict, or a list of such") | _NONE,
     "model.backbone.frozen_stages": _INDEX,
     "model.backbone.num_stages": _whole(1),
+    "model.backbone.base_channels": _whole(1),
     "model.backbone.depths": _many(_whole(1), "a list of whole numbers"),
     "model.neck": _STAGES | _NONE,
     "model.data_preprocessor": _PART,
     "model.rpn_head": _PART | _NONE,
+    **_under("model.rpn_head", _LOSSES),
     **_under("model.rpn_head.anchor_generator", _ANCHORS),
     **_under("model.rpn_head.bbox_coder", _CODER),
     "model.roi_head": _DICT | _NONE,

@@ -88,7 +88,7 @@ INNERMOST = "train_dataloader.dataset.dataset.datasets.0"
         ("model.rpn_head.bbox_coder.target_stds", [1, 1, 1], "target_stds is [1, 1, 1]; expected four finite numbers"),
         ("model.train_cfg.rpn", [], "model.train_cfg.rpn is []; expected a dict or None"),
         ("model.train_cfg.rpn.assigner.min_pos_iou", [1], "min_pos_iou is [1]; expected a number from 0 to 1"),
-        ("model.test_cfg.rcnn.nms.type", -1, "nms.type is -1; expected the name of a class"),
+        ("model.test_cfg.rcnn.nms.type", -1, "nms.type is -1; expected nms or soft_nms"),
         ("model.roi_head", 3, "model.roi_head is 3; expected a dict or None"),
         ("model.roi_head.bbox_head", [], "model.roi_head.bbox_head is []"),
         ("model.roi_head.bbox_head.1.num_classes", "3", "bbox_head.1.num_classes is '3'; expected a whole number"),
