@@ -115,6 +115,7 @@ _ASSIGNER: Mapping[str, Kind] = {
     "pos_iou_thr": _SHARE,
     "neg_iou_thr": _SHARE | _many(_SHARE, "two of them", least=2),
     "min_pos_iou": _SHARE,
+    "ignore_iof_thr": _FINITE,
 }
 _LOSSES: Mapping[str, Kind] = {
     "loss_cls": _DICT | _NONE,
@@ -149,7 +150,7 @@ _LOADER: Mapping[str, Kind] = {
     "dataset.metainfo": _DICT | _NONE,
     "dataset.metainfo.classes": _many(_TEXT, "a list of the classes' names", least=1) | _NONE,
     "dataset.filter_cfg": _DICT | _NONE,
-    "dataset.pipeline": _PARTS,
+    "dataset.pipeline": _many(_PART, _PARTS.words, least=1),
 }
 
 
@@ -169,6 +170,8 @@ SCHEMA: Mapping[str, Kind] = {
     "model.backbone.depths": _many(_whole(1), "a list of whole numbers"),
     "model.neck": _STAGES | _NONE,
     "model.data_preprocessor": _PART,
+    "model.data_preprocessor.mean": _many(_FINITE, "a list of finite numbers") | _NONE,
+    "model.data_preprocessor.std": _many(_FINITE, "a list of finite numbers") | _NONE,
     "model.rpn_head": _PART | _NONE,
     **_under("model.rpn_head", _LOSSES),
     **_under("model.rpn_head.anchor_generator", _ANCHORS),
