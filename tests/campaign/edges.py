@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tests.campaign import drawn
 from tests.campaign.drawn import Box, Drawn
 from tests.campaign.ended import Ended, require_well
@@ -244,7 +246,7 @@ def put_to_use(rgacli: Callable[..., Ended], data: Path, *, checked: bool, all_o
     more = [
         ("ensemble", run, "--json", *cpu),
         ("predict", images, "--run", run, "--score", 0, "--json", *cpu),
-        ("predict", images, "--run", run, "--score", 0, "--json", "--tiles", 128, "--out", "tiled", *cpu),
+        ("predict", images, "--run", run, "--score", 0, "--json", "--tiles", _tile(images), "--out", "tiled", *cpu),
     ]
     written = [
         ("export", "onnx", run, "--json", *unchecked),
@@ -254,6 +256,15 @@ def put_to_use(rgacli: Callable[..., Ended], data: Path, *, checked: bool, all_o
         require_numbers(strict(require_well(rgacli(*arguments), 0).stdout))
     shown = require_well(rgacli("eval", run, "--head", "all", "--per-class", *cpu), 0).stdout
     assert "nan" not in shown.lower(), f"a table shows nan:\n{shown}"
+
+
+def _tile(images: Path) -> int:
+    """Return a tile's side, px, that cuts the largest of a folder's images into some tiles, and not into thousands."""
+    sides = []
+    for path in images.iterdir():
+        with Image.open(path) as image:
+            sides.append(max(image.size))
+    return max(32, max(sides) // 4)
 
 
 def strict(text: str) -> Any:
