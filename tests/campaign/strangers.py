@@ -95,7 +95,8 @@ def write(path: Path, call: str, form: str, place: str, mark: Path) -> None:
     if form in ("zip", "legacy"):
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
     elif form.startswith("pickle"):
-        path.write_bytes(pickle.dumps(content, int(form[-1])))
+        protocol = 2 if call == "torch.load" else int(form[-1])  # of what it loads, none below 2
+        path.write_bytes(pickle.dumps(content, protocol))
     elif form == "tar":  # of torch before 0.1.10
         with tarfile.open(path, "w") as archive:
             for name in ("sys_info", "pickle", "tensors", "storages"):
