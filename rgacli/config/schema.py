@@ -151,6 +151,9 @@ _LOADER: Mapping[str, Kind] = {
     "dataset.metainfo.classes": _many(_TEXT, "a list of the classes' names", least=1) | _NONE,
     "dataset.filter_cfg": _DICT | _NONE,
     "dataset.pipeline": _many(_PART, _PARTS.words, least=1),
+    "dataset.pipeline.with_bbox": _SWITCH,
+    "dataset.pipeline.with_label": _SWITCH,
+    "dataset.pipeline.with_mask": _SWITCH,
 }
 
 
