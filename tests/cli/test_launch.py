@@ -177,6 +177,7 @@ def test_a_rank_that_dies_ends_the_job_with_one_message(folder, dataset, config_
     assert [path.name for path in (folder / "runs/new/checkpoints").iterdir()] == ["epoch_1.pth"]
 
 
+@pytest.mark.slow
 def test_a_signal_stops_all_processes_with_one_checkpoint(folder, dataset):
     arguments = ("--data", dataset, "--epochs", 50, "--name", "new", "--batch-size", 2, *TINY, *PAIR)
     with start("train", "quickstart", *arguments, cwd=folder, start_new_session=True) as process:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from mmdet.models.task_modules import RandomSampler
 from mmengine.config import Config
 from mmengine.dist import get_rank
@@ -110,10 +111,14 @@ def launch_two(program, dataset, folder):
 
 
 @pytest.fixture(scope="module")
-def job(tiny_dataset, tmp_path_factory):
-    """Folder of what two processes left, and what each found out."""
-    folder = tmp_path_factory.mktemp("job")
-    launch_two(as_one_of_two, tiny_dataset, folder)
+def job(tiny_dataset, tmp_path_factory, worker_id):
+    """Folder of what two processes left, and what each found out. pytest's own processes share it: it takes long."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "job-of-two"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            folder.mkdir()
+            launch_two(as_one_of_two, tiny_dataset, folder)
     return folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
