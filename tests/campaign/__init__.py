@@ -15,4 +15,4 @@ failures that were found, each with the test that holds it mended.
 PARTS = ("kill", "disk", "hostile", "edges", "sameness", "supply", "load", "endurance")
 
 BY_NAME = ("endurance",)
-"""Parts that the whole campaign leaves out unless they are named: each takes as long as all others together."""
+"""Parts that are left out unless they are named: each takes as long as all others together."""

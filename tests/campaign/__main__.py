@@ -25,7 +25,7 @@ def main() -> int:
         "parts",
         nargs="*",
         choices=[*PARTS, []],
-        help=f"Parts to run; by default all, without --short all but {BY_NAME[0]}.",
+        help=f"Parts to run; by default all but {BY_NAME[0]}.",
     )
     parser.add_argument("--seed", type=int, default=0, help="Of what is random (default 0).")
     parser.add_argument("--short", action="store_true", help="A part of it: eight minutes on two cores.")
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--record", type=Path, help="JSON file whose figures of these parts are replaced.")
     options = parser.parse_args()
     failed = 0
-    default = PARTS if options.short else [part for part in PARTS if part not in BY_NAME]
+    default = [part for part in PARTS if part not in BY_NAME]
     for part in options.parts or default:
         title = (importlib.import_module(f"tests.campaign.{part}").__doc__ or part).splitlines()[0].rstrip(".")
         print(f"{part}: {title}", flush=True)
