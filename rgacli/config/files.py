@@ -61,7 +61,7 @@ def load_config(name: str, *, safe: bool = False) -> Config:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
         if path.suffix != ".py" and isinstance(error, AttributeError):  # mmengine took it for a dict
-            raise UsageError(f"config {name} holds no keys with values.") from error
+            raise UsageError(f"config {name} holds no keys with values: give it a `model`.") from error
         raise UsageError(f"config {name} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
     if not cfg.get("model"):
         raise UsageError(f"config {name} has no `model`: it is no mmdet detector config.")

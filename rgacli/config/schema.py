@@ -1,6 +1,7 @@
 """What we read of a config, and what it has to be: a key of the wrong kind is named, in place of what trips over it.
 
-A config may have any other key: those are mmengine's and mmdet's, who say what is wrong with them.
+So are those of mmdet's parts that every two-stage detector has (assigners, coders, anchors, NMS, losses). A config may
+have any other key: those are mmengine's and mmdet's, who say what is wrong with them.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from torch import Tensor
 from rgacli.engine.checkpoint_hook import announce
 from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
 from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
-from rgacli.engine.runner import is_inside_epoch, is_validation_due
+from rgacli.engine.runner import cannot_go_on, is_inside_epoch, is_validation_due
 from rgacli.errors import RunFailed, UsageError, gone
 from rgacli.files import write_text
 from rgacli.modeling.checkpoints import misfits, state_dict
@@ -192,7 +192,7 @@ class MisfitHook(Hook):
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare names and shapes.
+        """Compare names and shapes, and look at the kinds of a training's state.
 
         Raises:
             UsageError: a training is to go on from it, and it does not fit, or what it has besides weights is none of a
@@ -201,14 +201,10 @@ class MisfitHook(Hook):
         found = "; it ".join(misfits(bare(runner.model).state_dict(), state_dict(checkpoint)))
         if found and runner._resume:
             raise UsageError(f"checkpoint {runner._load_from} does not fit the run's config: it {found}.", shared=True)
-        for part, kind in _OF_A_TRAINING.items() if runner._resume else ():
-            if not isinstance(checkpoint.get(part, {}), kind):
-                raise UsageError(
-                    f"checkpoint {runner._load_from} holds no state that this training can go on from (its {part} is "
-                    f"of type {type(checkpoint[part]).__name__}); start another from its weights by "
-                    f"{param('weights', runner._load_from)}.",
-                    shared=True,
-                )
+        for part, kind in _OF_A_TRAINING.items():
+            if runner._resume and not isinstance(checkpoint.get(part, {}), kind):
+                why = f"its {part} is of type {type(checkpoint[part]).__name__}"
+                raise cannot_go_on(runner._load_from, why, shared=True)
         if found:
             runner.logger.warning(f"the checkpoint fits the model in part: it {found}.")
 

@@ -17,12 +17,14 @@ class LogHistoryHook(Hook):
 
     priority = "LOWEST"
 
+    def __init__(self) -> None:
+        self._longest: int | None = None  # None is without bound
+
     def before_train(self, runner: Runner) -> None:
         """Find out how many those are; all, where a line is made of all (`window_size="global"`)."""
         processor = runner.log_processor
         windows = [processor.window_size, *(custom.get("window_size") for custom in processor.custom_cfg)]
         batches = [len(loop.dataloader) for loop in (runner.train_loop, runner.val_loop) if loop is not None]
-        self._longest = None
         if all(window == "epoch" or isinstance(window, int) for window in windows):
             self._longest = max([*batches, *(window for window in windows if window != "epoch")])
 

@@ -108,13 +108,19 @@ class QuietRunner(Runner):
             if not all(isinstance(count, int) and count >= 0 for count in (self.epoch, self.iter)):
                 raise ValueError(f"epoch {self.epoch}, iteration {self.iter}")
         except BUILD_ERRORS as error:
-            raise UsageError(
-                f"checkpoint {filename} holds no state that this training can go on from ({type(error).__name__}: "
-                f"{error}); start another from its weights by {param('weights', filename)}."
-            ) from error
+            raise cannot_go_on(filename, f"{type(error).__name__}: {error}") from error
 
     def dump_config(self) -> None:
         """Do nothing: the run directory holds the config already."""
+
+
+def cannot_go_on(checkpoint: str, why: str, *, shared: bool = False) -> UsageError:
+    """Return the error of a checkpoint that holds no state of this training; `shared` if every rank raises it."""
+    return UsageError(
+        f"checkpoint {checkpoint} holds no state that this training can go on from ({why}); start another from its "
+        f"weights by {param('weights', checkpoint)}.",
+        shared=shared,
+    )
 
 
 def quiet_stdout() -> AbstractContextManager:

@@ -21,12 +21,8 @@ from tests.campaign.trial import Outcome
 def main() -> int:
     """Run what the arguments ask for."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description="Try to break rgacli, at random.")
-    parser.add_argument(
-        "parts",
-        nargs="*",
-        choices=[*PARTS, []],
-        help=f"Parts to run; by default all but {BY_NAME[0]}.",
-    )
+    by_default = f"by default all but {', '.join(BY_NAME)}"
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"Parts to run; {by_default}.")
     parser.add_argument("--seed", type=int, default=0, help="Of what is random (default 0).")
     parser.add_argument("--short", action="store_true", help="A part of it: eight minutes on two cores.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="Trials at a time; by default the cores.")

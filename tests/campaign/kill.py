@@ -331,9 +331,7 @@ def _killed_sweep(stage: Stage, moment: Moment) -> Callable[[Path], None]:
         require_none_left(folder)
         after = sweeping.results(folder / "out")
         assert before.items() <= after.items(), "what was done is done again"
-        numbers = [
-            {path: found for path, (_, found) in sweeping.results(each / "out").items()} for each in (folder, whole)
-        ]
-        assert numbers[0] == numbers[1], f"other numbers: {numbers[0]}, not {numbers[1]}"
+        found, expected = (sweeping.numbers(each / "out") for each in (folder, whole))
+        assert found == expected, f"other numbers: {found}, not {expected}"
 
     return run

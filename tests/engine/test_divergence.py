@@ -97,7 +97,7 @@ def test_a_training_is_followed_as_its_log_grows(tmp_path, monkeypatch):
     assert told == [f"the training seems to have diverged: {divergence(lines)}"]
 
 
-def test_a_long_training_is_followed_in_few_words(tmp_path):
+def test_a_long_training_is_followed_in_few_words():
     """Nothing grows with the number of epochs: held are one epoch's lines, and the best epoch."""
     watch = Watch()
     for number in range(1, 200):

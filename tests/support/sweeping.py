@@ -154,6 +154,11 @@ def results(folder: Path) -> dict[Path, tuple[int, dict]]:
     }
 
 
+def numbers(folder: Path) -> dict[Path, dict]:
+    """The same without times."""
+    return {path: found for path, (_, found) in results(folder).items()}
+
+
 def log(folder: Path, job: str) -> str:
     """What a job said."""
     return (folder / "jobs" / job / "log.txt").read_text()

@@ -117,7 +117,8 @@ class _FullSweep:
             require_whole(home)
             after = sweeping.results(home / "out")
             assert before.items() <= after.items(), "what was done is done again"
-            assert _numbers(home) == _numbers(whole), f"other numbers: {_numbers(home)}, not {_numbers(whole)}"
+            found, expected = (sweeping.numbers(each / "out") for each in (home, whole))
+            assert found == expected, f"other numbers: {found}, not {expected}"
 
     def _sweep(self, home: Path) -> None:
         home.mkdir()
@@ -127,10 +128,6 @@ class _FullSweep:
     def _run(self, home: Path) -> Ended:
         command = ("reproduce", "mine.yaml", "--out", "out", "--jobs", 1, "--device", "cpu")
         return self.stage.rgacli(*command, cwd=home, seconds=600)
-
-
-def _numbers(home: Path) -> dict[Path, dict]:
-    return {path: found for path, (_, found) in sweeping.results(home / "out").items()}
 
 
 def require_full(ended: Ended) -> Ended:
