@@ -9,7 +9,7 @@ QUICKSTART := reproduction/quickstart
 
 help:
 	@echo "make quickstart   train PRM and a plain detector on the embedded dataset (about 5 minutes on 2 CPU cores)"
-	@echo "make test         run the tests (4½ minutes on 2 CPU cores)"
+	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
 	@echo "make slow         run those that take minutes each"
 	@echo "make campaign     try to break it, for an hour and a half (campaign-short: 8 minutes of it)"
 	@echo "make lint         ruff, lint and format"

@@ -1,6 +1,7 @@
 """Fixtures and settings that all tests share."""
 
 import functools
+import gc
 import os
 
 import pytest
@@ -21,6 +22,12 @@ settings.register_profile("rgacli", deadline=None)  # a busy machine is no reaso
 settings.load_profile("rgacli")
 
 ON_THE_CPU = ("mmengine.device.utils.DEVICE", "cpu")
+
+
+def pytest_collection_finish():
+    """What is there by now stays: mmengine collects garbage for each dataset, and looks through all of torch for it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
