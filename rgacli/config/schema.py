@@ -62,6 +62,11 @@ def _nested(kind: Kind, words: str) -> Kind:
     return Kind(words, fits)
 
 
+def _dict_of(*keys: str) -> Kind:
+    """Return the kind of dicts that have no other keys: those of a function's arguments."""
+    return Kind(f"a dict of {', '.join(keys)}", lambda value: isinstance(value, Mapping) and value.keys() <= {*keys})
+
+
 _NONE = Kind("None", lambda value: value is None)
 _TEXT = Kind("a text", lambda value: isinstance(value, str))
 _NAME = Kind("the name of a class", lambda value: isinstance(value, str) and bool(value.strip()))
@@ -92,8 +97,10 @@ _FOUR = Kind(
     lambda value: isinstance(value, (list, tuple)) and len(value) == 4 and all(map(_is_number, value)),
 )
 
+_OF_NMS = "type iou_threshold iou_thr offset score_threshold max_num sigma min_score method class_agnostic split_thr"
+"""What mmcv's functions take."""
 _NMS: Mapping[str, Kind] = {
-    "nms": _DICT | _NONE,
+    "nms": _dict_of(*_OF_NMS.split()) | _NONE,
     "nms.type": Kind("nms or soft_nms", lambda value: value in ("nms", "soft_nms")),  # mmcv evaluates it
     "nms.iou_threshold": _SHARE,
     "nms_pre": _INDEX | _NONE,

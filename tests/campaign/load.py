@@ -27,7 +27,7 @@ _DETECTORS = ["a", "b"]
 def trials(stage: Stage) -> Iterator[Trial]:
     """Yield the trials."""
     sizes = stage.pick((5000, 50_000), (200, 2000))
-    ensemble_sizes = stage.pick((500, 5000), (100, 1000))
+    ensemble_sizes = stage.pick((5000, 50_000), (100, 1000))
     yield Trial("gt-bins of ten times as many results", f"{sizes[1]} images", _Results(_gt_bins, sizes), True)
     yield Trial("eval of ten times as many results", f"{sizes[1]} images", _Results(_evaluation, sizes), True)
     yield Trial(

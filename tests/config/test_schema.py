@@ -89,6 +89,7 @@ INNERMOST = "train_dataloader.dataset.dataset.datasets.0"
         ("model.train_cfg.rpn", [], "model.train_cfg.rpn is []; expected a dict or None"),
         ("model.train_cfg.rpn.assigner.min_pos_iou", [1], "min_pos_iou is [1]; expected a number from 0 to 1"),
         ("model.test_cfg.rcnn.nms.type", -1, "nms.type is -1; expected nms or soft_nms"),
+        ("model.test_cfg.rcnn.nms.iou_thrx", 0.5, "expected a dict of type, iou_threshold"),
         ("model.roi_head", 3, "model.roi_head is 3; expected a dict or None"),
         ("model.roi_head.bbox_head", [], "model.roi_head.bbox_head is []"),
         ("model.roi_head.bbox_head.1.num_classes", "3", "bbox_head.1.num_classes is '3'; expected a whole number"),
