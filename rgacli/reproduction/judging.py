@@ -3,8 +3,8 @@
 A quantity has one value for each seed; differences are taken within a seed. Its interval is Student's, over seeds, at
 95 %. A claim that it is positive *holds* where the interval lies above 0, is *contradicted* where it lies below 0, and
 is else *not shown*; of a negative one the other way round. A claim that it is zero holds where the interval lies within
-the margin, and is contradicted where it lies outside. Each claim is judged for itself: of twenty about nothing, one
-would be expected to hold or be contradicted.
+the margin, and is contradicted where it lies outside. A claim of which no seed has a value is *not run*. Each claim is
+judged for itself: of twenty about nothing, one would be expected to hold or be contradicted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 from rgacli.analysis.intervals import Estimate, mean
 from rgacli.reproduction.sweep import Claim, Expected, Quantity, Row, Table
 
-Verdict = Literal["holds", "not shown", "contradicted"]
+Verdict = Literal["holds", "not shown", "contradicted", "not run"]
 Numbers = Mapping[int, Mapping[str, float]]
 """Seed -> name of a number -> its value, of one arm."""
 
@@ -57,7 +57,7 @@ class JudgedClaim(Judged):
     claim: str = ""
     expected: Expected = "positive"
     margin: float = 0.0
-    verdict: Verdict = "not shown"
+    verdict: Verdict = "not run"
 
 
 @dataclass(frozen=True)
@@ -159,5 +159,5 @@ def _judged(quantity: Quantity | None, numbers: Mapping[str, Numbers], paper: fl
 def _claim(claim: Claim, numbers: Mapping[str, Numbers]) -> JudgedClaim:
     found = _judged(claim.quantity, numbers, claim.paper)
     estimate = Estimate(found.mean, found.low, found.high)
-    verdict = verdict_of(estimate, claim.expected, claim.margin)
+    verdict = verdict_of(estimate, claim.expected, claim.margin) if found.values else "not run"
     return JudgedClaim(**vars(found), claim=claim.text, expected=claim.expected, margin=claim.margin, verdict=verdict)

@@ -192,7 +192,7 @@ def verdicts(tables: Sequence[JudgedTable]) -> list[str]:
             f"{claim.claim} ({value_text(claim, signed=True)})"
             for table in tables
             for claim in table.claims
-            if claim.verdict == verdict and claim.seeds
+            if claim.verdict == verdict
         ]
         if claims:
             found.append(f"{verdict}: {'; '.join(claims)}")

@@ -101,7 +101,7 @@ def test_tables_are_written_as_csv(tmp_path):
     claims = rows_of(tmp_path / "main-claims.csv")
     assert [(row["claim"], row["expected"], row["margin"], row["verdict"]) for row in claims] == [
         ("RGA is 100 % better", "positive", "0.0", "not shown"),
-        ("NaN is no number", "zero", "0.5", "not shown"),
+        ("NaN is no number", "zero", "0.5", "not run"),
         ("plain rises", "negative", "0.0", "contradicted"),
     ]
     assert all(row["table"] == "main" for row in (*cells, *claims))
@@ -157,7 +157,7 @@ $\lambda_0$ 7 \# $\pm$ \{x\} & 38.0 $\pm$ 12.7 &  &  &  & -- & 40.0 \\
 claim & measured & paper & \\
 \midrule
 RGA is 100 \% better & +1.50 $\pm$ 6.35 & +1.2 & not shown \\
-NaN is no number & -- &  & not shown \\
+NaN is no number & -- &  & not run \\
 plain rises & +37.00 $\pm$ 2.48 &  & contradicted \\
 \bottomrule
 \end{tabular}
@@ -186,7 +186,7 @@ def test_shown_are_columns_that_have_anything():
     assert table.rows[0] == {
         **{"row": "plain_1:3", "AP": "37.0 ± 2.5", "paper AP": "36.1", "AP50": "–", "paper AP50": "58.1"}
     }
-    assert [row["verdict"] for row in claims.rows] == ["not shown", "not shown", "contradicted"]
+    assert [row["verdict"] for row in claims.rows] == ["not shown", "not run", "contradicted"]
     (bare,) = shown(judge(Table("t", "t", (Row("r", {"x": of("a/x")}),)), {}))
     assert list(bare.columns) == ["row", "x"]
 
