@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rgacli.errors import UsageError
-from rgacli.files import try_lock
 from rgacli.messages import tell
 
 LOCK = ".lock"
@@ -114,6 +113,25 @@ def owner_of(path: Path) -> str:
     if taken is False:
         return str(owner or "another process")
     return str(owner) if taken is None and owner and owner.is_here and not owner.is_gone else ""
+
+
+def try_lock(file: int, kind: int) -> bool | None:
+    """Lock an open file, or give it free.
+
+    Args:
+        file: Its descriptor.
+        kind: fcntl's LOCK_EX, LOCK_SH or LOCK_UN.
+
+    Returns:
+        False if another process has locked it, None if the file system knows no locks.
+    """
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _take(file: int, path: Path) -> bool | None:

@@ -24,13 +24,14 @@ LAYERS = (
     {"config"},
     {"data", "method", "compat", "runs", "launch"},
     {"locks"},
-    {"errors", "files", "parent", "progress", "messages"},
+    {"checksums", "errors", "files", "parent", "progress", "messages"},
     {"wording"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 LIGHT = (
     "method",
     "runs",
+    "checksums",
     "errors",
     "files",
     "parent",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rgacli.checksums import spoilt_member
 from rgacli.config.run_record import RunRecord, best, read_config, read_log, read_record, size_of
 from rgacli.errors import UsageError
-from rgacli.files import spoilt_member
 from rgacli.runs import Run, all_runs, delete, find_run
 
 

@@ -18,8 +18,8 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from torch import nn
 
+from rgacli.checksums import spoilt_member
 from rgacli.errors import UsageError
-from rgacli.files import spoilt_member
 from rgacli.wording import some
 
 

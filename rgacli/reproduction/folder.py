@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rgacli.errors import DataError, UsageError
-from rgacli.files import try_lock, write_json, write_text
-from rgacli.locks import LOCK, locked
+from rgacli.files import write_json, write_text
+from rgacli.locks import LOCK, locked, try_lock
 from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
 from rgacli.wording import called, param
 
