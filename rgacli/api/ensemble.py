@@ -17,7 +17,7 @@ from rgacli.data.splits import SPLITS
 from rgacli.ensembles.costs import Costs, Timing
 from rgacli.ensembles.dispatch import Calibration
 from rgacli.ensembles.ensemble import OF_LOGITS, Detected, Ensemble
-from rgacli.ensembles.fusion import oracle
+from rgacli.ensembles.fusion import Results, oracle
 from rgacli.ensembles.results_files import ResultsEnsemble
 from rgacli.errors import UsageError
 from rgacli.evaluation.benchmark import benchmark_of
@@ -299,7 +299,7 @@ def _measure(
     measure = partial(evaluate, together.annotations, max_dets=max_dets)
     evaluations = {name: measure(each) for name, each in found.members.items()}
 
-    def take(name: str, detections: list[dict[str, Any]]) -> None:
+    def take(name: str, detections: Results) -> None:
         evaluations[name] = measure(detections)
         if name not in OF_LOGITS:  # a forward pass left those on disk
             save_results(together.folder / f"{name}.json", detections)

@@ -17,6 +17,7 @@ import numpy as np
 from rgacli.ensembles.fusion import Results, select
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import GTBin
+from rgacli.evaluation.result_arrays import ResultArrays
 from rgacli.method import ENSEMBLE
 
 _THRESHOLDS = np.linspace(0.05, 0.95, 19).round(2).tolist()
@@ -74,7 +75,7 @@ def calibrate(
 
 def dispatch(
     found: Mapping[str, Results], images: Sequence[int], bins: Sequence[GTBin], calibration: Calibration
-) -> list[dict[str, Any]]:
+) -> ResultArrays:
     """Return each image's detections by the variant of the bin that its estimated count lies in.
 
     The images' annotations are not looked at.

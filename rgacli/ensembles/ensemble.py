@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rgacli.ensembles.costs import Costs
-from rgacli.ensembles.fusion import NMS_IOU, joint_nms, weighted_boxes_fusion
+from rgacli.ensembles.fusion import NMS_IOU, Results, joint_nms, weighted_boxes_fusion
 from rgacli.errors import UsageError
+from rgacli.evaluation.result_arrays import ResultArrays
 from rgacli.messages import tell
 from rgacli.method import ENSEMBLE, ENSEMBLING_METHODS
 from rgacli.progress import Progress
@@ -31,7 +32,7 @@ OF_RESULTS = ("joint-nms", "wbf", "oracle")
 
 _LONGEST_NAME = 200  # bytes of a folder's; most file systems take 255
 
-NamedDetections = dict[str, list[dict]]
+NamedDetections = dict[str, Results]
 """Name -> detections in COCO's results format."""
 
 
@@ -107,7 +108,7 @@ class Ensemble(ABC):
             progress: Told of each batch.
         """
 
-    def fusions(self, methods: Sequence[str]) -> dict[str, Callable[..., list[dict[str, Any]]]]:
+    def fusions(self, methods: Sequence[str]) -> dict[str, Callable[..., ResultArrays]]:
         """Return method -> function of the members' detections, for those of `methods` that need no more."""
         fusions = {
             "joint-nms": partial(joint_nms, iou=self.iou, limit=self.limit),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from rgacli.evaluation.coco_metrics import Evaluation
 from rgacli.evaluation.gt_bins import GTBin, assign
+from rgacli.evaluation.result_arrays import ResultArrays
 from rgacli.evaluation.wbf import WBF_IOU, fuse
 from rgacli.progress import Progress
 
@@ -21,7 +21,7 @@ Results = Sequence[Mapping[str, Any]]
 
 def joint_nms(
     detectors: Sequence[Results], *, iou: float = NMS_IOU, limit: int | None = None, progress: Progress | None = None
-) -> list[dict[str, Any]]:
+) -> ResultArrays:
     """Mix the detectors' boxes, then apply class-wise NMS (paper, Sec. 3.3).
 
     Args:
@@ -33,19 +33,21 @@ def joint_nms(
     import torch
     from torchvision.ops import batched_nms
 
-    fused, number_of = [], _class_numbers(detectors)
-    for _, by_detector in _by_image(detectors, progress, "joint-nms"):
-        mixed = [detection for own in by_detector for detection in own]
-        boxes = torch.from_numpy(_corners(mixed))
-        scores = torch.tensor([detection["score"] for detection in mixed], dtype=boxes.dtype)
-        classes = torch.tensor([number_of[detection["category_id"]] for detection in mixed])
-        fused += [_box_only(mixed[i]) for i in batched_nms(boxes, scores, classes, iou)[:limit].tolist()]
-    return fused
+    detectors = list(map(ResultArrays.of, detectors))
+    # NMS reckons with classes as floats, which large ids do not fit in.
+    known = np.unique(np.concatenate([own.category_ids for own in detectors]))
+    fused = []
+    for own in _by_image(detectors, progress, "joint-nms"):
+        mixed = ResultArrays.joined(own)
+        classes = np.searchsorted(known, mixed.category_ids)
+        kept = batched_nms(*map(torch.from_numpy, (mixed.corners, mixed.scores, classes)), iou)
+        fused.append(mixed.take(kept[:limit].numpy()))
+    return ResultArrays.joined(fused)
 
 
 def weighted_boxes_fusion(
     detectors: Sequence[Results], *, iou: float = WBF_IOU, limit: int | None = None, progress: Progress | None = None
-) -> list[dict[str, Any]]:
+) -> ResultArrays:
     """Average overlapping boxes: weighted boxes fusion (Solovyev et al., 2021).
 
     A box that only some of the detectors found has its score lowered in proportion.
@@ -58,25 +60,18 @@ def weighted_boxes_fusion(
         progress: Told of each image.
     """
     fused = []
-    for image_id, by_detector in _by_image(detectors, progress, "wbf"):
-        boxes, scores, categories = fuse(
-            [_corners(own) for own in by_detector],
-            [np.array([detection["score"] for detection in own]) for own in by_detector],
-            [np.array([detection["category_id"] for detection in own], dtype=np.int64) for own in by_detector],
-            iou=iou,
-        )
+    for own in _by_image(list(map(ResultArrays.of, detectors)), progress, "wbf"):
+        columns = zip(*((each.corners, each.scores, each.category_ids) for each in own), strict=True)
+        boxes, scores, categories = fuse(*columns, iou=iou)
         boxes[:, 2:] -= boxes[:, :2]
-        columns = zip(categories[:limit].tolist(), boxes[:limit].tolist(), scores[:limit].tolist(), strict=True)
-        fused += [
-            {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
-            for category, box, score in columns
-        ]
-    return fused
+        image_ids = np.repeat(np.concatenate([each.image_ids for each in own])[:1], len(scores))
+        fused.append(ResultArrays(image_ids, categories, boxes, scores).take(slice(limit)))
+    return ResultArrays.joined(fused)
 
 
 def oracle(
     detectors: Mapping[str, Results], evaluations: Mapping[str, Evaluation], bins: Sequence[GTBin]
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
+) -> tuple[ResultArrays, dict[str, str]]:
     """Take each image by the detector that is best for its true GT-count bin: what perfect dispatch would give.
 
     It looks at the annotations of the images that it is evaluated on, twice: to count their objects, and to tell which
@@ -106,43 +101,34 @@ def best(values: Mapping[str, float]) -> str:
     return max(values, key=lambda name: (not np.isnan(values[name]), values[name]))
 
 
-def select(detectors: Mapping[str, Results], names: Mapping[int, str]) -> list[dict[str, Any]]:
+def select(detectors: Mapping[str, Results], names: Mapping[int, str]) -> ResultArrays:
     """Return, of each image, the detections of one detector.
 
     Args:
         detectors: Name -> detections.
         names: Image id -> name.
     """
-    return [_box_only(d) for name, found in detectors.items() for d in found if names[d["image_id"]] == name]
+    taken = []
+    for name, found in detectors.items():
+        own = ResultArrays.of(found)
+        is_taken = [names[image] == name for image in own.image_ids.tolist()]
+        taken.append(own.take(np.array(is_taken, dtype=bool)))
+    return ResultArrays.joined(taken)
 
 
-def _class_numbers(detectors: Sequence[Results]) -> dict[int, int]:
-    """Return category id -> its rank: NMS reckons with classes as floats, which large ids do not fit in."""
-    ids = {detection["category_id"] for found in detectors for detection in found}
-    return {category: number for number, category in enumerate(sorted(ids))}
-
-
-def _by_image(
-    detectors: Sequence[Results], progress: Progress | None, task: str
-) -> Iterator[tuple[int, list[list[Mapping[str, Any]]]]]:
-    """Yield image id, and each detector's detections there."""
-    images: dict[int, list[list]] = defaultdict(lambda: [[] for _ in detectors])
-    for index, found in enumerate(detectors):
-        for detection in found:
-            images[detection["image_id"]][index].append(detection)
-    for done, entry in enumerate(images.items(), start=1):
-        yield entry
+def _by_image(detectors: Sequence[ResultArrays], progress: Progress | None, task: str) -> Iterator[list[ResultArrays]]:
+    """Yield each detector's detections on an image, of one image after the other as they first come."""
+    images = list(dict.fromkeys(image for own in detectors for image in own.image_ids.tolist()))
+    places = [_places(own.image_ids) for own in detectors]
+    nothing = np.empty(0, dtype=np.int64)
+    for done, image in enumerate(images, start=1):
+        yield [own.take(found.get(image, nothing)) for own, found in zip(detectors, places, strict=True)]
         if progress:
             progress(task, done, len(images))
 
 
-def _corners(detections: Results) -> np.ndarray:
-    """Return (D, 4) xyxy."""
-    boxes = np.array([detection["bbox"] for detection in detections], dtype=np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes
-
-
-def _box_only(detection: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a detection without its mask, which no fusion of boxes keeps true."""
-    return {key: detection[key] for key in ("image_id", "category_id", "bbox", "score")}
+def _places(ids: np.ndarray) -> dict[int, np.ndarray]:
+    """Return id -> where it stands, in order."""
+    order = np.argsort(ids, kind="stable")
+    known, firsts = np.unique(ids[order], return_index=True)
+    return dict(zip(known.tolist(), np.split(order, firsts)[1:], strict=True))  # nothing stands before the first

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rgacli.ensembles.ensemble import OF_RESULTS, Detected, Ensemble, home_of
 from rgacli.errors import UsageError
+from rgacli.evaluation.result_arrays import ResultArrays
 from rgacli.evaluation.results import load_named_results
 from rgacli.method import ENSEMBLING_METHODS
 from rgacli.progress import Progress
@@ -35,7 +36,7 @@ class ResultsEnsemble(Ensemble):
         self, results: Sequence[str] | Mapping[str, Path], annotations: Path | None, home: Path | None = None
     ) -> None:
         self.annotations, members = load_named_results(results, annotations, probabilities=True)
-        self._members = dict(members)
+        self._members = {name: ResultArrays.of(members[name]) for name in members}  # by name: one at a time is read
         self.ann_file = str(annotations)
         if len(self._members) < 2:
             raise UsageError(f"{param('results')} names a single file: nothing to combine, give at least two.")

@@ -19,6 +19,7 @@ from rgacli.data.annotations import gt_counts
 from rgacli.evaluation.benchmark import Coco
 from rgacli.evaluation.gt_bins import GTBin, assign
 from rgacli.evaluation.max_dets import max_dets_for
+from rgacli.evaluation.result_arrays import ResultArrays
 
 METRICS = Coco.metrics
 
@@ -204,13 +205,11 @@ def evaluate(
     counts = gt_counts(annotations)
     number_of, category_of = _numbered(counts), _numbered(entry["id"] for entry in annotations["categories"])
     truth = _ground_truth(annotations, number_of, category_of, masks)
-    values = (
-        value
-        for d in detections
-        for value in (number_of[d["image_id"]], *d["bbox"], d["score"], category_of[d["category_id"]])
-    )
+    arrays = ResultArrays.of(detections)
+    images = [number_of[image] for image in arrays.image_ids.tolist()]
+    categories = [category_of[category] for category in arrays.category_ids.tolist()]
     found = truth.load_res(
-        np.fromiter(values, np.float64, 7 * len(detections)).reshape(-1, 7),
+        np.column_stack((np.array(images, dtype=np.float64), arrays.boxes, arrays.scores, categories)),
         segmentation=[detection["segmentation"] for detection in detections] if masks else None,
     )
     return Evaluation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -15,11 +16,12 @@ from pycocotools import mask as rle
 
 from rgacli.data.annotations import is_box, is_finite, load_annotations
 from rgacli.errors import DataError, UsageError
-from rgacli.files import parse_json, write_json
+from rgacli.files import parse_json, replacing
 from rgacli.wording import param
 
 KEYS = ("image_id", "category_id", "bbox", "score")
 _KEYS = frozenset(KEYS)
+_AT_A_TIME = 100_000
 _ROUNDING = 1e-6  # of a softmax in float32
 
 
@@ -85,7 +87,11 @@ def load_results(
 
 def save_results(path: Path | str, detections: Sequence[Mapping[str, Any]]) -> None:
     """Write detections as a COCO results file, atomically."""
-    write_json(path, detections)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for first in range(0, len(detections), _AT_A_TIME):  # never all of them as text
+            text = json.dumps(list(detections[first : first + _AT_A_TIME]))
+            file.write(("[" if first == 0 else ", ") + text[1:-1])
+        file.write("]" if len(detections) else "[]")
 
 
 def coco_results(image_id: int, found: Mapping[str, Any], category_of: Sequence[int]) -> list[dict[str, Any]]:

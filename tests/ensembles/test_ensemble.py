@@ -48,7 +48,7 @@ def test_detections_are_fused_as_the_detectors_nms_would():
     near = {**BOX, "bbox": [4, 0, 9, 9], "score": 0.4}  # IoU 0.38
     fusions = members.fusions(["joint-nms", "oracle"])
     assert list(fusions) == ["joint-nms"]
-    assert fusions["joint-nms"]([[BOX], [near, {**BOX, "category_id": 2, "score": 0.3}]]) == [BOX]
+    assert list(fusions["joint-nms"]([[BOX], [near, {**BOX, "category_id": 2, "score": 0.3}]])) == [BOX]
     members.iou, members.limit = 0.5, None
     assert len(members.fusions(["joint-nms"])["joint-nms"]([[BOX], [near]])) == 2
 

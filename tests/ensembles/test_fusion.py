@@ -51,7 +51,7 @@ def test_joint_nms_keeps_the_best_of_each_image():
 
 
 def test_joint_nms_of_nothing_is_nothing():
-    assert joint_nms([[], []]) == []
+    assert list(joint_nms([[], []])) == []
 
 
 @pytest.mark.parametrize("fuse", [joint_nms, weighted_boxes_fusion])
@@ -71,8 +71,8 @@ def test_each_image_is_reported(fuse, task):
 
 def test_masks_do_not_follow_fused_boxes():
     masked = {**found([0, 0, 10, 10], 0.5), "segmentation": {"counts": "x", "size": [1, 1]}}
-    assert joint_nms([[masked], []]) == [found([0, 0, 10, 10], 0.5)]
-    assert select({"a": [masked]}, {1: "a"}) == [found([0, 0, 10, 10], 0.5)]
+    assert list(joint_nms([[masked], []])) == [found([0, 0, 10, 10], 0.5)]
+    assert list(select({"a": [masked]}, {1: "a"})) == [found([0, 0, 10, 10], 0.5)]
 
 
 # --- weighted boxes fusion
@@ -92,7 +92,7 @@ def test_boxes_that_overlap_are_averaged_by_their_scores():
 
 def test_boxes_without_area_or_score_are_dropped_and_the_best_kept():
     odd = [found([5, 5, 0, 9], 0.9), found([5, 5, 9, 9], 0.0)]
-    assert weighted_boxes_fusion([odd, []]) == []
+    assert list(weighted_boxes_fusion([odd, []])) == []
     (kept,) = weighted_boxes_fusion([[*odd, found([50, 50, 10, 10], 0.4), found([90, 9, 10, 10], 0.2)], []], limit=1)
     assert kept["score"] == pytest.approx(0.2)
 

@@ -26,7 +26,8 @@ def test_members_are_what_the_files_hold_and_methods_what_needs_no_more():
     assert ensemble.name == "mine + theirs"
     assert ensemble.choose() == ["joint-nms", "wbf", "oracle"]
     found = ensemble.detect(["joint-nms"], [])
-    assert (found.members, found.methods) == ({"mine": A, "theirs": B}, {})
+    assert {name: list(own) for name, own in found.members.items()} == {"mine": A, "theirs": B}
+    assert found.methods == {}
     with pytest.raises(UsageError, match="method=ensemble: it takes detectors, and results files hold their boxes"):
         ensemble.choose(["ensemble"])
 

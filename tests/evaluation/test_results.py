@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rgacli.errors import DataError, UsageError
+from rgacli.evaluation import results
+from rgacli.evaluation.result_arrays import ResultArrays
 from rgacli.evaluation.results import decode_masks, encode_masks, load_named_results, load_results, save_results
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 
@@ -52,6 +54,15 @@ def test_missing_files(tmp_path):
     assert_refused(tmp_path / "absent.json", "absent.json", "no such results file")
     assert_refused(tmp_path, "no such results file")
     assert_refused(tmp_path / ("long" * 100), "cannot be read (File name too long)")
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_detections_are_written_a_few_at_a_time(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(results, "_AT_A_TIME", 2)
+    detections = noisy_detections(ANNOTATIONS, 1)[:number]
+    for written in (detections, ResultArrays.of(detections)):
+        save_results(tmp_path / "results.json", written)
+        assert (tmp_path / "results.json").read_text() == json.dumps(detections)
 
 
 def test_a_byte_order_mark_is_no_obstacle(tmp_path):
