@@ -22,11 +22,11 @@ from rgacli.reporting.page import Page, Section, render
 from rgacli.reproduction import paper
 from rgacli.reproduction.executors.local import LocalExecutor
 from rgacli.reproduction.executors.task import Executor, Resources, Task
-from rgacli.reproduction.folder import State, SweepFolder
+from rgacli.reproduction.folder import State, SweepFolder, overlaid
 from rgacli.reproduction.jobs import EMBEDDED, Job, call_of, plan, run_folder
 from rgacli.reproduction.judging import JudgedTable, judge
 from rgacli.reproduction.reading import read_sweep
-from rgacli.reproduction.record import adopt, write_record
+from rgacli.reproduction.record import Record, adopt, seeds_in
 from rgacli.reproduction.stopping import Stopped, sigterm_as_interrupt
 from rgacli.reproduction.sweep import Sweep, Table
 from rgacli.reproduction.tables import shown, verdicts, write_tables
@@ -130,9 +130,10 @@ def reproduce(
         table: Tables of a YAML file to run; by default all of them.
         scale: "paper": the paper's detectors and settings, on COCO and CrowdHuman where the configs look for them or in
             `data`. "small" (the default): the same comparisons by a detector that trains on a CPU in minutes.
-        data: Dataset for all trainings. At the small scale by default the embedded one with 400 test images.
+        data: Dataset for all trainings, whatever a file says. At the small scale by default the embedded one with 400
+            test images.
         seeds: How many seeds to train each arm with; by default 5, or what the file says.
-        epochs: Of each training; by default the config's.
+        epochs: Of each training, whatever a file says; by default the config's.
         out: Folder of the sweep; by default reproduction/SCALE or reproduction/FILE, with the dataset's name where one
             is given. Targets that share a folder share their trainings.
         executor: "local": this machine; "slurm": job arrays through submitit; "ray": one task per job on a cluster.
@@ -141,8 +142,8 @@ def reproduce(
         gpus_per_job: GPUs, and processes, of each training; by default 1 where there are any, else 0.
         address: Of the Ray cluster: "HOST:6379", "auto" or "ray://…"; by default the one that this machine belongs to.
         slurm: Parameters of submitit's executor, "slurm_partition=gpu" each or a mapping.
-        record: File in which all that was found is kept, with versions and calls; jobs that it has already are taken
-            for finished.
+        record: File that all that was found is added to, with versions and calls; jobs that it has already are taken
+            for finished, and what it has of other tables and seeds stays.
         collect: Run nothing: set up the tables of what is finished.
         dry_run: Run nothing and write nothing: return the jobs and, for SLURM, the scripts.
         device: Of all jobs; "auto" takes CUDA where there is one.
@@ -158,10 +159,6 @@ def reproduce(
     if epochs is not None:
         require_at_least(1, epochs=epochs)
     sweep, common, tables, scale = _find(target, table, scale, data, epochs)
-    if data is not None:
-        common["data"] = str(data)
-    elif scale == "small":
-        common["data"] = EMBEDDED
     if seeds is not None:
         require_at_least(1, seeds=seeds)
     record = Path(record) if record else None
@@ -169,6 +166,11 @@ def reproduce(
     own = plan(sweep, tables, seeds=chosen, common=common, device=device)
     folder = SweepFolder(Path(out) if out else ROOT / _folder_name(scale or Path(target).stem, data))
     about = _about(target, sweep, scale, common, chosen)
+    keeping = None
+    if record:
+        seeds_kept = sorted({*chosen, *seeds_in(record, about)})
+        jobs_kept = plan(sweep, tables, seeds=seeds_kept, common=common, device=device)
+        keeping = Record(record, jobs_kept, {**about, "seeds": seeds_kept})
 
     if dry_run:
         scripts = ()
@@ -177,7 +179,7 @@ def reproduce(
             scripts = tuple(_executor(executor, folder, jobs, gpus_per_job, address, slurm, device).scripts(tasks))
         return _reproduction(target, sweep, scale, folder, own, (), (), scripts)
     if collect:
-        return _collected(target, sweep, scale, folder, own, tables, record, about)
+        return _collected(target, sweep, scale, folder, own, tables, keeping, about)
     runner = None
     if not all(map(folder.is_finished, own)):  # before anything is written: a parameter may be of no use
         runner = _executor(executor, folder, jobs, gpus_per_job, address, slurm, device)
@@ -188,10 +190,10 @@ def reproduce(
         folder.write_manifest(every, about)
         waiting = [job for job in own if not folder.is_finished(job)]
         if waiting and runner:
-            watch = _Watch(folder, every, own, about, progress, record, tables)
+            watch = _Watch(folder, every, own, about, progress, keeping, tables)
             tell(f"{len(waiting)} of {len(own)} jobs to run; manifest: {folder.manifest}")
             _run(runner, folder, waiting, gpus_per_job or 0, watch)
-    return _collected(target, sweep, scale, folder, own, tables, record, about)
+    return _collected(target, sweep, scale, folder, own, tables, keeping, about)
 
 
 def _require_consistent(
@@ -218,16 +220,20 @@ def _find(
         scale = scale or "small"
         sweep = paper.sweep(scale, default_config(data), epochs)
         tables = sweep.tables if target == "all" else (sweep.table(target),)
-        return sweep, {}, tables, scale
+        default = {"data": EMBEDDED} if scale == "small" else {}
+        return sweep, default if data is None else {"data": str(data)}, tables, scale
     path = Path(target)
     if path.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{param('target')} '{target}' is none of {', '.join(paper.TARGETS)}, 'all', or a YAML file.")
     if scale:
         raise UsageError(f"{param('scale', scale)} is of the paper's tables and figures: a file says what to train.")
     sweep, common = read_sweep(path)
-    common |= {} if epochs is None else {"epochs": epochs}
     _require_parameters(sweep, common, path)
-    return sweep, common, tuple(map(sweep.table, names)) or sweep.tables, None
+    given = {} if epochs is None else {"epochs": epochs}
+    given |= {} if data is None else {"data": str(data)}
+    arms = {arm: {key: value for key, value in own.items() if key not in given} for arm, own in sweep.arms.items()}
+    sweep = replace(sweep, arms=arms)  # what is given is of all trainings
+    return sweep, common | given, tuple(map(sweep.table, names)) or sweep.tables, None
 
 
 def _require_parameters(sweep: Sweep, common: Mapping[str, Any], path: Path) -> None:
@@ -351,11 +357,11 @@ class _Watch:
         own: Sequence[Job],
         about: Mapping[str, Any],
         progress: Progress | None,
-        record: Path | None,
+        keeping: Record | None,
         tables: Sequence[Table],
     ) -> None:
         self._folder, self._every, self._own, self._about = folder, every, own, about
-        self._progress, self._record, self._tables = progress, record, tables
+        self._progress, self._keeping, self._tables = progress, keeping, tables
         self._last = -float("inf")
         self._seen: dict[str, str] = {job.name: "" for job in own}
         self._began = time.monotonic()
@@ -376,10 +382,8 @@ class _Watch:
                     tell(f"{name} failed: {state.error} (log: {self._folder.log(name)})")
                 ended = ended or state.state in ("finished", "failed")
                 self._seen[name] = state.state
-        if ended and self._record:
-            numbers = self._folder.numbers(self._own)
-            judged = [judge(table, numbers) for table in self._tables]
-            write_record(self._record, self._folder, self._own, judged, self._about)
+        if ended and self._keeping:
+            self._keeping.write(self._folder, self._tables)
         self._report(states)
         self._folder.write_manifest(self._every, {**self._about, "expected_seconds": self._left(states)})
 
@@ -426,17 +430,17 @@ def _collected(
     folder: SweepFolder,
     own: Sequence[Job],
     tables: Sequence[Table],
-    record: Path | None,
+    keeping: Record | None,
     about: Mapping[str, Any],
 ) -> Reproduction:
-    """Return the tables of what is finished, written to files."""
-    numbers = folder.numbers(own)
+    """Return the tables of what is finished, here or by the record, written to files."""
+    numbers = overlaid(keeping.numbers(own) if keeping else {}, folder.numbers(own))
     judged = tuple(judge(table, numbers) for table in tables)
     files: Sequence[Path] = ()
     if numbers:
         files = [*write_tables(folder.tables, judged), _write_page(folder, sweep, about, judged)]
-        if record:
-            write_record(record, folder, own, judged, about)
+        if keeping:
+            keeping.write(folder, tables)
         tell(f"tables: {folder.tables}")
     return _reproduction(target, sweep, scale, folder, own, judged, files)
 

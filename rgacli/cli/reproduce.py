@@ -55,8 +55,8 @@ def reproduce(
         Path | None,
         typer.Option(
             rich_help_panel=_WHAT,
-            help=f"Dataset of all trainings: {LAYOUTS}. Default: the config's own; at the small scale the embedded one "
-            "with 400 test images.",
+            help=f"Dataset of all trainings, whatever a file says: {LAYOUTS}. Default: the config's own; at the small "
+            "scale the embedded one with 400 test images.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +73,10 @@ def reproduce(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, rich_help_panel=_WHAT, help="Epochs of each training. Default: the configs'.", show_default=False
+            min=1,
+            rich_help_panel=_WHAT,
+            help="Epochs of each training, whatever a file says. Default: the configs' or the file's.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -137,8 +140,8 @@ def reproduce(
         Path | None,
         typer.Option(
             dir_okay=False,
-            help="Keep all that is found in this JSON file, with versions and commands; what it has already is not run "
-            "again.",
+            help="Add all that is found to this JSON file, with versions and commands; what it has already is not run "
+            "again, and stays.",
             show_default=False,
         ),
     ] = None,

@@ -30,6 +30,8 @@ from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
 from rgacli.wording import called, param
 
 FORMAT = 1
+Numbers = dict[str, dict[int, dict[str, float]]]
+"""Arm -> seed -> name of a number -> its value."""
 
 _SECONDS_BETWEEN_TRIES = 0.5
 
@@ -261,14 +263,23 @@ class SweepFolder:
         checkpoints = (run_folder(self.path, job.name) / "checkpoints").glob("[!.]*.pth")  # hidden: half written
         return any(checkpoints)
 
-    def numbers(self, jobs: Sequence[Job]) -> dict[str, dict[int, dict[str, float]]]:
+    def numbers(self, jobs: Sequence[Job]) -> Numbers:
         """Return arm -> seed -> what the steps that are done have found."""
-        found: dict[str, dict[int, dict[str, float]]] = {}
+        found: Numbers = {}
         for job in jobs:
             for step in job.steps:
                 if (result := self.result(job, step)) is not None:
                     found.setdefault(job.arm, {}).setdefault(job.seed, {}).update(result["numbers"])
         return found
+
+
+def overlaid(below: Numbers, above: Numbers) -> Numbers:
+    """Return both, with what `above` has in place of what `below` has of the same name."""
+    found = {arm: {seed: dict(own) for seed, own in seeds.items()} for arm, seeds in below.items()}
+    for arm, seeds in above.items():
+        for seed, own in seeds.items():
+            found.setdefault(arm, {}).setdefault(seed, {}).update(own)
+    return found
 
 
 def call_as_kept(step: Step) -> dict[str, Any]:

@@ -4,47 +4,84 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rgacli.errors import DataError
+from rgacli.errors import DataError, UsageError
 from rgacli.files import write_text
-from rgacli.reproduction.folder import SweepFolder, is_of
+from rgacli.reproduction.folder import Numbers, SweepFolder, is_of, overlaid
 from rgacli.reproduction.jobs import Job
-from rgacli.reproduction.judging import JudgedTable
+from rgacli.reproduction.judging import judge
 from rgacli.reproduction.numbers import rounded
+from rgacli.reproduction.sweep import Table
 
 FORMAT = 1
 
 
-def write_record(
-    path: Path, folder: SweepFolder, jobs: Sequence[Job], tables: Sequence[JudgedTable], about: Mapping[str, Any]
-) -> None:
-    """Write what a sweep has found so far.
+@dataclass(frozen=True)
+class Record:
+    """A record that a sweep adds to.
 
-    Args:
-        path: The record.
-        folder, jobs: Of the sweep.
-        tables: Judged by it.
-        about: What else is to be told: title, scale, data, ….
+    Attributes:
+        path: Of the record, which may not be there yet.
+        jobs: What the tables take, with the seeds that it has as well.
+        about: What it is headed by.
     """
-    found = {
-        job.name: {
-            # Parameters as they are: by them `adopt` knows the call.
-            step.function: {**rounded(result), "parameters": result["parameters"]}
-            for step in job.steps
-            if (result := folder.result(job, step)) is not None
-        }
-        for job in jobs
-    }
-    content = {
-        "format": FORMAT,
-        **about,
-        "tables": [rounded(asdict(table)) for table in tables],
-        "jobs": {name: steps for name, steps in found.items() if steps},
-    }
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+
+    path: Path
+    jobs: Sequence[Job]
+    about: Mapping[str, Any]
+
+    def numbers(self, jobs: Sequence[Job]) -> Numbers:
+        """Return what it has of these jobs, as `SweepFolder.numbers` does."""
+        return _numbers_in(read_record(self.path), jobs) if self.path.is_file() else {}
+
+    def write(self, folder: SweepFolder, tables: Sequence[Table]) -> None:
+        """Add what a sweep has found so far; what the record has of other jobs and tables stays.
+
+        Args:
+            folder, tables: Of the sweep.
+
+        Raises:
+            DataError: the file is no record.
+        """
+        before = read_record(self.path) if self.path.is_file() else {"tables": [], "jobs": {}}
+        jobs = dict(before["jobs"])
+        for job in self.jobs:
+            for step in job.steps:
+                if (result := folder.result(job, step)) is not None:
+                    # Parameters as they are: by them `adopt` knows the call.
+                    found = {**rounded(result), "parameters": result["parameters"]}
+                    jobs[job.name] = {**jobs.get(job.name, {}), step.function: found}
+        numbers = overlaid(_numbers_in(before, self.jobs), folder.numbers(self.jobs))
+        judged = [rounded(asdict(judge(table, numbers))) for table in tables]
+        every = {table["name"]: table for table in (*before["tables"], *judged)}
+        content = {"format": FORMAT, **self.about, "tables": list(every.values()), "jobs": jobs}
+        write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def seeds_in(path: Path, about: Mapping[str, Any]) -> Sequence[int]:
+    """Return the seeds that a record has.
+
+    Raises:
+        UsageError, DataError: it is none, or of other trainings.
+    """
+    if not path.is_file():
+        return ()
+    content = read_record(path)
+    _require_of_same(path, content, about)
+    return content["seeds"]
+
+
+def _require_of_same(path: Path, content: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Raise a UsageError unless a record is of trainings with the same in common: it has one heading for all."""
+    own = json.loads(json.dumps(about, default=str))
+    for key in ("scale", "common"):
+        if content.get(key) != own[key]:
+            raise UsageError(
+                f"record {path} is of other trainings ({key}: {content.get(key)}, not {own[key]}): name another file."
+            )
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -94,3 +131,14 @@ def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
                 if needed.trains and not folder.has_run(needed):
                     folder.forget(needed)
     return sum(folder.is_finished(job) for job in jobs if job.name not in before)
+
+
+def _numbers_in(content: Mapping[str, Any], jobs: Sequence[Job]) -> Numbers:
+    """Return what a record has of these jobs' calls, as `SweepFolder.numbers` does."""
+    found: Numbers = {}
+    for job in jobs:
+        own = content["jobs"].get(job.name, {})
+        for step in job.steps:
+            if (result := own.get(step.function)) and is_of(result, step):
+                found.setdefault(job.arm, {}).setdefault(job.seed, {}).update(result["numbers"])
+    return found

@@ -155,7 +155,7 @@ class Sweep:
         bins: Of the number of objects in an image, "1-3,8+"; None: the dataset's own.
 
     Raises:
-        UsageError: a table or a combination needs an arm that there is not, or a name is none.
+        UsageError: a table or a combination needs an arm that there is not, or a name is none or stands for two.
     """
 
     name: str
@@ -186,6 +186,8 @@ class Sweep:
             if source in self.trained_from:
                 raise UsageError(f"{self.name}: '{name}' starts from '{source}', which starts from another arm itself.")
         for table in self.tables:
+            if table.figure and table.name in named["an arm"]:  # a figure's numbers go by its table's name
+                raise UsageError(f"{self.name}: '{table.name}' is an arm and a table with a figure: rename the table.")
             self._require(table.arms, f"table '{table.name}'", self.combined)
 
     def _require(self, names: Sequence[str], where: str, others: Mapping[str, Any] | None = None) -> None:

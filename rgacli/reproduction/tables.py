@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,10 @@ def in_table(table: JudgedTable) -> list[Judged]:
 
 
 def write_tables(folder: Path, tables: Sequence[JudgedTable]) -> list[Path]:
-    """Write each table as NAME.csv, NAME-claims.csv and NAME.tex, and all of them as tables.json; return the files."""
+    """Write each table as NAME.csv, NAME-claims.csv and NAME.tex, and tables.json; return the files.
+
+    tables.json keeps those that were written into the folder before.
+    """
     written = []
     for table in tables:
         for name, text in (
@@ -68,6 +72,8 @@ def write_tables(folder: Path, tables: Sequence[JudgedTable]) -> list[Path]:
             if text:
                 write_text(folder / name, text)
                 written.append(folder / name)
+    with suppress(DataError):
+        tables = list({table.name: table for table in (*read_tables(folder), *tables)}.values())
     content = json.dumps([rounded(asdict(table)) for table in tables], indent=1, ensure_ascii=False)
     write_text(folder / "tables.json", content + "\n")
     return [*written, folder / "tables.json"]

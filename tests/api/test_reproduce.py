@@ -13,7 +13,7 @@ from rgacli.reproduction.folder import State, SweepFolder
 from rgacli.reproduction.stopping import Stopped
 from rgacli.wording import spelling_for
 from tests.cli.commands import snapshot
-from tests.support.sweeping import JOBS, TRAINED, Fake, finish, jobs, write_sweep
+from tests.support.sweeping import JOBS, SWEEP, TRAINED, Fake, finish, jobs, write_sweep
 
 OUT = Path("out")
 
@@ -243,6 +243,43 @@ def test_a_record_stands_in_for_the_jobs_that_it_has(sweep):
     assert elsewhere.ran == []
     assert again.is_whole
     assert again.tables == found.tables
+
+
+def test_a_record_alone_has_its_tables_collected(sweep):
+    record = Path("record.json")
+    found = sweep(record=record)
+    assert sweep(record=record, out=Path("elsewhere"), collect=True).tables == found.tables
+
+
+def test_a_record_keeps_what_it_has_of_other_tables_and_seeds(sweep):
+    record = Path("record.json")
+    found = sweep(record=record)
+    whole = json.loads(record.read_text())
+    part = sweep(record=record, out=Path("elsewhere"), collect=True, table="pair", seeds=1)
+    assert [(table.name, table.rows[0].cells["AP"].seeds) for table in part.tables] == [("pair", (0,))]
+    assert json.loads(record.read_text()) == whole
+    assert [len(table.rows[0].cells["AP"].seeds) for table in found.tables] == [2, 2]
+
+
+def test_a_record_of_other_trainings_is_left_alone(sweep):
+    record = Path("record.json")
+    sweep(record=record)
+    before = record.read_bytes()
+    with pytest.raises(UsageError, match=r"record record\.json is of other trainings .*'epochs': 7.*another file"):
+        sweep(record=record, epochs=7)
+    assert record.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [({}, ("epochs=3", "data='theirs'")), ({"epochs": 7, "data": Path("mine")}, ("epochs=7", "data='mine'"))],
+)
+def test_what_is_given_is_of_all_trainings_whatever_the_file_says(sweep, given, kept):
+    arms = {arm: {**own, "epochs": 3, "data": "theirs"} for arm, own in SWEEP["arms"].items()}
+    write_sweep(Path("mine.yaml"), arms=arms)
+    trainings = [job.commands[0] for job in sweep(dry_run=True, **given).jobs if job.run]
+    assert len(trainings) == 4
+    assert all(word in call for call in trainings for word in kept), trainings[0]
 
 
 def test_a_run_that_is_not_here_is_trained_again_for_those_that_need_it(sweep):

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from rgacli.errors import DataError
+from rgacli.errors import DataError, UsageError
 from rgacli.reproduction.folder import SweepFolder
 from rgacli.reproduction.jobs import Job, Step
-from rgacli.reproduction.judging import judge
-from rgacli.reproduction.record import adopt, read_record, write_record
+from rgacli.reproduction.record import Record, adopt, read_record, seeds_in
 from rgacli.reproduction.sweep import Claim, Quantity, Table
 
 EVALUATE = Step("evaluate", {"head": "all"})
@@ -55,7 +54,7 @@ def recorded(path, elsewhere):
 
     def record(*jobs):
         finish(elsewhere, *jobs)
-        write_record(path, elsewhere, jobs, [], {})
+        Record(path, jobs, {}).write(elsewhere, [])
 
     return record
 
@@ -67,8 +66,7 @@ def folder(tmp_path):
 
 def test_a_record_has_all_that_was_found(path, elsewhere):
     finish(elsewhere, PLAIN)
-    judged = judge(TABLE, elsewhere.numbers(JOBS))
-    write_record(path, elsewhere, JOBS, [judged], {"title": "mine ±", "scale": None})
+    Record(path, JOBS, {"title": "mine ±", "scale": None}).write(elsewhere, [TABLE])
     text = path.read_text(encoding="utf-8")
     content = json.loads(text, parse_constant=pytest.fail)
     assert "mine ±" in text
@@ -84,9 +82,53 @@ def test_a_record_has_all_that_was_found(path, elsewhere):
     assert (claim["claim"], claim["mean"], claim["low"], claim["paper"]) == ("better", None, None, 1.2)
 
 
+def test_what_a_record_has_of_other_jobs_and_tables_stays(path, elsewhere, folder):
+    finish(elsewhere, PLAIN, RGA)
+    Record(path, [PLAIN, RGA], {"title": "then"}).write(elsewhere, [TABLE])
+    finish(folder, ON)
+    Record(path, [PLAIN, ON], {"title": "now"}).write(folder, [replace(TABLE, name="other")])
+    content = read_record(path)
+    assert content["title"] == "now"
+    assert list(content["jobs"]) == ["plain-s0", "rga-s0", "on-s0"]
+    assert [table["name"] for table in content["tables"]] == ["main", "other"]
+    Record(path, [PLAIN, RGA], {}).write(folder, [TABLE])  # a folder that has neither
+    assert {**read_record(path), "title": "now"} == content
+
+
+def test_a_table_is_judged_by_the_seeds_that_a_record_has_as_well(path, elsewhere, folder):
+    later = [replace(job, name=f"{job.arm}-s1", seed=1) for job in (PLAIN, RGA)]
+    finish(elsewhere, PLAIN, RGA)
+    Record(path, [PLAIN, RGA], {}).write(elsewhere, [TABLE])
+    finish(folder, *later)
+    record = Record(path, [PLAIN, RGA, *later], {})
+    record.write(folder, [TABLE])
+    assert read_record(path)["tables"][0]["claims"][0]["seeds"] == [0, 1]
+    assert record.numbers([PLAIN]) == {"plain": {0: {"AP": 33.3333}}}
+
+
+def test_a_step_that_was_found_anew_takes_its_place_and_the_others_stay(path, elsewhere, folder):
+    finish(elsewhere, PLAIN)
+    Record(path, [PLAIN], {}).write(elsewhere, [])
+    folder.write_result("plain-s0", EVALUATE, {"AP": 1.0})
+    Record(path, [PLAIN], {}).write(folder, [])
+    found = read_record(path)["jobs"]["plain-s0"]
+    assert [found[step.function]["numbers"]["AP"] for step in PLAIN.steps] == [33.3333, 1.0]
+
+
+def test_a_record_of_other_trainings_is_refused(path, elsewhere):
+    about = {"scale": None, "common": {"data": "embedded"}, "seeds": [0, 1]}
+    assert seeds_in(path, about) == ()
+    Record(path, [], about).write(elsewhere, [])
+    assert seeds_in(path, {**about, "seeds": [4]}) == [0, 1]
+    with pytest.raises(UsageError, match=r"is of other trainings .*'epochs': 1.*: name another file"):
+        seeds_in(path, {**about, "common": {"data": "embedded", "epochs": 1}})
+    with pytest.raises(UsageError, match="scale: None, not small"):
+        seeds_in(path, {**about, "scale": "small"})
+
+
 def test_numbers_that_are_unknown_are_null(path, elsewhere):
     elsewhere.write_result("plain-s0", EVALUATE, {"AP": math.nan})
-    write_record(path, elsewhere, [PLAIN], [], {})
+    Record(path, [PLAIN], {}).write(elsewhere, [])
     assert read_record(path)["jobs"]["plain-s0"]["evaluate"]["numbers"] == {"AP": None}
 
 

@@ -74,6 +74,10 @@ def test_a_table_needs_the_arms_of_its_rows_claims_and_figure():
         ({"combined": {"x/y": ("plain", "rga")}}, "mine: 'x/y' is no name for an arm: use letters, digits and "),
         ({"tables": (table("a/b"),)}, "mine: 'a/b' is no name for a table: use letters, digits and '-', '_', '.'."),
         ({"combined": {"rga": ("plain", "rga")}}, "mine: 'rga' is an arm and a combination of arms."),
+        (
+            {"tables": (Table("rga", "what", (), figure=Figure("gt_bins", ("plain", "rga"))),)},
+            "mine: 'rga' is an arm and a table with a figure: rename the table.",
+        ),
         ({"combined": {"two": ("plain",)}}, "mine: combined 'two' needs two arms or more."),
         ({"combined": {"two": ("plain", "no")}}, "mine: combined 'two' needs 'no', which is none of plain, rga."),
         ({"trained_from": {"rga": "no"}}, "mine: weights of 'rga' needs 'no', which is none of plain, rga."),

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -119,6 +120,17 @@ def test_json_has_null_where_a_number_is_unknown_and_texts_as_they_are(tmp_path)
     assert found["claims"][1]["claim"] == "NaN is no number"
     assert (found["claims"][1]["mean"], found["claims"][1]["seeds"]) == (None, [])
     assert found["rows"][0]["cells"]["AP"]["values"] == [36, 37, 38]
+
+
+def test_tables_that_were_written_before_stay_in_the_folder(tmp_path):
+    other = judge(Table("other", "t", TABLE.rows), NUMBERS)
+    write_tables(tmp_path, [JUDGED])
+    write_tables(tmp_path, [other])
+    write_tables(tmp_path, [judge(replace(TABLE, title="anew"), NUMBERS)])
+    assert [(table.name, table.title) for table in read_tables(tmp_path)] == [("main", "anew"), ("other", "t")]
+    (tmp_path / "tables.json").write_text("{")
+    write_tables(tmp_path, [other])
+    assert [table.name for table in read_tables(tmp_path)] == ["other"]
 
 
 def test_tables_are_read_as_they_were_written(tmp_path):
