@@ -25,6 +25,7 @@ def count_error(
     annotations: Path | None = None,
     bins: str | None = None,
     score: float = 0.3,
+    max_dets: int | None = None,
     which: str = "last",
     checkpoint: Path | None = None,
     config: str | None = None,
@@ -48,6 +49,8 @@ def count_error(
         bins: Bins of the number of objects, such as "1-3,8+"; by default "1-3,4-7,8+", on CrowdHuman
             "1-10,11-20,21-40,41+".
         score: The least of the detections that are counted.
+        max_dets: Detections of an image that can be counted, those of the highest scores, to which the detector's own
+            limits are raised; by default all that the detector finds, as `evaluate` has it look.
         which: Of the run's checkpoints: "best" (by validation), "last", or an epoch ("12").
         checkpoint: Weights in a run's place.
         config: The checkpoint's, where it does not lie in its run or export.
@@ -78,9 +81,18 @@ def count_error(
         config=config,
         data=data,
         split=split,
+        max_dets=max_dets,
         device=device,
         progress=progress,
     )
     path = place(CountError, out or found.folder)
-    finding = collect(found.truth, found.results, found.bins, score=score, bootstrap=bootstrap, progress=progress)
+    finding = collect(
+        found.truth,
+        found.results,
+        found.bins,
+        score=score,
+        max_dets=max_dets,
+        bootstrap=bootstrap,
+        progress=progress,
+    )
     return publish(finding, path, style)

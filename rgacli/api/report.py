@@ -180,7 +180,7 @@ def _analyses(
         ),
         "Kinds of errors": lambda: error_types(runs, max_dets=max_dets, **split),
         "Calibration": lambda: calibration(runs, max_dets=max_dets, **split),
-        "Counting objects": lambda: count_error(runs, **split),
+        "Counting objects": lambda: count_error(runs, max_dets=max_dets, **split),
         _SCORED: lambda: scores(parallel or runs, **split),
         "Positive proposals": lambda: proposals(runs, **split),
         _POSITIVES: lambda: positives(runs, out=out),

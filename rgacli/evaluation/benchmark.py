@@ -105,7 +105,7 @@ class CrowdHuman:
         from rgacli.evaluation.max_dets import max_dets_for  # which asks us for our own number
 
         number = max_dets_for(self._annotations, self._max_dets).value
-        metrics = crowdhuman_metrics.evaluate(self._annotations, self._records, _strongest(detections, number))
+        metrics = crowdhuman_metrics.evaluate(self._annotations, self._records, strongest(detections, number))
         if by_bin:
             of_boxes = coco_metrics.evaluate(self._annotations, detections, max_dets=self._max_dets)
             metrics |= _by_bin(of_boxes, self.bins)
@@ -122,7 +122,7 @@ def benchmark_of(annotations: Mapping[str, Any]) -> type[Benchmark]:
     return CrowdHuman if is_crowdhuman(annotations) else Coco
 
 
-def _strongest(detections: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
+def strongest(detections: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
     """Return the so many detections of each image that have the highest scores, in the order they came in."""
     scores: dict[int, list[tuple[float, int]]] = defaultdict(list)
     for index, detection in enumerate(detections):

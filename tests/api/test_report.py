@@ -3,9 +3,11 @@ import re
 import shutil
 import webbrowser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from rgacli.api.report import _analyses as analyses_of
 from rgacli.api.report import _over_seeds as over_seeds
 from rgacli.api.report import report
 from rgacli.errors import UsageError
@@ -44,6 +46,19 @@ def made(home, tiny_dataset):
         patch.setattr("rgacli.api.report.tell", opened.append)
         found = report("base", bootstrap=2, images=3, open=True)
         return found, (home / found.path).read_text(), opened
+
+
+def test_all_that_reads_detections_has_them_limited_alike(monkeypatch):
+    limits = {}
+
+    def noted(name):
+        return lambda *_, **given: limits.update({name: given.get("max_dets")})
+
+    reading = ("gt_bins", "error_types", "calibration", "count_error")
+    for name in (*reading, "scores", "proposals", "positives", "accuracy", "gradients"):
+        monkeypatch.setattr(f"rgacli.api.report.{name}", noted(name))
+    analyses_of(SimpleNamespace(detectors={}), None, 300, 2, None, {})
+    assert {name: limits[name] for name in reading} == dict.fromkeys(reading, 300)
 
 
 def test_a_run_of_a_sweep_has_the_sweeps_tables(tmp_path):

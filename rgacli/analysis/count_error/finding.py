@@ -17,6 +17,7 @@ from rgacli.analysis.finding import Finding, Table
 from rgacli.analysis.intervals import Estimate
 from rgacli.data.annotations import gt_counts
 from rgacli.errors import UsageError
+from rgacli.evaluation.benchmark import strongest
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 from rgacli.progress import Progress
 
@@ -130,6 +131,7 @@ def collect(
     bins: Sequence[GTBin],
     *,
     score: float = 0.3,
+    max_dets: int | None = None,
     bootstrap: int = 200,
     seed: int = 0,
     progress: Progress | None = None,
@@ -143,6 +145,7 @@ def collect(
         results: Name -> detections; their scores are probabilities.
         bins: Bins that do not overlap.
         score: The least of the detections that are counted.
+        max_dets: How many of an image can be counted, those of the highest scores; None: all.
         bootstrap: Samples of images behind the intervals of right scores; fewer than 2 leave them NaN.
         seed: Of the resampling.
         progress: Told of each set of detections.
@@ -156,6 +159,8 @@ def collect(
     rows, curves = [], []
     found: dict[tuple[str, str], Right] = {}
     for done, (name, detections) in enumerate(results.items(), start=1):
+        if max_dets:
+            detections = strongest(detections, max_dets)
         scores = per_bin.probabilities(name, detections)
         owners = np.array([place[detection["image_id"]] for detection in detections], dtype=int)
         order = np.argsort(-scores, kind="stable")

@@ -34,6 +34,15 @@ def count_error(
     annotations: AnnotationsOption = None,
     bins: BinsOption = None,
     score: ScoreOption = 0.3,
+    max_dets: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Detections of an image that can be counted, those of the highest scores; the detector's own limits "
+            "are raised to it. Default: all that the detector finds, which may be as many as eval counts.",
+            show_default=False,
+        ),
+    ] = None,
     which: WhichOption = "last",
     checkpoint: CheckpointOption = None,
     config: ConfigOption = None,
@@ -61,6 +70,7 @@ def count_error(
             annotations=annotations,
             bins=bins,
             score=score,
+            max_dets=max_dets,
             which=which,
             checkpoint=checkpoint,
             config=config,

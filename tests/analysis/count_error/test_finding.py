@@ -46,6 +46,17 @@ def test_by_hand():
     assert math.isnan(many.error_low)  # of one image
 
 
+def test_of_each_image_only_so_many_are_counted():
+    detections = detected([0.9, 0.5, 0.7], [0.8], [])
+    numbers = [
+        row_of(collect(crowded([1, 1, 4]), {"a": detections}, DEFAULT_BINS, score=0.1, max_dets=most)).detections
+        for most in (None, 1, 2, 3)
+    ]
+    assert numbers == [4, 2, 3, 4]
+    found = collect(crowded([1, 1, 4]), {"a": detections}, DEFAULT_BINS, score=0.6, max_dets=2)
+    assert row_of(found).detections == 3  # those of the highest scores
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_from_the_right_score_on_there_are_as_many_detections_as_objects(name):
     found = collect(ANNOTATIONS, {name: RESULTS[name]}, DEFAULT_BINS, bootstrap=50)
