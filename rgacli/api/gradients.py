@@ -85,11 +85,17 @@ def gradients(
     with on_device(device):
         detectors = detectors_on_split(runs, which=which, checkpoint=checkpoint, config=config, data=data, split=split)
         path = place(Gradients, out or figures_folder(detectors))
-        probes = []
+        probes, images = [], []
         for name, detector in detectors.items():
             found = head_gradients.measure(detector, measure, weight=weight, seed=seed, progress=progress)
+            images.append(found.images)
             probes.append(probes_of(name, found.weight, dict(enumerate(found.batches, start=1))))
-    return publish(collect(probes, measured=f"{found.images} images of {split}"), path, style)
+    return publish(collect(probes, measured=f"{_range(images)} images of {split}"), path, style)
+
+
+def _range(images: Sequence[int]) -> str:
+    least, most = min(images), max(images)  # runs of other batch sizes are measured on other numbers
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _logged(runs: str | Path | Sequence[str | Path] | None, out: Path | None, style: StyleName) -> Analysis:

@@ -185,6 +185,17 @@ def dataset_config(loader: Any) -> Any:
     return config
 
 
+def trained_dataset(cfg: Any) -> Any:
+    """Return the config of the dataset whose classes a detector has.
+
+    It is the one trained on or, where nothing is trained (an export), the one to be tested on.
+
+    Raises:
+        UsageError: as `dataset_config`, or the config has neither.
+    """
+    return dataset_config(cfg.get("train_dataloader") or _loader(cfg, "test"))
+
+
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
     """Return the classes that a dataset config names; None where it names none, and mmdet's of the dataset hold."""
     return (dataset.get("metainfo") or {}).get("classes")
@@ -232,7 +243,7 @@ def image_folder(dataset: Any) -> str:
 
 def _require_trained_on(cfg: Any, classes: tuple[str, ...], where: Path) -> None:
     """Raise a DataError unless the config was trained on these classes, as far as it tells."""
-    trained_on = tuple(classes_of(dataset_config(_loader(cfg, "train"))) or classes)
+    trained_on = tuple(classes_of(trained_dataset(cfg)) or classes)
     if classes != trained_on:
         raise DataError(
             f"{where}: its classes ({some(classes)}) are not those trained on ({some(trained_on)}), in order."

@@ -15,7 +15,7 @@ import rgacli.compat  # noqa: F401  (first: it supplies the compiled part of mmc
 # isort: split
 from mmdet.registry import DATASETS
 
-from rgacli.config.dataset import classes_of, dataset_config
+from rgacli.config.dataset import classes_of, trained_dataset
 from rgacli.config.recipe import bbox_head_configs
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.ensembles.costs import Costs, count_parameters
@@ -30,7 +30,7 @@ from rgacli.ensembles.ensemble import (
     of_logits,
 )
 from rgacli.ensembles.timing import as_results, measure, single_images
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError
 from rgacli.evaluation.detect import detect_jointly, joint_detector, saved_detections
 from rgacli.evaluation.gt_bins import GTBin
 from rgacli.evaluation.split_detections import SplitDetections, distinct_names, require_same_annotations
@@ -115,7 +115,12 @@ class DetectorsEnsemble(Ensemble):
             max_dets=self._first.max_dets.value,
             methods=others,
         )
-        return saved_detections(*arguments)
+        if (found := saved_detections(*arguments)) is None:
+            raise RunFailed(
+                f"a checkpoint of {self.name}, or {self.ann_file}, changed while the detectors ran, so that "
+                f"{self.folder} holds detections of what was there before: run again."
+            )
+        return found
 
     def costs(self, methods: Sequence[str], images: int, progress: Progress | None = None) -> Costs:
         """See Ensemble; timed from the prepared image on, the first detector being the single one."""
@@ -161,7 +166,7 @@ class DetectorsEnsemble(Ensemble):
 def _require_same_classes(configs: Mapping[str, Config]) -> None:
     known = {}
     for name, cfg in configs.items():
-        dataset = dataset_config(cfg.train_dataloader)
+        dataset = trained_dataset(cfg)
         known[name] = tuple(classes_of(dataset) or DATASETS.get(dataset.type).METAINFO["classes"])
     (first, classes), *others = known.items()
     for name, found in others:

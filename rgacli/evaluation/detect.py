@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from rgacli.config.dataset import annotation_file, dataset_config
+from rgacli.config.limits import set_limits
 from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.data.splits import SPLITS
 from rgacli.engine.distributed import together
@@ -246,11 +248,14 @@ def saved_detections(
 def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> tuple[dict[str, dict[str, float]], int | None]:
     """Return what `detect` returned, as left in `out_dir`, and how many detections of an image counted.
 
-    Empty and None if not of this detector and split.
+    Empty and None if not of this detector, with the limits that it then had, and split.
     """
     try:
         source, metrics, max_dets = _read_source(out_dir)
-        return (metrics, max_dets) if source == _source([trained], ann_file) else ({}, None)
+        raised = replace(trained, cfg=copy.deepcopy(trained.cfg))
+        if max_dets:
+            set_limits(raised.cfg, max_dets)
+        return (metrics, max_dets) if source == _source([raised], ann_file) else ({}, None)
     except (FileNotFoundError, ValueError, LookupError):
         return {}, None
 

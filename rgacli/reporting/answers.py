@@ -111,7 +111,7 @@ def _of_dispatch(evidence: Evidence) -> str:
 
 def _of_rga(rows: Sequence[Row]) -> str:
     found = [row for row in rows if row.baseline and row.on == "positives" and row.run == rows[0].run]
-    if not found:
+    if not found or _heads_of(rows, found[0].run) != _heads_of(rows, found[0].baseline):
         return (
             "what RGA brings cannot be told: that takes the logs of a run with it and of one without, with the same "
             "heads"
@@ -123,6 +123,10 @@ def _of_rga(rows: Sequence[Row]) -> str:
         f"against {row.baseline}, RGA changed the accuracy on positives in the first 20 % of iterations by {change}, "
         f"{whose}: {row.early:.1f} %; other seeds may bring another"
     )
+
+
+def _heads_of(rows: Sequence[Row], run: str | None) -> set[str]:
+    return {row.head for row in rows if row.run == run}
 
 
 def _of_ratios(evidence: Evidence) -> str:

@@ -150,11 +150,19 @@ def test_a_config_without_a_dataloader_is_refused(dataset, split, bind):
         bind(cfg, find_dataset(dataset))
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_config_without_a_dataloader_is_not_evaluated_on_another_dataset(dataset, split):
+def test_a_config_without_a_dataloader_is_not_evaluated_on_another_dataset(dataset):
     cfg = config(dict(bbox_head=head()))
-    cfg.pop(f"{split}_dataloader")
-    with pytest.raises(UsageError, match=f"has no {split}_dataloader"):
+    cfg.pop("test_dataloader")
+    with pytest.raises(UsageError, match="has no test_dataloader"):
+        set_split(cfg, "test", dataset)
+
+
+def test_what_trains_nothing_is_evaluated_on_a_dataset_of_the_classes_of_its_test(dataset):
+    cfg = bound(config(dict(bbox_head=head())), dataset)
+    cfg.pop("train_dataloader")
+    set_split(cfg, "test", dataset)
+    cfg.test_dataloader.dataset.metainfo.classes = ("unheard of",)
+    with pytest.raises(DataError, match=r"are not those trained on \(unheard of\)"):
         set_split(cfg, "test", dataset)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from rgacli.config.dataset import dataset_config
 from rgacli.ensembles.detectors import DetectorsEnsemble
-from rgacli.errors import UsageError
+from rgacli.errors import RunFailed, UsageError
 from rgacli.evaluation.split_detections import SplitDetections
 from rgacli.trained import find_trained
 
@@ -72,6 +72,22 @@ def test_other_classes_are_refused_by_name(detectors, tiny_dataset):
     dataset_config(swapped.cfg.train_dataloader).metainfo.classes = tuple(names[::-1])
     with pytest.raises(UsageError, match="the same in another order"):
         DetectorsEnsemble([detectors("d"), swapped])
+
+
+def test_one_that_is_only_tested_has_the_classes_of_its_test(detectors):
+    export = detectors("b")
+    export.cfg.pop("train_dataloader")
+    assert DetectorsEnsemble([detectors("a"), export]).name == "a + b"
+    dataset_config(export.cfg.test_dataloader).metainfo.classes = ("unheard of",)
+    with pytest.raises(UsageError, match="c and b have other classes"):
+        DetectorsEnsemble([detectors("c"), export])
+
+
+def test_what_was_trained_on_meanwhile_is_told(detectors, monkeypatch):
+    both = DetectorsEnsemble([detectors("a"), detectors("b")])
+    monkeypatch.setattr("rgacli.ensembles.detectors.detect_jointly", lambda *_, **__: None)
+    with pytest.raises(RunFailed, match=r"a checkpoint of a \+ b, or .*test\.json, changed while the detectors ran"):
+        both.detect(["average-probs"], [])
 
 
 def test_other_annotations_are_refused(detectors, tiny_dataset, tmp_path):

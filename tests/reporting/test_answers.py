@@ -74,12 +74,19 @@ def row(**given):
 
 
 def test_rga_is_told_by_accuracies_on_positives_early_on():
-    found = answers(replace(PARALLEL, accuracy=[row(), row(on="negatives", early_difference=-9)]))[3]
+    plain = row(run="plain", baseline=None)
+    found = answers(replace(PARALLEL, accuracy=[row(), plain, row(on="negatives", early_difference=-9)]))[3]
     assert "+3.2 points (95 %: +1.0 to +5.5)" in found
-    found = answers(replace(PARALLEL, accuracy=[row(early_low=-1)]))[3]
+    found = answers(replace(PARALLEL, accuracy=[row(early_low=-1), plain]))[3]
     assert "within its interval (95 %: −1.0 to" in found
-    found = answers(replace(PARALLEL, accuracy=[row(early_low=math.nan, early_high=math.nan)]))[3]
+    found = answers(replace(PARALLEL, accuracy=[row(early_low=math.nan, early_high=math.nan), plain]))[3]
     assert "(no interval)" in found
+
+
+def test_what_other_heads_bring_is_not_said_of_rga():
+    accuracy = [row(head="1:3"), row(head="1:9", baseline=None), row(run="plain", head="1:3", baseline=None)]
+    assert "cannot be told" in answers(replace(PARALLEL, accuracy=accuracy))[3]
+    assert "RGA changed" in answers(replace(PARALLEL, accuracy=[accuracy[0], accuracy[2]]))[3]
 
 
 def test_without_a_run_to_compare_nothing_is_said_of_rga():
