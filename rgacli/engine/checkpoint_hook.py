@@ -112,8 +112,8 @@ class RunCheckpointHook(CheckpointHook):
                 del checkpoint[part]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Put accumulated gradients back."""
-        saved = checkpoint.get("gradients", {})
+        """Put accumulated gradients back, where it is this training that goes on."""
+        saved = checkpoint.get("gradients", {}) if runner._resume else {}
         for name, parameter in bare(runner.model).named_parameters():
             if name in saved:
                 parameter.grad = saved[name].to(parameter)

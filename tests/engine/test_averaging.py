@@ -2,13 +2,14 @@ import json
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from rgacli.engine.averaging import set_ema
+from rgacli.engine.averaging import StepEMAHook, set_ema
 from rgacli.engine.hooks import Interrupted
 from rgacli.errors import UsageError
 from rgacli.modeling.build import build_detector
@@ -88,6 +89,15 @@ def test_an_interrupted_run_goes_on_with_its_average(tiny_dataset, tmp_path, who
             torch.load(folder / "checkpoints/epoch_3.pth", weights_only=True)[part] for folder in (tmp_path, whole[0])
         )
         assert_same(found, expected)
+
+
+@pytest.mark.parametrize("content", [lambda weights: weights, lambda weights: {"state_dict": weights}])
+def test_the_average_starts_from_weights_with_and_without_anything_around_them(content):
+    model, weights = torch.nn.Linear(1, 1), {"weight": torch.tensor([[3.0]]), "bias": torch.tensor([4.0])}
+    hook, runner = StepEMAHook(), SimpleNamespace(model=model, _resume=False)
+    hook.before_run(runner)
+    hook.after_load_checkpoint(runner, content(weights))
+    assert_same(dict(hook.ema_model.module.state_dict()), weights)
 
 
 class SignalWhileValidating(Hook):

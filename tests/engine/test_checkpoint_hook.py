@@ -132,6 +132,15 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, value
     assert names(tmp_path) == {"epoch_1.pth"}
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_gradients_are_those_of_the_training_that_goes_on_and_of_no_other(tmp_path, resume):
+    """fp16's are 65536 times as high, too."""
+    model = torch.nn.Linear(1, 1)
+    runner = SimpleNamespace(model=model, _resume=resume)
+    RunCheckpointHook(str(tmp_path)).after_load_checkpoint(runner, {"gradients": {"bias": torch.ones(1)}})
+    assert (model.bias.grad is not None) is resume
+
+
 # --- the best checkpoint
 
 
