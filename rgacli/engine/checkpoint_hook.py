@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import all_reduce_params, is_main_process
+from mmengine.dist import all_reduce_params, barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
@@ -131,10 +131,14 @@ class RunCheckpointHook(CheckpointHook):
             self.after_val_epoch(runner, metrics)
 
     def after_train(self, runner: Runner) -> None:
-        """Save the end of a training that stopped early, where no checkpoint is due; publish as CheckpointHook does."""
+        """Save the end of a training that stopped early, where no checkpoint is due; publish as CheckpointHook does.
+
+        On every rank all files are there then.
+        """
         if runner.train_loop.stop_training and self.save_last and not self.has_saved(runner):
             self.save(runner)
         super().after_train(runner)
+        barrier()  # other ranks look for the last checkpoint next, which rank 0 writes
 
     def has_saved(self, runner: Runner) -> bool:
         """Return whether the last checkpoint is of where a training stands, after an iteration; alike on all ranks."""

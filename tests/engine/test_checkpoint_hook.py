@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.fileio import get_file_backend
 
+from rgacli.engine import checkpoint_hook
 from rgacli.engine.checkpoint_hook import AtomicBackend, RunCheckpointHook
 from rgacli.engine.hooks import RunGoneHook
 from rgacli.errors import RunFailed, UsageError
@@ -139,6 +140,16 @@ def test_gradients_are_those_of_the_training_that_goes_on_and_of_no_other(tmp_pa
     runner = SimpleNamespace(model=model, _resume=resume)
     RunCheckpointHook(str(tmp_path)).after_load_checkpoint(runner, {"gradients": {"bias": torch.ones(1)}})
     assert (model.bias.grad is not None) is resume
+
+
+def test_no_rank_is_through_before_all_is_written(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(checkpoint_hook, "barrier", lambda: order.append("all ranks"))
+    hook = RunCheckpointHook(str(tmp_path), published_keys=["meta"])
+    hook.last_ckpt = "epoch_3.pth"
+    monkeypatch.setattr(hook, "_publish_model", lambda runner, path: order.append(path))
+    hook.after_train(SimpleNamespace(train_loop=SimpleNamespace(stop_training=False)))
+    assert order == ["epoch_3.pth", "all ranks"]
 
 
 # --- the best checkpoint
