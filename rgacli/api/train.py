@@ -232,15 +232,15 @@ def train(
                     prm=prm,
                 )
                 source = start_from(cfg, weights) if weights is not None else None
+                if freeze_backbone is not None:
+                    set_frozen_stages(cfg, freeze_backbone)
+                if epochs is not None:
+                    set_epochs(cfg, epochs, least=0 if source else 1)
                 if not source and cfg.train_cfg.get("max_epochs") == 0:
                     raise UsageError(
                         "the config's train_cfg.max_epochs is 0: set it to at least 1, or give the weights that it is "
                         f"to write by {param('weights')}."
                     )
-                if freeze_backbone is not None:
-                    set_frozen_stages(cfg, freeze_backbone)
-                if epochs is not None:
-                    set_epochs(cfg, epochs, least=0 if source else 1)
                 if batch_size is not None:
                     set_batch_size(cfg, batch_size)
                 if accumulate is not None:

@@ -43,14 +43,13 @@ class InterruptHook(Hook):
         self._signal = 0
         self._waits = False
         self._previous: dict[int, Any] = {}
-
-    @property
-    def is_training(self) -> bool:
-        """Whether all was built and the training has begun."""
-        return bool(self._previous)
+        self.is_training = False  # all is built by then
 
     def before_train(self, runner: Runner) -> None:
         """Take over the signals; the second of them ends the process as usual."""
+        self.is_training = True
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are the main thread's, whose program they end as it likes
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
 

@@ -1,5 +1,7 @@
 import logging
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -64,3 +66,12 @@ def test_several_processes_save_together_once_a_validation_is_done(monkeypatch, 
         with pytest.raises(Interrupted, match="stopped by SIGTERM while validating epoch 2"):
             stop(runner)
         assert noted["last_ckpt"].endswith("epoch_2.pth")
+
+
+def test_a_training_in_another_thread_leaves_signals_to_the_main_one():
+    before, stopping = signal.getsignal(signal.SIGTERM), InterruptHook(Path("nowhere"))
+    with ThreadPoolExecutor() as threads:
+        threads.submit(stopping.before_train, None).result()
+    assert stopping.is_training
+    assert signal.getsignal(signal.SIGTERM) is before
+    stopping.restore()
