@@ -124,6 +124,7 @@ class RunCheckpointHook(CheckpointHook):
         super()._save_checkpoint_with_step(runner, step, meta)
         self._gradients = {}
         self.file_backend.settle()
+        barrier()  # a rank that a signal ends before it is written takes rank 0 down with it
 
     def after_past_validation(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Save the weights that a run resumes from, if they are the best and it was killed before it saved them."""

@@ -95,7 +95,6 @@ class InterruptHook(Hook):
         checkpoints = run_checkpoints(runner)
         if not checkpoints.has_saved(runner):
             checkpoints.save(runner)
-            barrier()  # as above
         name = signal.Signals(number).name
         raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
 

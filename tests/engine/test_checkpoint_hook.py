@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook
 
 from rgacli.engine import checkpoint_hook
 from rgacli.engine.checkpoint_hook import AtomicBackend, RunCheckpointHook
@@ -142,14 +143,21 @@ def test_gradients_are_those_of_the_training_that_goes_on_and_of_no_other(tmp_pa
     assert (model.bias.grad is not None) is resume
 
 
-def test_no_rank_is_through_before_all_is_written(tmp_path, monkeypatch):
+def test_no_rank_goes_on_before_all_is_written(tmp_path, monkeypatch):
     order = []
     monkeypatch.setattr(checkpoint_hook, "barrier", lambda: order.append("all ranks"))
+    monkeypatch.setattr(CheckpointHook, "_save_checkpoint_with_step", lambda self, *args: order.append(args[1]))
     hook = RunCheckpointHook(str(tmp_path), published_keys=["meta"])
-    hook.last_ckpt = "epoch_3.pth"
+    hook.last_ckpt, hook.file_backend = "epoch_3.pth", SimpleNamespace(settle=lambda: order.append("others removed"))
     monkeypatch.setattr(hook, "_publish_model", lambda runner, path: order.append(path))
-    hook.after_train(SimpleNamespace(train_loop=SimpleNamespace(stop_training=False)))
-    assert order == ["epoch_3.pth", "all ranks"]
+    runner = SimpleNamespace(
+        train_loop=SimpleNamespace(stop_training=False),
+        optim_wrapper=SimpleNamespace(should_update=lambda: True),
+        call_hook=lambda name: None,
+    )
+    hook._save_checkpoint_with_step(runner, 3, {})
+    hook.after_train(runner)
+    assert order == [3, "others removed", "all ranks", "epoch_3.pth", "all ranks"]
 
 
 # --- the best checkpoint
