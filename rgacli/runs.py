@@ -140,7 +140,7 @@ class Run:
                 "first epoch or ended there. Name another run, or train again."
             )
         highest = {path.stem.partition("_")[0]: path for path in found}  # of the epochs, and of the iterations
-        noted = self.path / "logs/last_checkpoint"  # mmengine's; the files' own times are lost in a copy
+        noted = self._noted  # the files' own times are lost in a copy
         name = noted.read_text(encoding="utf-8", errors="replace") if noted.is_file() else ""
         kind = Path(name).stem.partition("_")[0]
         return highest.get(kind) or max(highest.values(), key=lambda path: path.stat().st_mtime_ns)
@@ -179,9 +179,14 @@ class Run:
     def is_unsaved(self) -> bool:
         """Whether a training has begun in it and left nothing to go on from: it was ended before its first checkpoint.
 
-        One whose checkpoints were removed since has the curves that a training ends with.
+        One whose checkpoints were removed since has the note of its last.
         """
-        return not (self.all_checkpoints() or (self.path / EXPORTED).exists() or self.curves.exists())
+        return not (self.all_checkpoints() or (self.path / EXPORTED).exists() or self._noted.exists())
+
+    @property
+    def _noted(self) -> Path:
+        """Where mmengine notes the last checkpoint."""
+        return self.path / "logs/last_checkpoint"
 
     @property
     def is_export(self) -> bool:

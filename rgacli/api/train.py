@@ -46,7 +46,13 @@ from rgacli.engine.metrics_log import read_metrics
 from rgacli.engine.precision import set_mixed_precision
 from rgacli.engine.progress_hook import ProgressHook
 from rgacli.engine.resuming import checkpoint_to_resume
-from rgacli.engine.starting_weights import read_source_of, require_pretrained, start_from, write_starting_weights
+from rgacli.engine.starting_weights import (
+    read_source_of,
+    require_pretrained,
+    start_from,
+    start_from_own,
+    write_starting_weights,
+)
 from rgacli.engine.trackers import set_trackers
 from rgacli.engine.training import set_run_folder
 from rgacli.engine.training import train as train_prepared
@@ -154,7 +160,8 @@ def train(
         rga, prm: Whether to train with RGA, with PRM; by default both where the detector allows it.
         weights: Checkpoint of a trained detector to start from, or its address: mmdet's own, an export's, a run's or
             torchvision's. Its one head becomes every parallel one, its heads those of their ratios, and the layers of
-            classes that it was not trained for start anew. A config's pretrained backbone no longer counts.
+            classes that it was not trained for start anew. A config's pretrained backbone no longer counts. By default
+            the config's own, as a run's has that started from some.
         freeze_backbone: Stages of the backbone that keep their weights, besides its stem.
         data: Dataset folder in a layout of COCO, Roboflow, YOLO or Pascal VOC, or one COCO file with its images; the
             embedded one where neither it nor `config` is given.
@@ -231,16 +238,16 @@ def train(
                     rga=rga,
                     prm=prm,
                 )
-                source = start_from(cfg, weights) if weights is not None else None
+                source = start_from_own(cfg) if weights is None else start_from(cfg, weights)
+                if freeze_backbone is not None:
+                    set_frozen_stages(cfg, freeze_backbone)
+                if epochs is not None:
+                    set_epochs(cfg, epochs, least=0 if source else 1)
                 if not source and cfg.train_cfg.get("max_epochs") == 0:
                     raise UsageError(
                         "the config's train_cfg.max_epochs is 0: set it to at least 1, or give the weights that it is "
                         f"to write by {param('weights')}."
                     )
-                if freeze_backbone is not None:
-                    set_frozen_stages(cfg, freeze_backbone)
-                if epochs is not None:
-                    set_epochs(cfg, epochs, least=0 if source else 1)
                 if batch_size is not None:
                     set_batch_size(cfg, batch_size)
                 if accumulate is not None:

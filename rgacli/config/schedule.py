@@ -15,11 +15,13 @@ _LARGEST = 3.4e38  # of float32
 def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
     """Set the number of epochs, and stretch or shrink the learning-rate schedule to match.
 
+    No epochs leave the schedule as it is: by it, a config of none is given some again.
+
     Raises:
         UsageError: the config counts iterations, not epochs, or these are fewer than the least.
     """
     old = cfg.train_cfg.get("max_epochs")
-    if not old:
+    if old is None:
         raise UsageError(
             f"{param('epochs')}: this config trains by iterations; use {param('settings', 'train_cfg.max_iters=N')}."
         )
@@ -27,6 +29,9 @@ def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
         without = f" (0: only with {param('weights')}, to write what they start a training from)" if epochs == 0 else ""
         raise UsageError(f"{param('epochs', epochs)}: it must be at least {least}{without}.")
     cfg.train_cfg.max_epochs = epochs
+    if epochs == 0:
+        return
+    old = old or _scheduled_epochs(cfg) or epochs
     cfg.train_cfg.val_interval = max(1, min(cfg.train_cfg.get("val_interval", 1), epochs))
     for scheduler in cfg.get("param_scheduler") or []:
         if not scheduler.get("by_epoch", True):
@@ -39,6 +44,12 @@ def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
                 scheduler[key] = max(scheduler[key], least)
         if "milestones" in scheduler:
             scheduler.milestones = [max(1, round(milestone * epochs / old)) for milestone in scheduler.milestones]
+
+
+def _scheduled_epochs(cfg: Config) -> int:
+    """Return the epochs that a config's learning-rate schedule is made for; 0 where it does not tell."""
+    by_epoch = [scheduler for scheduler in cfg.get("param_scheduler") or [] if scheduler.get("by_epoch", True)]
+    return max((scheduler.get("end") or scheduler.get("T_max") or 0 for scheduler in by_epoch), default=0)
 
 
 def set_batch_size(cfg: Config, batch_size: int) -> None:

@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from rgacli.errors import UsageError
+from rgacli.modeling.checkpoints import state_dict
 from rgacli.wording import param
 
 MOMENTUM = 0.0002
@@ -18,12 +19,19 @@ MOMENTUM = 0.0002
 
 @HOOKS.register_module()
 class StepEMAHook(EMAHook):
-    """mmengine's EMAHook, which averages once for each optimizer step, however many iterations that accumulates."""
+    """mmengine's EMAHook, which averages once for each optimizer step, however many iterations that accumulates.
+
+    It starts from a file of nothing but weights as well.
+    """
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Take new weights into the average, where there are new ones."""
         if runner.optim_wrapper.should_update():
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Start or go on from a checkpoint's weights."""
+        super().after_load_checkpoint(runner, {**checkpoint, "state_dict": state_dict(checkpoint)})
 
 
 def set_ema(cfg: Config, momentum: float | None) -> None:

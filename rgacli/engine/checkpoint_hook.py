@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import all_reduce_params, is_main_process
+from mmengine.dist import all_reduce_params, barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
@@ -112,8 +112,8 @@ class RunCheckpointHook(CheckpointHook):
                 del checkpoint[part]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Put accumulated gradients back."""
-        saved = checkpoint.get("gradients", {})
+        """Put accumulated gradients back, where it is this training that goes on."""
+        saved = checkpoint.get("gradients", {}) if runner._resume else {}
         for name, parameter in bare(runner.model).named_parameters():
             if name in saved:
                 parameter.grad = saved[name].to(parameter)
@@ -124,6 +124,7 @@ class RunCheckpointHook(CheckpointHook):
         super()._save_checkpoint_with_step(runner, step, meta)
         self._gradients = {}
         self.file_backend.settle()
+        barrier()  # a rank that a signal ends before it is written takes rank 0 down with it
 
     def after_past_validation(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Save the weights that a run resumes from, if they are the best and it was killed before it saved them."""
@@ -131,12 +132,26 @@ class RunCheckpointHook(CheckpointHook):
             self.after_val_epoch(runner, metrics)
 
     def after_train(self, runner: Runner) -> None:
-        """Save the end of a training that stopped early, where no checkpoint is due; publish as CheckpointHook does."""
-        step = runner.epoch if self.by_epoch else runner.iter
-        stopped = runner.train_loop.stop_training and self.save_last
-        if stopped and not of_rank_0(Path(self.out_dir, self.filename_tmpl.format(step)).is_file()):
-            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))
+        """Save the end of a training that stopped early, where no checkpoint is due; publish as CheckpointHook does.
+
+        On every rank all files are there then.
+        """
+        if runner.train_loop.stop_training and self.save_last and not self.has_saved(runner):
+            self.save(runner)
         super().after_train(runner)
+        barrier()  # other ranks look for the last checkpoint next, which rank 0 writes
+
+    def has_saved(self, runner: Runner) -> bool:
+        """Return whether the last checkpoint is of where a training stands, after an iteration; alike on all ranks."""
+        noted = runner.message_hub.get_info("last_ckpt", "")  # in a resumed run as well
+        return Path(noted).name == self.filename_tmpl.format(self._step(runner))
+
+    def save(self, runner: Runner) -> None:
+        """Save where a training stands, after an iteration (and the epoch that it ended); on all ranks."""
+        self._save_checkpoint_with_step(runner, self._step(runner), dict(epoch=runner.epoch, iter=runner.iter))
+
+    def _step(self, runner: Runner) -> int:
+        return runner.epoch if self.by_epoch else runner.iter
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:
@@ -182,6 +197,11 @@ class RunCheckpointHook(CheckpointHook):
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     """Return a validation's metrics as plain numbers; the log has None for NaN, and other things among them."""
     return {name: math.nan if value is None else float(value) for name, value in metrics.items() if "/" in name}
+
+
+def run_checkpoints(runner: Runner) -> RunCheckpointHook:
+    """Return the hook that writes a training's checkpoints."""
+    return next(hook for hook in runner.hooks if isinstance(hook, RunCheckpointHook))
 
 
 def announce(runner: Runner) -> None:

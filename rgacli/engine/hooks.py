@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import barrier, is_main_process
-from mmengine.hooks import Hook
+from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from rgacli.engine.checkpoint_hook import announce
+from rgacli.engine.checkpoint_hook import announce, run_checkpoints
 from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
 from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
 from rgacli.engine.runner import cannot_go_on, is_inside_epoch, is_validation_due
 from rgacli.errors import RunFailed, UsageError, gone
 from rgacli.files import write_text
+from rgacli.messages import tell
 from rgacli.modeling.checkpoints import misfits, state_dict
 from rgacli.wording import param
 
@@ -40,15 +41,15 @@ class InterruptHook(Hook):
     def __init__(self, checkpoints: Path) -> None:
         self.checkpoints = checkpoints
         self._signal = 0
+        self._waits = False
         self._previous: dict[int, Any] = {}
-
-    @property
-    def is_training(self) -> bool:
-        """Whether all was built and the training has begun."""
-        return bool(self._previous)
+        self.is_training = False  # all is built by then
 
     def before_train(self, runner: Runner) -> None:
         """Take over the signals; the second of them ends the process as usual."""
+        self.is_training = True
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are the main thread's, whose program they end as it likes
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
 
@@ -67,10 +68,35 @@ class InterruptHook(Hook):
         raise Interrupted(f"stopped by {signal.Signals(number).name} after iteration {done}.", shared=True)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop a validation if a signal came: the epoch before it has its checkpoint."""
-        if self._signal:
+        """Stop a validation if a signal came.
+
+        What was trained before it is saved first, where it is not yet. Several processes do that together, and not
+        before all of them are through with the validation.
+        """
+        if not self._signal:
+            return
+        if get_world_size() == 1 or run_checkpoints(runner).has_saved(runner):
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.after_val_epoch(runner)  # the weights that are trained take the average's place again
+            self._stop_validating(runner, self._signal)
+        elif not self._waits:
+            self._waits = True
             name = signal.Signals(self._signal).name
-            raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
+            tell(f"{name}: the run stops once this validation is done, as its epoch has no checkpoint yet")
+
+    def after_val(self, runner: Runner) -> None:
+        """Save and stop after a validation that a signal came in, if what was trained before it is not saved."""
+        number = highest(self._signal)
+        if number and not run_checkpoints(runner).has_saved(runner):
+            self._stop_validating(runner, number)
+
+    def _stop_validating(self, runner: Runner, number: int) -> None:
+        checkpoints = run_checkpoints(runner)
+        if not checkpoints.has_saved(runner):
+            checkpoints.save(runner)
+        name = signal.Signals(number).name
+        raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
 
     def restore(self) -> None:
         """Give the signals back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import sys
 import warnings
@@ -34,6 +35,8 @@ _NOT_SHOWN = ("deprecated", "gradient of some iterations is lost", "make sure th
 # Settings of a dataloader that torch refuses where num_workers is 0.
 _OF_WORKERS = ("persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout")
 
+_visualizers = itertools.count(1)
+
 
 class QuietRunner(Runner):
     """mmengine's Runner, with its log in a file and only warnings on the terminal (stderr)."""
@@ -60,7 +63,13 @@ class QuietRunner(Runner):
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
-        """Build Runner's visualizer, and start its trackers, some of which seed random numbers (ClearML)."""
+        """Build Runner's visualizer, and start its trackers, some of which seed random numbers (ClearML).
+
+        It is a training's own: mmengine would hand a second one of a name in this process the first one's.
+        """
+        if isinstance(visualizer, Mapping):
+            name = visualizer.get("name", self.experiment_name)
+            visualizer = dict(visualizer, name=f"{name} {next(_visualizers)}")
         built = super().build_visualizer(visualizer)
         if built._vis_backends:
             with together():

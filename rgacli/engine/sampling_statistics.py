@@ -51,8 +51,8 @@ class SamplingStatisticsHook(Hook):
             self._to_save = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Go on from the sums of all processes, which one of them takes over."""
-        if is_main_process():
+        """Go on, on a resume, from the sums of all processes, which one of them takes over."""
+        if runner._resume and is_main_process():
             for head, sums in checkpoint.get("sampling_statistics", {}).items():
                 self._sums[head] = sums.tolist()
 

@@ -18,6 +18,7 @@ from rgacli.modeling.build import build_detector
 from rgacli.modeling.checkpoints import read_checkpoint
 from rgacli.modeling.source_weights import SourceWeights, read_source
 from rgacli.modeling.transfer import fit_config, transfer
+from rgacli.wording import param
 
 
 def start_from(cfg: Config, weights: Path | str) -> SourceWeights:
@@ -33,6 +34,25 @@ def start_from(cfg: Config, weights: Path | str) -> SourceWeights:
     for line in fit_config(cfg, source):
         tell(line)
     return source
+
+
+def start_from_own(cfg: Config) -> SourceWeights | None:
+    """Do the same with the weights that a config names itself, as that of a run does which started from some.
+
+    None where it names none.
+
+    Raises:
+        UsageError: as `start_from`; says how to go on.
+    """
+    if cfg.get("weights") is None:
+        return None
+    try:
+        return start_from(cfg, cfg.weights)
+    except UsageError as error:
+        raise UsageError(
+            f"the config starts from weights of its own: {error.message} Name others by {param('weights')}, or none by "
+            f"{param('settings', 'weights=None')}."
+        ) from error
 
 
 def require_pretrained(cfg: Config) -> None:
@@ -71,7 +91,7 @@ def read_source_of(cfg: Config) -> SourceWeights | None:
     Raises:
         UsageError: as `read_source`.
     """
-    if "weights" not in cfg:
+    if cfg.get("weights") is None:
         return None
     return read_source(cfg.weights, cascade="num_stages" in (cfg.model.get("roi_head") or {}))
 

@@ -31,13 +31,16 @@ def set_best(cfg: Config, best: str | None) -> None:
         UsageError: there is no such head or metric.
     """
     hook = cfg.default_hooks.get("checkpoint") or {}
-    own = hook.get("save_best")
-    if best is None and isinstance(own, list):  # of several metrics, mmengine keeps a best each
-        return
-    if best is None and own != "auto":
-        best = own
+    named = [best]
+    if best is None:
+        own = hook.get("save_best")
+        several = own if isinstance(own, (list, tuple)) else [own]  # of each, mmengine keeps a best
+        named = [None if name == "auto" else name for name in several]
+    metrics = list(dict.fromkeys(monitored(cfg, name) for name in named if name != NONE))
     kept = {key: value for key, value in hook.items() if key not in ("save_best", "rule")}
-    cfg.default_hooks.checkpoint = kept if best == NONE else dict(kept, save_best=monitored(cfg, best))
+    if metrics:
+        kept["save_best"] = metrics if len(metrics) > 1 else metrics[0]
+    cfg.default_hooks.checkpoint = kept
 
 
 def set_patience(cfg: Config, patience: int) -> None:

@@ -17,7 +17,7 @@ from rgacli.config.recipe import bbox_head_configs
 from rgacli.errors import UsageError
 from rgacli.method import SamplingRatio, box_head_index, head_names
 from rgacli.modeling.checkpoints import misfits
-from rgacli.modeling.class_layers import carry_rows, is_class_layer
+from rgacli.modeling.class_layers import carry_rows, has_rows_by_class, is_class_layer
 from rgacli.modeling.source_weights import BBOX_HEAD, SourceWeights, Weights, bbox_heads
 from rgacli.modeling.torchvision_weights import ROI_LAYER
 from rgacli.wording import param, some
@@ -134,7 +134,9 @@ def transfer(
             if not name.endswith(_COUNTER):
                 found.fresh[_module(name)] += 1
         elif is_class_layer(name) and not (same and trained.shape == value.shape):
-            found.weights[name] = carry_rows(name, trained, value, old, classes)
+            found.weights[name] = carry_rows(
+                name, trained, value, old, classes, by_class=has_rows_by_class(name, model)
+            )
             if same and found.weights[name] is value:  # such as a class-agnostic regressor's, for one by class
                 found.fresh[_module(name)] += 1
         else:

@@ -8,6 +8,7 @@ import torch
 
 import rgacli
 from rgacli.config.files import load_config
+from rgacli.errors import RunFailed
 from rgacli.modeling.checkpoints import read_checkpoint
 from tests.cli.commands import RUN, TINY, error_line, invoke
 
@@ -79,6 +80,30 @@ def test_a_run_that_was_killed_before_it_had_its_starting_weights_starts_from_th
     assert "run runs/new has no checkpoint yet: from the beginning" in result.stderr
     again = weights(start)
     assert all(torch.equal(again[name], value) for name, value in whole.items())
+
+
+def test_the_config_of_a_run_starts_from_the_runs_weights(run, folder, dataset):
+    assert train(dataset, "--weights", CHECKPOINT, "--epochs", 0).exit_code == 0
+    again = invoke("train", "runs/new/config.py", "--name", "again")
+    assert again.exit_code == 0, again.stderr
+    assert f"weights {CHECKPOINT}" in again.stderr
+    new, old = (weights(f"runs/{name}/checkpoints/epoch_0.pth") for name in ("again", "new"))
+    assert all(torch.equal(new[name], value) for name, value in old.items())
+    gone = invoke("train", "runs/new/config.py", "--name", "more", "--set", "weights=gone.pth")
+    assert error_line(gone.stderr) == (
+        "error: the config starts from weights of its own: checkpoint gone.pth does not exist. Name others by "
+        "--weights, or none by --set weights=None."
+    )
+
+
+def test_a_config_of_no_epochs_is_trained_once_it_is_given_some(run, folder, dataset, monkeypatch):
+    def trained(cfg, *_):
+        raise RunFailed(f"{cfg.train_cfg.max_epochs} epochs")
+
+    monkeypatch.setattr("rgacli.api.train.train_prepared", trained)
+    assert train(dataset, "--weights", CHECKPOINT, "--epochs", 0).exit_code == 0
+    again = invoke("train", "runs/new/config.py", "--name", "again", "--set", "weights=None", "--epochs", 2)
+    assert error_line(again.stderr) == "error: 2 epochs"
 
 
 @pytest.mark.parametrize(

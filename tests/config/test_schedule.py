@@ -60,6 +60,18 @@ def test_the_configs_own_number_of_epochs_changes_nothing():
     assert cfg.to_dict() == expected.to_dict()
 
 
+@pytest.mark.parametrize(("config", "changes"), [(R50, {}), ("quickstart", {}), (R50, {"param_scheduler": []})])
+def test_no_epochs_leave_the_schedule_for_those_that_come_later(config, changes):
+    cfg, expected = load_config(config), load_config(config)
+    for one in (cfg, expected):
+        one.merge_from_dict(changes)
+    set_epochs(cfg, 0, least=0)
+    assert cfg.train_cfg.max_epochs == 0
+    set_epochs(cfg, 3)
+    set_epochs(expected, 3)
+    assert cfg.to_dict() == expected.to_dict()
+
+
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_fewer_than_one_epoch_is_refused(epochs):
     with pytest.raises(UsageError, match="at least 1"):

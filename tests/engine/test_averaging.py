@@ -1,12 +1,19 @@
+import json
 import math
+import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
-from rgacli.engine.averaging import set_ema
+from rgacli.engine.averaging import StepEMAHook, set_ema
+from rgacli.engine.hooks import Interrupted
 from rgacli.errors import UsageError
 from rgacli.modeling.build import build_detector
+from rgacli.runs import Run
 from rgacli.trained import find_trained
 from tests.support import tiny
 from tests.support.running import ITERATIONS, At, assert_same, interrupted, resumed, run, saved
@@ -82,6 +89,38 @@ def test_an_interrupted_run_goes_on_with_its_average(tiny_dataset, tmp_path, who
             torch.load(folder / "checkpoints/epoch_3.pth", weights_only=True)[part] for folder in (tmp_path, whole[0])
         )
         assert_same(found, expected)
+
+
+@pytest.mark.parametrize("content", [lambda weights: weights, lambda weights: {"state_dict": weights}])
+def test_the_average_starts_from_weights_with_and_without_anything_around_them(content):
+    model, weights = torch.nn.Linear(1, 1), {"weight": torch.tensor([[3.0]]), "bias": torch.tensor([4.0])}
+    hook, runner = StepEMAHook(), SimpleNamespace(model=model, _resume=False)
+    hook.before_run(runner)
+    hook.after_load_checkpoint(runner, content(weights))
+    assert_same(dict(hook.ema_model.module.state_dict()), weights)
+
+
+class SignalWhileValidating(Hook):
+    """Sends a signal in the second epoch's validation."""
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_was_trained_before_a_validation_that_a_signal_ends_is_saved(tiny_dataset, tmp_path, whole):
+    """The trained weights, and not the average that is validated in their place; to the last bit."""
+    rare = {"default_hooks.checkpoint.interval": 9, "train_cfg": dict(max_epochs=3, val_interval=1)}
+    cfg = tiny.training_config(tiny_dataset, tmp_path, **averaged({**TWO, **rare}))
+    (tmp_path / "config.py").write_text(cfg.pretty_text)
+    with pytest.raises(Interrupted, match="stopped by SIGINT while validating epoch 2"):
+        run(cfg, tmp_path, SignalWhileValidating())
+    last = Run(tmp_path).last_checkpoint()
+    assert last.name == "epoch_2.pth"
+    assert resumed(tmp_path, last) == 4
+    assert_same(saved(tmp_path), saved(whole[0]))
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open() if "AP" in line]
+    assert steps == [4, 8, 12]  # the one that was not finished is made up for
 
 
 def test_the_average_takes_the_place_of_one_that_the_config_has():

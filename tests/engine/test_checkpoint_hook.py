@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook
 
+from rgacli.engine import checkpoint_hook
 from rgacli.engine.checkpoint_hook import AtomicBackend, RunCheckpointHook
 from rgacli.engine.hooks import RunGoneHook
 from rgacli.errors import RunFailed, UsageError
@@ -130,6 +132,32 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, value
     with pytest.raises(RunFailed, match=r"not finite after iteration 8 \(roi_head.bbox_head.1.fc_cls.bias\)"):
         run(tiny.training_config(tiny_dataset, tmp_path, **KEEP_ONE), tmp_path, At(8, spoil))
     assert names(tmp_path) == {"epoch_1.pth"}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_gradients_are_those_of_the_training_that_goes_on_and_of_no_other(tmp_path, resume):
+    """fp16's are 65536 times as high, too."""
+    model = torch.nn.Linear(1, 1)
+    runner = SimpleNamespace(model=model, _resume=resume)
+    RunCheckpointHook(str(tmp_path)).after_load_checkpoint(runner, {"gradients": {"bias": torch.ones(1)}})
+    assert (model.bias.grad is not None) is resume
+
+
+def test_no_rank_goes_on_before_all_is_written(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(checkpoint_hook, "barrier", lambda: order.append("all ranks"))
+    monkeypatch.setattr(CheckpointHook, "_save_checkpoint_with_step", lambda self, *args: order.append(args[1]))
+    hook = RunCheckpointHook(str(tmp_path), published_keys=["meta"])
+    hook.last_ckpt, hook.file_backend = "epoch_3.pth", SimpleNamespace(settle=lambda: order.append("others removed"))
+    monkeypatch.setattr(hook, "_publish_model", lambda runner, path: order.append(path))
+    runner = SimpleNamespace(
+        train_loop=SimpleNamespace(stop_training=False),
+        optim_wrapper=SimpleNamespace(should_update=lambda: True),
+        call_hook=lambda name: None,
+    )
+    hook._save_checkpoint_with_step(runner, 3, {})
+    hook.after_train(runner)
+    assert order == [3, "others removed", "all ranks", "epoch_3.pth", "all ranks"]
 
 
 # --- the best checkpoint

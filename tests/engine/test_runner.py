@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, _tell_once, is_inside_epoch
@@ -53,6 +54,16 @@ def test_a_text_log_on_a_full_disk_is_told_of_once_and_ends_nothing(caplog, caps
 def test_no_config_is_left_in_a_checkpoint_for_mmengine_to_run(monkeypatch, meta):
     monkeypatch.setattr(Runner, "load_checkpoint", lambda self, *arguments, **options: {"meta": dict(meta)})
     assert object.__new__(QuietRunner).load_checkpoint("a.pth") == {"meta": {"epoch": 1}}
+
+
+def test_a_second_training_of_a_name_has_trackers_of_its_own(tmp_path):
+    runner = object.__new__(QuietRunner)
+    runner._experiment_name, runner._log_dir, runner._randomness_cfg = "again", str(tmp_path), dict(seed=0)
+    settings = dict(type="Visualizer", name="runs/again", save_dir=str(tmp_path))
+    backends = [dict(type="LocalVisBackend", name="a")], [dict(type="LocalVisBackend", name="b")]
+    first, second = (runner.build_visualizer(dict(settings, vis_backends=some)) for some in backends)
+    assert [list(one._vis_backends) for one in (first, second)] == [["a"], ["b"]]
+    assert Visualizer.get_current_instance() is second
 
 
 def without_optimizer(runner, filename):

@@ -51,6 +51,14 @@ def test_numbers_are_means_over_the_window_and_accuracies_hits_over_numbers(runn
     )
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_window_goes_on_in_a_resumed_training_and_in_no_other_that_starts_from_a_checkpoint(runner, resume):
+    hook, runner._resume = SamplingStatisticsHook(), resume
+    hook.after_load_checkpoint(runner, {"sampling_statistics": {"1to9": torch.tensor([2.0, 4, 4, 4, 4])}})
+    after(hook, runner, 2, outputs(0, 4, 0, 1))
+    assert current(runner)["positives"] == (1 if resume else 0)
+
+
 def test_a_window_begins_after_the_line_before(runner):
     hook = SamplingStatisticsHook()
     for index, batch in enumerate([outputs(4, 4, 4, 4)] * 3 + [outputs(2, 2, 0, 1)] * 3):

@@ -68,9 +68,6 @@ def test_the_best_is_kept_by_what_is_asked_for_else_by_what_the_config_says():
     automatic = config(save_best="auto")
     set_best(automatic, None)
     assert automatic.default_hooks.checkpoint == dict(interval=1, save_best="coco/ensemble/AP")
-    several = config(save_best=["coco/1to1/AP", "coco/1to9/AP"], rule="greater")
-    set_best(several, None)
-    assert several.default_hooks.checkpoint.rule == "greater"
     with pytest.raises(UsageError, match="best=1to1/mAP: it is HEAD/METRIC"):
         set_best(config(save_best="1to1/mAP"), None)
     set_best(own, "none")
@@ -79,6 +76,23 @@ def test_the_best_is_kept_by_what_is_asked_for_else_by_what_the_config_says():
     del bare.default_hooks["checkpoint"]
     set_best(bare, None)
     assert bare.default_hooks.checkpoint == dict(save_best="coco/ensemble/AP")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (["1:1/AP", "coco/1to9/AP50"], ["coco/1to1/AP", "coco/1to9/AP50"]),
+        (("1:9/AP", "1to9/AP", "auto"), ["coco/1to9/AP", "coco/ensemble/AP"]),
+        (["1:9/AP"], "coco/1to9/AP"),
+        (["auto"], "coco/ensemble/AP"),
+    ],
+)
+def test_each_of_several_metrics_of_a_config_is_looked_at(named, expected):
+    cfg = config(save_best=named, rule="greater")
+    set_best(cfg, None)
+    assert cfg.default_hooks.checkpoint == dict(interval=1, save_best=expected)  # which is better is known of each
+    with pytest.raises(UsageError, match="best=coco/bbox_mAP: it is HEAD/METRIC"):
+        set_best(config(save_best=[*named, "coco/bbox_mAP"]), None)
 
 
 def test_patience_goes_by_the_same_metric():

@@ -2,8 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from torch import nn
 
-from rgacli.modeling.class_layers import carry_rows, is_class_layer
+from rgacli.modeling.class_layers import carry_rows, has_rows_by_class, is_class_layer
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, unique=True)
 LAYERS = {"fc_cls": (1, 1), "fc_reg": (4, 0), "conv_logits": (1, 0)}
@@ -33,6 +36,29 @@ def test_a_class_agnostic_regressor_is_taken_whole():
 def test_a_regressor_by_class_does_not_become_class_agnostic():
     trained, fresh = torch.ones(12, 8), torch.zeros(4, 8)
     assert carry_rows("fc_reg.weight", trained, fresh, tuple("abc"), ("x", "y")) is fresh
+
+
+@pytest.mark.parametrize("old", [("person",), None])
+def test_a_class_agnostic_regressor_is_taken_whole_for_one_class_too(old):
+    trained, fresh = torch.ones(4, 8), torch.zeros(4, 8)
+    arguments = "fc_reg.weight", trained, fresh, old, ("pedestrian",)
+    assert carry_rows(*arguments, by_class=False) is trained
+    assert torch.equal(carry_rows(*arguments), fresh)
+
+
+def test_a_head_tells_whether_its_layers_are_class_agnostic():
+    head = BBoxHead(num_classes=1, reg_class_agnostic=True)
+    mask = FCNMaskHead(num_convs=1, num_classes=1, class_agnostic=True)
+    model = nn.ModuleDict({"agnostic": head, "by_class": BBoxHead(num_classes=1), "mask": mask})
+    names = [name for name in model.state_dict() if is_class_layer(name)]
+    assert [name for name in names if not has_rows_by_class(name, model)] == [
+        "agnostic.fc_reg.weight",
+        "agnostic.fc_reg.bias",
+        "mask.conv_logits.weight",
+        "mask.conv_logits.bias",
+    ]
+    assert len(names) == 10
+    assert not has_rows_by_class("fc_reg.bias", head)
 
 
 def test_a_classifier_with_rows_of_its_own_kind_is_taken_where_it_fits():

@@ -165,6 +165,15 @@ def test_classes_in_another_order_stay_what_they_are(tmp_path):
     assert torch.equal(new, old[[2, 0, 1, 3]])
 
 
+def test_a_class_agnostic_regressor_is_kept_where_there_is_one_class(tmp_path):
+    cfg = tiny.stock_config()
+    cfg.model.roi_head.bbox_head.update(num_classes=1, reg_class_agnostic=True)
+    trained, path = saved(tmp_path, cfg, ("old",))
+    model, _ = started(cfg, path, classes=("new",))
+    old, new = trained.roi_head.bbox_head, model.roi_head.bbox_head
+    assert torch.equal(new.fc_reg.weight, old.fc_reg.weight)
+
+
 def test_masks_go_by_class_too(tmp_path):
     cfg = family(MASK)
     trained, path = saved(tmp_path, cfg)
