@@ -179,9 +179,10 @@ class Run:
     def is_unsaved(self) -> bool:
         """Whether a training has begun in it and left nothing to go on from: it was ended before its first checkpoint.
 
-        One whose checkpoints were removed since has the note of its last.
+        One whose checkpoints were removed since has the note of its last, and the curves that a training ends with.
         """
-        return not (self.all_checkpoints() or (self.path / EXPORTED).exists() or self._noted.exists())
+        remains = (self.path / EXPORTED, self._noted, self.curves)
+        return not (self.all_checkpoints() or any(path.exists() for path in remains))
 
     @property
     def _noted(self) -> Path:

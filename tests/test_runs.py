@@ -259,9 +259,10 @@ def test_a_name_is_free_whose_training_was_killed_before_it_had_a_config():
     ("left", "unsaved"),
     [
         ((), True),
-        (("checkpoints/.epoch_1.x2y.pth", "checkpoints/initial.pth", "figures/curves.png"), True),
+        (("checkpoints/.epoch_1.x2y.pth", "checkpoints/initial.pth"), True),
         (("checkpoints/iter_3.pth",), False),
         (("logs/last_checkpoint",), False),  # its checkpoints were removed
+        (("figures/curves.png",), False),
         (("model.pth",), False),
     ],
 )
