@@ -25,6 +25,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	# mmcv-lite asks for opencv-python, which needs the system's libGL; the headless build does without.
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps opencv-python-headless
+	# Imported for the first time by two processes at once, mmengine's formatter reads a cache that is half written.
+	$(BIN)/python -c "import yapf"
 	touch $@
 
 # Two trainings side by side. One that was cut short goes on; one that is done is not repeated. The report, which comes

@@ -24,7 +24,7 @@ from torch.distributed.elastic.rendezvous.utils import parse_rendezvous_endpoint
 
 from rgacli.errors import PeerLost, RgacliError, RunFailed
 from rgacli.files import write_json
-from rgacli.parent import PARENT
+from rgacli.parent import PARENT, before_children
 
 
 class JobFailed(RunFailed):
@@ -67,6 +67,7 @@ def launch(command: Sequence[str], job: Job, environment: Mapping[str, str]) -> 
         JobFailed: one of them failed: by the error that it recorded (`record`), or the signal that killed it.
         RunFailed: the machines did not find each other.
     """
+    before_children()
     quiet = logging.getLogger("torch.distributed.elastic")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False

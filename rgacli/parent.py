@@ -1,4 +1,4 @@
-"""Stopping with the process that waits for this one: once that is gone, nobody would know of the rest."""
+"""Processes and those that they start: what is done before, and stopping with the one that waits for this one."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def stop_with_parent() -> None:
         signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)  # it may be waiting, this thread is not
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def before_children() -> None:
+    """Do what processes that begin at the same time would trip over.
+
+    Imported for the first time on a machine, mmengine's formatter writes its grammar into the user's cache, and gives
+    the file its name before all of it is written: a second process that begins just then reads half of it.
+    """
+    import yapf  # noqa: F401

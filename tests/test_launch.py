@@ -46,6 +46,13 @@ def test_each_process_knows_its_place_and_what_it_was_given(tmp_path):
     assert found == [dict(RANK=str(n), LOCAL_RANK=str(n), **alike) for n in range(3)]
 
 
+def test_what_all_would_trip_over_is_done_before(monkeypatch):
+    done = []
+    monkeypatch.setattr("rgacli.launch.before_children", lambda: done.append(os.environ.get("COLOUR")))
+    run("pass", processes=1, COLOUR="blue")
+    assert done == [None]  # not yet theirs
+
+
 def test_what_a_job_needs_is_gone_after_it(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     handlers, variables = [signal.getsignal(number) for number in signal.valid_signals()], dict(os.environ)

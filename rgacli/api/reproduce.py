@@ -17,6 +17,7 @@ from rgacli.config.catalogue import default_config
 from rgacli.errors import UsageError
 from rgacli.files import write_text
 from rgacli.messages import tell
+from rgacli.parent import before_children
 from rgacli.progress import Progress
 from rgacli.reporting.page import Page, Section, render
 from rgacli.reproduction import paper
@@ -301,6 +302,7 @@ def _local(jobs: int | None, gpus_per_job: int | None, device: str) -> Executor:
 
 def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processes: int, watch: _Watch) -> None:
     """Run jobs to their ends, and note how those ended that could not note it."""
+    before_children()
     for job in waiting:
         if not folder.is_job_held(job.name):
             folder.write_state(job.name, State())

@@ -57,6 +57,14 @@ def test_a_sweep_ends_in_tables_beside_the_papers_numbers(sweep):
     assert all(path.is_file() for path in found.files)
 
 
+def test_what_jobs_would_trip_over_is_done_before_they_begin(sweep, monkeypatch):
+    fake, begun = Fake(OUT), []
+    monkeypatch.setattr("rgacli.api.reproduce.before_children", lambda: begun.append(list(fake.ran)))
+    sweep(fake)
+    assert begun == [[]]
+    assert len(fake.ran) == len(JOBS)
+
+
 def test_the_manifest_says_of_each_job_its_calls_state_run_and_log(sweep):
     sweep()
     content = manifest()
