@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -122,7 +123,13 @@ def start(*arguments, cwd: Path, **environment: str) -> subprocess.Popen:
             env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "80", **environment},
             stdout=output,
             stderr=output,
+            preexec_fn=_take_ctrl_c,
         )
+
+
+def _take_ctrl_c() -> None:
+    """Undo what a shell does to what it runs in the background, and that to all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def trainable(path: Path, dataset: Path, **other) -> Path:
