@@ -30,8 +30,8 @@ from rgacli.ensembles.ensemble import (
     of_logits,
 )
 from rgacli.ensembles.timing import as_results, measure, single_images
-from rgacli.errors import RunFailed, UsageError
-from rgacli.evaluation.detect import detect_jointly, joint_detector, saved_detections
+from rgacli.errors import UsageError
+from rgacli.evaluation.detect import changed_meanwhile, detect_jointly, joint_detector, saved_detections
 from rgacli.evaluation.gt_bins import GTBin
 from rgacli.evaluation.split_detections import SplitDetections, distinct_names, require_same_annotations
 from rgacli.messages import tell
@@ -116,10 +116,7 @@ class DetectorsEnsemble(Ensemble):
             methods=others,
         )
         if (found := saved_detections(*arguments)) is None:
-            raise RunFailed(
-                f"a checkpoint of {self.name}, or {self.ann_file}, changed while the detectors ran, so that "
-                f"{self.folder} holds detections of what was there before: run again."
-            )
+            raise changed_meanwhile(f"a checkpoint of {self.name}", self.ann_file, self.folder, "the detectors")
         return found
 
     def costs(self, methods: Sequence[str], images: int, progress: Progress | None = None) -> Costs:

@@ -23,7 +23,7 @@ from rgacli.config.recipe import parallel_ratios, variant_names
 from rgacli.data.splits import SPLITS
 from rgacli.engine.distributed import together
 from rgacli.engine.runner import QuietRunner, quiet_stdout
-from rgacli.errors import DataError, UsageError
+from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.evaluation.results import load_results
 from rgacli.evaluation.variants_metric import evaluator
 from rgacli.evaluation.views import Views
@@ -243,6 +243,20 @@ def saved_detections(
         return {variant: load_results(file, annotations) for variant, file in files.items()}
     except (FileNotFoundError, ValueError, LookupError, DataError):
         return None
+
+
+def changed_meanwhile(checkpoint: str, ann_file: str, out_dir: Path, who: str = "the detector") -> RunFailed:
+    """Return the error of detections that are none of their detectors' any more once they are made.
+
+    Args:
+        checkpoint: Its file, or whose it is.
+        ann_file, out_dir: As `saved_detections` takes them.
+        who: Ran.
+    """
+    return RunFailed(
+        f"{checkpoint}, or {ann_file}, changed while {who} ran, so that {out_dir} holds detections of what was there "
+        "before: run again."
+    )
 
 
 def saved_metrics(trained: Trained, ann_file: str, out_dir: Path) -> tuple[dict[str, dict[str, float]], int | None]:

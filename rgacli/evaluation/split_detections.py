@@ -24,8 +24,8 @@ from rgacli.config.recipe import variant_names
 from rgacli.data.annotations import load_annotations, load_with_objects
 from rgacli.data.coco_layouts import TEST_DEV, find_test_dev
 from rgacli.engine.progress_hook import ProgressHook
-from rgacli.errors import RunFailed, UsageError
-from rgacli.evaluation.detect import detect, saved_detections, split_dataloader
+from rgacli.errors import UsageError
+from rgacli.evaluation.detect import changed_meanwhile, detect, saved_detections, split_dataloader
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for, require_max_dets
 from rgacli.evaluation.views import Views
 from rgacli.messages import tell
@@ -219,10 +219,7 @@ class SplitDetections:
         """
         found = self.saved(measured=measured, methods=methods)
         if found is None:
-            raise RunFailed(
-                f"{self.checkpoint}, or {self.ann_file}, changed while the detector ran, so that {self.folder} holds "
-                "detections of what was there before: run again."
-            )
+            raise changed_meanwhile(str(self.checkpoint), self.ann_file, self.folder)
         return found
 
     def saved(self, *, measured: bool = True, methods: Sequence[str] = ()) -> dict[str, list[dict]] | None:

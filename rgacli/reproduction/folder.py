@@ -17,7 +17,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
 from rgacli.wording import called, param
 
 FORMAT = 1
-Numbers = dict[str, dict[int, dict[str, float]]]
+NumbersByArm = dict[str, dict[int, dict[str, float]]]
 """Arm -> seed -> name of a number -> its value."""
 
 _SECONDS_BETWEEN_TRIES = 0.5
@@ -263,17 +263,22 @@ class SweepFolder:
         checkpoints = (run_folder(self.path, job.name) / "checkpoints").glob("[!.]*.pth")  # hidden: half written
         return any(checkpoints)
 
-    def numbers(self, jobs: Sequence[Job]) -> Numbers:
-        """Return arm -> seed -> what the steps that are done have found."""
-        found: Numbers = {}
-        for job in jobs:
-            for step in job.steps:
-                if (result := self.result(job, step)) is not None:
-                    found.setdefault(job.arm, {}).setdefault(job.seed, {}).update(result["numbers"])
-        return found
+    def numbers(self, jobs: Sequence[Job]) -> NumbersByArm:
+        """Return what the steps that are done have found."""
+        return numbers_of(jobs, self.result)
 
 
-def overlaid(below: Numbers, above: Numbers) -> Numbers:
+def numbers_of(jobs: Sequence[Job], result: Callable[[Job, Step], Mapping[str, Any] | None]) -> NumbersByArm:
+    """Return the numbers of those steps that have a result."""
+    found: NumbersByArm = {}
+    for job in jobs:
+        for step in job.steps:
+            if (own := result(job, step)) is not None:
+                found.setdefault(job.arm, {}).setdefault(job.seed, {}).update(own["numbers"])
+    return found
+
+
+def overlaid(below: NumbersByArm, above: NumbersByArm) -> NumbersByArm:
     """Return both, with what `above` has in place of what `below` has of the same name."""
     found = {arm: {seed: dict(own) for seed, own in seeds.items()} for arm, seeds in below.items()}
     for arm, seeds in above.items():

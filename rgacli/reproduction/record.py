@@ -10,8 +10,8 @@ from typing import Any
 
 from rgacli.errors import DataError, UsageError
 from rgacli.files import write_text
-from rgacli.reproduction.folder import Numbers, SweepFolder, is_of, overlaid
-from rgacli.reproduction.jobs import Job
+from rgacli.reproduction.folder import NumbersByArm, SweepFolder, is_of, numbers_of, overlaid
+from rgacli.reproduction.jobs import Job, Step
 from rgacli.reproduction.judging import judge
 from rgacli.reproduction.numbers import rounded
 from rgacli.reproduction.sweep import Table
@@ -33,7 +33,7 @@ class Record:
     jobs: Sequence[Job]
     about: Mapping[str, Any]
 
-    def numbers(self, jobs: Sequence[Job]) -> Numbers:
+    def numbers(self, jobs: Sequence[Job]) -> NumbersByArm:
         """Return what it has of these jobs, as `SweepFolder.numbers` does."""
         return _numbers_in(read_record(self.path), jobs) if self.path.is_file() else {}
 
@@ -46,7 +46,7 @@ class Record:
         Raises:
             DataError: the file is no record.
         """
-        before = read_record(self.path) if self.path.is_file() else {"tables": [], "jobs": {}}
+        before = read_record(self.path) if self.path.is_file() else {"jobs": {}}
         jobs = dict(before["jobs"])
         for job in self.jobs:
             for step in job.steps:
@@ -56,7 +56,7 @@ class Record:
                     jobs[job.name] = {**jobs.get(job.name, {}), step.function: found}
         numbers = overlaid(_numbers_in(before, self.jobs), folder.numbers(self.jobs))
         judged = [rounded(asdict(judge(table, numbers))) for table in tables]
-        every = {table["name"]: table for table in (*before["tables"], *judged)}
+        every = {table["name"]: table for table in (*before.get("tables", ()), *judged)}
         content = {"format": FORMAT, **self.about, "tables": list(every.values()), "jobs": jobs}
         write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
@@ -71,7 +71,7 @@ def seeds_in(path: Path, about: Mapping[str, Any]) -> Sequence[int]:
         return ()
     content = read_record(path)
     _require_of_same(path, content, about)
-    return content["seeds"]
+    return content.get("seeds", ())
 
 
 def _require_of_same(path: Path, content: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -133,12 +133,11 @@ def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
     return sum(folder.is_finished(job) for job in jobs if job.name not in before)
 
 
-def _numbers_in(content: Mapping[str, Any], jobs: Sequence[Job]) -> Numbers:
-    """Return what a record has of these jobs' calls, as `SweepFolder.numbers` does."""
-    found: Numbers = {}
-    for job in jobs:
-        own = content["jobs"].get(job.name, {})
-        for step in job.steps:
-            if (result := own.get(step.function)) and is_of(result, step):
-                found.setdefault(job.arm, {}).setdefault(job.seed, {}).update(result["numbers"])
-    return found
+def _numbers_in(content: Mapping[str, Any], jobs: Sequence[Job]) -> NumbersByArm:
+    """Return what a record has of these jobs' calls."""
+
+    def result(job: Job, step: Step) -> Mapping[str, Any] | None:
+        found = content["jobs"].get(job.name, {}).get(step.function)
+        return found if found and is_of(found, step) else None
+
+    return numbers_of(jobs, result)

@@ -126,6 +126,15 @@ def test_a_record_of_other_trainings_is_refused(path, elsewhere):
         seeds_in(path, {**about, "scale": "small"})
 
 
+def test_a_record_of_jobs_alone_is_added_to(path, folder):
+    path.parent.mkdir()
+    path.write_text('{"format": 1, "jobs": {}, "scale": null, "common": {}}')
+    assert seeds_in(path, {"scale": None, "common": {}}) == ()
+    finish(folder, PLAIN)
+    Record(path, [PLAIN], {}).write(folder, [TABLE])
+    assert list(read_record(path)["jobs"]) == ["plain-s0"]
+
+
 def test_numbers_that_are_unknown_are_null(path, elsewhere):
     elsewhere.write_result("plain-s0", EVALUATE, {"AP": math.nan})
     Record(path, [PLAIN], {}).write(elsewhere, [])
