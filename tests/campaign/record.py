@@ -92,4 +92,6 @@ def _kinds(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _numbers(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+    return ", ".join(
+        f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.3g}" for name, value in figures.items()
+    )
