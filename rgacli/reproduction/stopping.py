@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rgacli.errors import RunFailed
@@ -46,6 +47,28 @@ def sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Have SIGINT and SIGTERM come at the end of a block: one that starts a process and notes it, to stop it then."""
+    asked: list[int] = []
+
+    def hold_back(number: int, frame: Any) -> None:
+        asked.append(number)
+
+    with ExitStack() as stack:
+        stack.callback(_raise, asked)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Another thread's block is not interrupted; what is not Python's is ignored, or ends the process.
+            if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(number)):
+                stack.callback(signal.signal, number, signal.signal(number, hold_back))
+        yield
+
+
+def _raise(numbers: Sequence[int]) -> None:
+    for number in numbers:
+        signal.raise_signal(number)
 
 
 def _stop(number: int, frame: Any) -> None:

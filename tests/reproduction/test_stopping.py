@@ -59,3 +59,45 @@ def test_a_signal_that_was_swallowed_is_not_forgotten_and_a_batch_systems_warnin
         """
     )
     assert process.communicate(timeout=30)[0] == "remembered\n"
+
+
+def test_signals_come_once_what_they_would_interrupt_has_ended():
+    process = start(
+        """
+        with sigterm_as_interrupt():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+                try:
+                    with interrupts_held_back():
+                        os.kill(os.getpid(), number)
+                        print("the end of the block")
+                    print("never")
+                except KeyboardInterrupt:
+                    print("interrupted")
+                assert before == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        """
+    )
+    assert process.communicate(timeout=30)[0] == "the end of the block\ninterrupted\n" * 2
+
+
+def test_a_block_without_signals_and_one_of_another_thread_leave_all_as_it_was():
+    process = start(
+        """
+        import threading
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def block():
+            with interrupts_held_back():
+                os.kill(os.getpid(), signal.SIGINT)
+                assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+                print("not interrupted")
+
+        block()
+        thread = threading.Thread(target=block)
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        """
+    )
+    assert process.communicate(timeout=30)[0] == "not interrupted\n" * 2

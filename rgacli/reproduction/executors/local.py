@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, ending, environment_of, start
+from rgacli.reproduction.stopping import interrupts_held_back
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -51,7 +52,8 @@ class LocalExecutor:
     def _start(self, task: Task) -> None:
         place = min(set(range(self.places)) - {place for _, place in self._running.values()})
         environment = {**environment_of(self.resources.threads), _VISIBLE: self._gpus_of(place)}
-        self._running[task.name] = (start(task, environment), place)
+        with interrupts_held_back():
+            self._running[task.name] = (start(task, environment), place)
 
     def _gpus_of(self, place: int) -> str:
         """Return the GPUs of a place, of those that this process was given, as CUDA is told of them."""
@@ -71,9 +73,9 @@ class LocalExecutor:
 
     def _stop(self) -> None:
         """Have all stop, which leaves checkpoints, and wait for them; a second Ctrl-C ends them."""
-        for process, _ in self._running.values():
-            process.terminate()
         try:
+            for process, _ in self._running.values():
+                process.terminate()
             for process, _ in self._running.values():
                 process.wait()
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from rgacli.errors import RunFailed
 from rgacli.parent import PARENT
+from rgacli.reproduction.stopping import interrupts_held_back
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -104,15 +105,18 @@ def call(task: Task, environment: Mapping[str, str], folder: str | None = None) 
         RunFailed: the process above this one is gone. Ray's workers outlive their machine's raylet for a while, when
             the cluster has already begun the task elsewhere.
     """
-    parent, process = os.getppid(), start(task, environment, folder)
+    parent, process = os.getppid(), None
     try:
+        with interrupts_held_back():
+            process = start(task, environment, folder)
         while process.poll() is None:
             if os.getppid() != parent:
                 raise RunFailed("the process that asked for this task is gone.")
             time.sleep(_SECONDS_BETWEEN_LOOKS)  # not in a wait that only a real signal ends, and Ray sends none
     except BaseException:
-        process.terminate()
-        process.wait()
+        if process:
+            process.terminate()
+            process.wait()
         raise
     return ending(process.returncode)
 
