@@ -27,7 +27,19 @@ _KEYS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1:9 is a ratio and 1e-3 a number: by YAML 1.1 they are 69, in base 60, and a text."""
+    """YAML in which 1:9 is a ratio and 1e-3 a number: by YAML 1.1 they are 69, in base 60, and a text.
+
+    An arm written twice is an error, where PyYAML keeps the second.
+    """
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)  # not merged by `<<` yet, by which a key may come twice
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' comes twice", key.start_mark)
+            seen.add(key.value)
+        return node
 
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -63,7 +75,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: there is no such file, or it holds something else.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        with path.open(encoding="utf-8") as file:  # of which errors tell the line, and no excerpt
+            content = yaml.load(file, _Loader)  # a SafeLoader
     except FileNotFoundError:
         raise UsageError(f"there is no sweep {path}.") from None
     except OSError as error:

@@ -241,6 +241,15 @@ def test_a_file_that_is_not_there_or_no_yaml_is_told(tmp_path):
     assert refused.value.message == f"{tmp_path} cannot be read: Is a directory."
 
 
+def test_what_is_written_twice_is_refused_and_what_is_merged_is_not(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("arms:\n  a: &a {lr: 1, ratios: 1:1}\n  b: &b {<<: *a, lr: 2}\n  c: {<<: *b, lr: 3}\n")
+    assert [own["lr"] for own in read_yaml(path)["arms"].values()] == [1, 2, 3]
+    path.write_text("arms:\n  a: {lr: 1}\n  b: {lr: 2}\n  a: {lr: 3}\n")
+    with pytest.raises(UsageError, match=r"is no YAML: 'a' comes twice in .*, line 4, column 3[.]$"):
+        read_yaml(path)
+
+
 def test_a_file_cannot_have_python_do_anything(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("title: !!python/object/apply:os.getcwd []")
