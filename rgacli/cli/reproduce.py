@@ -140,7 +140,7 @@ def reproduce(
         Path | None,
         typer.Option(
             dir_okay=False,
-            help="Add all that is found to this JSON file, with versions and commands; what it has already is not run "
+            help="Add all that is found to this JSON file, with versions and calls; what it has already is not run "
             "again, and stays.",
             show_default=False,
         ),
@@ -161,8 +161,8 @@ def reproduce(
 
     Each training, with its evaluation, is a job in one folder. The same command goes on where it was stopped or killed:
     what is finished is not repeated, what failed is tried again. Means and 95 % intervals (Student's) are over seeds,
-    differences within a seed; each claim of the paper holds, is not shown, or is contradicted, by where its interval
-    lies: above 0, about it, or below.
+    differences within a seed; each claim of the paper holds, is not shown, or is contradicted, by whether its interval
+    lies all on the side of 0 that is claimed (of "the same": within a margin), on both, or on the other.
     """
     from rgacli.api import reproduce as api
 

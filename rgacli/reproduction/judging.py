@@ -3,8 +3,8 @@
 A quantity has one value for each seed; differences are taken within a seed. Its interval is Student's, over seeds, at
 95 %. A claim that it is positive *holds* where the interval lies above 0, is *contradicted* where it lies below 0, and
 is else *not shown*; of a negative one the other way round. A claim that it is zero holds where the interval lies within
-the margin, and is contradicted where it lies outside. A claim of which no seed has a value is *not run*. Each claim is
-judged for itself: of twenty about nothing, one would be expected to hold or be contradicted.
+the margin, and is contradicted where it lies outside. A claim of which no seed has a value is *not measured*. Each
+claim is judged for itself: of twenty about nothing, one would be expected to hold or be contradicted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 from rgacli.analysis.intervals import Estimate, mean
 from rgacli.reproduction.sweep import Claim, Expected, Quantity, Row, Table
 
-Verdict = Literal["holds", "not shown", "contradicted", "not run"]
+Verdict = Literal["holds", "not shown", "contradicted", "not measured"]
 Numbers = Mapping[int, Mapping[str, float]]
 """Seed -> name of a number -> its value, of one arm."""
 
@@ -57,7 +57,12 @@ class JudgedClaim(Judged):
     claim: str = ""
     expected: Expected = "positive"
     margin: float = 0.0
-    verdict: Verdict = "not run"
+    verdict: Verdict = "not measured"
+
+    @property
+    def text(self) -> str:
+        """The claim as it is judged: "the same (within ±0.5)"."""
+        return f"{self.claim} (within ±{self.margin:g})" if self.expected == "zero" else self.claim
 
 
 @dataclass(frozen=True)
@@ -159,5 +164,5 @@ def _judged(quantity: Quantity | None, numbers: Mapping[str, Numbers], paper: fl
 def _claim(claim: Claim, numbers: Mapping[str, Numbers]) -> JudgedClaim:
     found = _judged(claim.quantity, numbers, claim.paper)
     estimate = Estimate(found.mean, found.low, found.high)
-    verdict = verdict_of(estimate, claim.expected, claim.margin) if found.values else "not run"
+    verdict = verdict_of(estimate, claim.expected, claim.margin) if found.values else "not measured"
     return JudgedClaim(**vars(found), claim=claim.text, expected=claim.expected, margin=claim.margin, verdict=verdict)

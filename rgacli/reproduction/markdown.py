@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rgacli.analysis.finding import Table
 from rgacli.reproduction.judging import JudgedTable
-from rgacli.reproduction.tables import in_table, seeds_text, shown, table_of, verdicts
-from rgacli.wording import sentence
+from rgacli.reproduction.tables import (
+    VERDICTS,
+    cells_shown,
+    claim_cells,
+    in_table,
+    most_seeds,
+    seeds_text,
+    table_of,
+)
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """Return a record's verdicts, those that did not come out first, and its tables, folded."""
+    """Return a record's claims, those that did not come out first, and its tables, folded."""
     tables = [table for table in map(table_of, record["tables"]) if _is_measured(table)]
-    lines = [_about(record), ""]
-    lines += [f"- {_bold_first(sentence(text))}" for text in verdicts(tables)]
-    lines += ["", f"<details><summary>The {len(tables)} tables, beside the paper's numbers</summary>"]
+    claims = _claims(tables)
+    counts = Counter(claim["verdict"] for claim in claims.rows)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    lines = [_about(record), "", f"Of {len(claims.rows)} claims: {told}.", "", *_rows(claims), ""]
+    lines += [f"<details><summary>The {len(tables)} tables, beside the paper's numbers</summary>"]
     for table in tables:
-        lines += ["", f"**{table.title}**, {seeds_text(in_table(table))}"]
-        for one in shown(table):
-            lines += ["", *_rows(one)]
+        title = f"**{table.name}: {table.title}**, {seeds_text(in_table(table))}"
+        lines += ["", title, "", *_rows(cells_shown(table.title, table, table.columns))]
     return "\n".join([*lines, "", "</details>"])
+
+
+def _claims(tables: Sequence[JudgedTable]) -> Table:
+    """Return what is claimed in all tables, by verdict."""
+    rows = [
+        {**claim_cells(claim, most_seeds(table)), "table": table.name} for table in tables for claim in table.claims
+    ]
+    columns = {name: name for name in ("verdict", "table", "claim", "measured", "paper")}
+    return Table("claims", columns, sorted(rows, key=lambda row: VERDICTS.index(row["verdict"])))
 
 
 def _is_measured(table: JudgedTable) -> bool:
@@ -35,7 +53,7 @@ def _about(record: Mapping[str, Any]) -> str:
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     places, versions = (" or ".join(dict.fromkeys(map(told, trained))) for told in (_place, _versions))
     hours = sum(step["seconds"] for step in trained) / 3600
-    effort = f"{len(trained)} trainings, {hours:.1f} hours of {places} each"
+    effort = f"{len(trained)} trainings with {places} each, {hours:.1f} hours in all"
     return (
         f"*{record['title']}: {effort}, {when}; {versions}. In percent; ± is the 95 % interval over seeds (Student's), "
         "of differences within a seed.*"
@@ -51,11 +69,6 @@ def _place(trained: Mapping[str, Any]) -> str:
 
 def _versions(trained: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {trained['versions'][name]}" for name in ("torch", "mmdet", "hotcoco"))
-
-
-def _bold_first(text: str) -> str:
-    first, colon, rest = text.partition(":")
-    return f"**{first}**{colon}{rest}"
 
 
 def _rows(table: Table) -> Iterator[str]:

@@ -25,22 +25,29 @@ _METRICS_BESIDE_THE_PAPERS = 3
 CLAIM_COLUMNS = ("table", "claim", "quantity", "expected", "margin", "mean", "low", "high", "seeds", "paper", "verdict")
 
 
-def value_text(judged: Judged, *, signed: bool = False) -> str:
-    """Return "17.3 ± 0.8", "17.3" where there is no interval, "–" where nothing was measured."""
-    if not judged.seeds:
+def value_text(judged: Judged, *, signed: bool = False, of: int = 0) -> str:
+    """Return "17.3 ± 0.8", "17.3" where there is no interval, "–" where nothing was measured.
+
+    Args:
+        judged: The quantity.
+        signed: Whether it is a difference, which has a digit more.
+        of: So many seeds others have: "17.3 ± 0.8 (2 seeds)" where this one has fewer.
+    """
+    number = len(judged.seeds)
+    if not number:
         return "–"
-    value = f"{judged.mean:+.2f}" if signed else f"{judged.mean:.1f}"
-    if math.isnan(judged.low):
-        return value
-    half = (judged.high - judged.low) / 2
-    return f"{value} ± {half:.2f}" if signed else f"{value} ± {half:.1f}"
+    digits = 2 if signed else 1
+    half = "" if math.isnan(judged.low) else f" ± {(judged.high - judged.low) / 2:.{digits}f}"
+    fewer = f" ({number} seed{'s' * (number != 1)})" if number < of else ""
+    return f"{judged.mean:{'+' * signed}.{digits}f}{half}{fewer}"
 
 
 def paper_text(judged: Judged, *, signed: bool = False) -> str:
-    """Return the paper's number, or ""."""
+    """Return the paper's number with its one digit or two, or ""."""
     if judged.paper is None:
         return ""
-    return f"{judged.paper:+.1f}" if signed else f"{judged.paper:.1f}"
+    digits = 1 if round(judged.paper, 1) == judged.paper else 2
+    return f"{judged.paper:{'+' * signed}.{digits}f}"
 
 
 def seeds_text(judged: Sequence[Judged]) -> str:
@@ -55,6 +62,11 @@ def seeds_text(judged: Sequence[Judged]) -> str:
 def in_table(table: JudgedTable) -> list[Judged]:
     """Return all that was measured in a table, claims included."""
     return [*(cell for row in table.rows for cell in row.cells.values()), *table.claims]
+
+
+def most_seeds(table: JudgedTable) -> int:
+    """Return how many seeds what has most of them in a table has."""
+    return max((len(one.seeds) for one in in_table(table)), default=0)
 
 
 def write_tables(folder: Path, tables: Sequence[JudgedTable]) -> list[Path]:
@@ -89,16 +101,16 @@ def latex(table: JudgedTable) -> str:
         " & ".join(["", *(rf"{_escaped(column)} & paper" for column in table.columns)]) + r" \\",
         r"\midrule",
     ]
+    most = most_seeds(table)
     for row in table.rows:
         cells = [row.cells.get(column) for column in table.columns]
-        shown = [f"{_escaped(value_text(one))} & {paper_text(one)}" if one else " & " for one in cells]
+        shown = [f"{_escaped(value_text(one, of=most))} & {paper_text(one)}" if one else " & " for one in cells]
         lines.append(" & ".join([_escaped(row.label), *shown]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if table.claims:
         lines += [r"\begin{tabular}{lrrl}", r"\toprule", r"claim & measured & paper & \\", r"\midrule"]
         for claim in table.claims:
-            parts = [claim.claim, value_text(claim, signed=True), paper_text(claim, signed=True), claim.verdict]
-            lines.append(" & ".join(map(_escaped, parts)) + r" \\")
+            lines.append(" & ".join(map(_escaped, claim_cells(claim, most).values())) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
 
@@ -157,45 +169,56 @@ def shown(table: JudgedTable) -> list[Table]:
     most = _METRICS_BESIDE_THE_PAPERS if has_paper else len(table.columns)
     title = f"{table.title}; {seeds_text(in_table(table))}, ± 95 % over seeds"
     found = [
-        _cells_shown(title, table, table.columns[first : first + most])
+        cells_shown(title, table, table.columns[first : first + most])
         for first in range(0, len(table.columns), max(1, most))
     ]
     if table.claims:
-        claims = [
-            {
-                "claim": claim.claim,
-                "measured": value_text(claim, signed=True),
-                "paper": paper_text(claim, signed=True),
-                "verdict": claim.verdict,
-            }
-            for claim in table.claims
-        ]
+        claims = [claim_cells(claim, most_seeds(table)) for claim in table.claims]
         found.append(Table(f"{table.name}: what is claimed", {key: key for key in claims[0]}, claims))
     return found
 
 
-def _cells_shown(title: str, table: JudgedTable, metrics: Sequence[str]) -> Table:
+def claim_cells(claim: JudgedClaim, of: int) -> dict[str, str]:
+    """Return a claim as it is read: column -> text.
+
+    Args:
+        claim: What was judged.
+        of: So many seeds others have.
+    """
+    return {
+        "claim": claim.text,
+        "measured": value_text(claim, signed=True, of=of),
+        "paper": paper_text(claim, signed=True),
+        "verdict": claim.verdict,
+    }
+
+
+def cells_shown(title: str, table: JudgedTable, metrics: Sequence[str]) -> Table:
     """Return some metrics of all rows, beside the paper's numbers; columns in which nothing stands are left out."""
     every = {"row": ""}
     for metric in metrics:
         every |= {metric: metric, f"paper {metric}": "paper"}
-    rows = []
+    rows, most = [], most_seeds(table)
     for row in table.rows:
         cells = {"row": row.label}
         for metric in metrics:
             if one := row.cells.get(metric):
-                cells |= {metric: value_text(one), f"paper {metric}": paper_text(one)}
+                cells |= {metric: value_text(one, of=most), f"paper {metric}": paper_text(one)}
         rows.append(cells)
     columns = {key: heading for key, heading in every.items() if key == "row" or any(row.get(key) for row in rows)}
     return Table(title, columns, rows)
 
 
+VERDICTS = ("contradicted", "not shown", "holds", "not measured")
+"""The bad news first."""
+
+
 def verdicts(tables: Sequence[JudgedTable]) -> list[str]:
-    """Return a sentence for each verdict, with the claims that have it and their numbers: the bad news first."""
+    """Return a sentence for each verdict on what was measured, with the claims that have it and their numbers."""
     found = []
-    for verdict in ("contradicted", "not shown", "holds"):
+    for verdict in VERDICTS[:3]:
         claims = [
-            f"{claim.claim} ({value_text(claim, signed=True)})"
+            f"{claim.text} ({value_text(claim, signed=True, of=most_seeds(table))})"
             for table in tables
             for claim in table.claims
             if claim.verdict == verdict

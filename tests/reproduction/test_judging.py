@@ -128,7 +128,7 @@ def test_a_number_of_0_is_one():
 def test_of_no_seed_nothing_is_known():
     assert all(map(math.isnan, over_seeds([])))
     found = judged(Claim("better", DIFFERENCE, paper=1.2), {})
-    assert (found.seeds, found.values, found.verdict, found.paper) == ((), (), "not run", 1.2)
+    assert (found.seeds, found.values, found.verdict, found.paper) == ((), (), "not measured", 1.2)
 
 
 def test_a_table_keeps_the_papers_numbers_where_nothing_is_measured():

@@ -68,6 +68,7 @@ def test_a_value_stands_with_its_interval(values, text, signed):
 def test_a_number_of_the_papers_is_as_it_gives_it():
     assert (paper_text(judged()), paper_text(judged(), signed=True)) == ("", "")
     assert (paper_text(judged(paper=36.1)), paper_text(judged(paper=1.2), signed=True)) == ("36.1", "+1.2")
+    assert (paper_text(judged(paper=84.95)), paper_text(judged(paper=-2.29), signed=True)) == ("84.95", "-2.29")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_tables_are_written_as_csv(tmp_path):
     claims = rows_of(tmp_path / "main-claims.csv")
     assert [(row["claim"], row["expected"], row["margin"], row["verdict"]) for row in claims] == [
         ("RGA is 100 % better", "positive", "0.0", "not shown"),
-        ("NaN is no number", "zero", "0.5", "not run"),
+        ("NaN is no number", "zero", "0.5", "not measured"),
         ("plain rises", "negative", "0.0", "contradicted"),
     ]
     assert all(row["table"] == "main" for row in (*cells, *claims))
@@ -161,15 +162,15 @@ def test_latex_has_our_numbers_beside_the_papers():
  & AP & paper & AP50 & paper & AP75 & paper \\
 \midrule
 plain\_1:3 & 37.0 $\pm$ 2.5 & 36.1 & -- & 58.1 &  &  \\
-$\lambda_0$ 7 \# $\pm$ \{x\} & 38.0 $\pm$ 12.7 &  &  &  & -- & 40.0 \\
+$\lambda_0$ 7 \# $\pm$ \{x\} & 38.0 $\pm$ 12.7 (2 seeds) &  &  &  & -- & 40.0 \\
 \bottomrule
 \end{tabular}
 \begin{tabular}{lrrl}
 \toprule
 claim & measured & paper & \\
 \midrule
-RGA is 100 \% better & +1.50 $\pm$ 6.35 & +1.2 & not shown \\
-NaN is no number & -- &  & not run \\
+RGA is 100 \% better & +1.50 $\pm$ 6.35 (2 seeds) & +1.2 & not shown \\
+NaN is no number (within $\pm$0.5) & -- &  & not measured \\
 plain rises & +37.00 $\pm$ 2.48 &  & contradicted \\
 \bottomrule
 \end{tabular}
@@ -198,7 +199,7 @@ def test_shown_are_columns_that_have_anything():
     assert table.rows[0] == {
         **{"row": "plain_1:3", "AP": "37.0 ± 2.5", "paper AP": "36.1", "AP50": "–", "paper AP50": "58.1"}
     }
-    assert [row["verdict"] for row in claims.rows] == ["not shown", "not run", "contradicted"]
+    assert [row["verdict"] for row in claims.rows] == ["not shown", "not measured", "contradicted"]
     (bare,) = shown(judge(Table("t", "t", (Row("r", {"x": of("a/x")}),)), {}))
     assert list(bare.columns) == ["row", "x"]
 
@@ -206,7 +207,7 @@ def test_shown_are_columns_that_have_anything():
 def test_verdicts_are_told_the_bad_news_first_and_of_what_was_measured():
     assert verdicts([JUDGED, JUDGED]) == [
         "contradicted: plain rises (+37.00 ± 2.48); plain rises (+37.00 ± 2.48)",
-        "not shown: RGA is 100 % better (+1.50 ± 6.35); RGA is 100 % better (+1.50 ± 6.35)",
+        "not shown: RGA is 100 % better (+1.50 ± 6.35 (2 seeds)); RGA is 100 % better (+1.50 ± 6.35 (2 seeds))",
     ]
 
 
