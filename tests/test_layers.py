@@ -25,7 +25,7 @@ LAYERS = (
     {"data", "method", "compat", "runs", "launch"},
     {"locks"},
     {"checksums", "errors", "files", "parent", "progress", "messages"},
-    {"wording"},
+    {"cores", "wording"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 LIGHT = (

@@ -17,6 +17,7 @@ from typing import Any
 
 import rgacli
 from rgacli import runs
+from rgacli.cores import cores
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.errors import RgacliError, RunFailed, UsageError, explain
 from rgacli.messages import LOGGER, tell
@@ -32,8 +33,6 @@ _PATIENCE = 60.0
 """Seconds to wait for a process that works on the job: one whose parent died may be about to end."""
 HELD = 75  # sysexits.h: try again later
 """Exit code where another process works on the job."""
-_SEVERAL = ("train", "evaluate")
-"""Steps that several processes can share."""
 
 
 def work(path: Path, name: str, *, processes: int = 1) -> int:
@@ -62,22 +61,28 @@ def _work(folder: SweepFolder, jobs: Mapping[str, Job], job: Job, processes: int
     """Do the same for a job that no other process works on."""
     if folder.is_finished(job):
         return 0
-    noted = State("running", began=time.time(), host=socket.gethostname(), pid=os.getpid())
+    noted = replace(folder.last_state(job.name), state="running", began=time.time(), ended=None, error="")
+    noted = replace(noted, host=socket.gethostname(), pid=os.getpid())
+    folder.write_state(job.name, noted)
     try:
-        for other in job.after:
-            if not folder.is_finished(jobs[other]):
-                raise RunFailed(f"it needs {other}, which is not finished.")
+        needed = [jobs[other] for other in job.after]
+        for other in needed:
+            if not folder.is_finished(other):
+                raise RunFailed(f"it needs {other.name}, which is not finished.")
+        if any(step.parameters.get("data") == EMBEDDED for each in (job, *needed) for step in each.steps):
+            embedded_dataset(test=EMBEDDED_TEST)  # on this machine it may be new
         for step in job.steps:
             if folder.result(job, step) is None:
                 require_not_asked()
-                noted = replace(noted, step=step.function, done=0, total=0)
+                noted = noted.at(step.function)
                 folder.write_state(job.name, noted)
                 _take(folder, job, step, noted, processes)
     except BaseException as error:
         traceback.print_exc()
         known = _known(error)
         state = "stopped" if known.exit_code == Stopped.exit_code else "failed"
-        folder.write_state(job.name, replace(noted, state=state, ended=time.time(), error=str(known)))
+        last = folder.last_state(job.name)
+        folder.write_state(job.name, replace(last, state=state, ended=time.time(), error=str(known)))
         return known.exit_code
     folder.write_state(job.name, replace(noted, state="finished", ended=time.time()))
     return 0
@@ -90,12 +95,12 @@ def _known(error: BaseException) -> RgacliError:
 
 def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: int) -> None:
     """Take one step, and keep what it found."""
-    if processes > 1 and step.function in _SEVERAL:
+    if processes > 1 and step.is_shared:
         from rgacli.launch import Job as Processes
         from rgacli.launch import launch
 
         own = ["-m", "rgacli.api.job", str(folder.path), job.name, "1", step.function]
-        threads = environment_of(max(1, (os.cpu_count() or 1) // processes))
+        threads = environment_of(max(1, cores() // processes))
         launch([sys.executable, *own], Processes(processes), threads)
         return
     _take_here(folder, job, step, noted)
@@ -103,18 +108,19 @@ def _take(folder: SweepFolder, job: Job, step: Step, noted: State, processes: in
 
 def _take_here(folder: SweepFolder, job: Job, step: Step, noted: State, *, is_first: bool = True) -> None:
     """Take one step in this process, which may be one of several: the first of them notes and keeps."""
-    began, last = time.time(), 0.0
+    began, last = time.monotonic(), 0.0
+
+    def seconds() -> float:
+        return round(noted.seconds + time.monotonic() - began, 1)
 
     def progress(task: str, done: int, total: int, note: str = "") -> None:
         nonlocal last
         require_not_asked()
         if is_first and (time.monotonic() - last > _SECONDS_BETWEEN_NOTES):
             last = time.monotonic()
-            folder.write_state(job.name, replace(noted, done=done, total=total))
+            folder.write_state(job.name, replace(noted, done=done, total=total, seconds=seconds()))
 
     parameters = call_of(folder.path, job, step)
-    if step.parameters.get("data") == EMBEDDED:
-        embedded_dataset(test=EMBEDDED_TEST)
     if step.function == "train":
         parameters = _to_go_on(folder, job, parameters, is_first)
     function = getattr(rgacli, step.function)
@@ -125,9 +131,7 @@ def _take_here(folder: SweepFolder, job: Job, step: Step, noted: State, *, is_fi
         return
     from rgacli.engine.machine import about
 
-    folder.write_result(
-        job.name, step, numbers_of(step.function, result), seconds=round(time.time() - began, 1), **about()
-    )
+    folder.write_result(job.name, step, numbers_of(step.function, result), seconds=seconds(), **about())
 
 
 def _is_path(parameter: inspect.Parameter) -> bool:
@@ -156,8 +160,7 @@ def _join(folder: SweepFolder, job: Job, step: Step) -> None:
 
     try:
         join("pytorch")
-        noted = State("running", step.function, began=time.time(), host=socket.gethostname(), pid=os.getpid())
-        _take_here(folder, job, step, noted, is_first=os.environ["RANK"] == "0")
+        _take_here(folder, job, step, folder.last_state(job.name), is_first=os.environ["RANK"] == "0")
         leave()
     except BaseException as error:
         traceback.print_exc()

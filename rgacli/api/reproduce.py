@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from rgacli.api.parameters import require_at_least
 from rgacli.config.catalogue import default_config
+from rgacli.cores import cores
 from rgacli.errors import UsageError
 from rgacli.files import write_text
 from rgacli.messages import tell
@@ -24,14 +24,14 @@ from rgacli.reproduction import paper
 from rgacli.reproduction.executors.local import LocalExecutor
 from rgacli.reproduction.executors.task import Executor, Resources, Task
 from rgacli.reproduction.folder import State, SweepFolder, overlaid
-from rgacli.reproduction.jobs import EMBEDDED, Job, call_of, plan, run_folder
+from rgacli.reproduction.jobs import EMBEDDED, Job, command_of, plan, run_folder
 from rgacli.reproduction.judging import JudgedTable, judge
 from rgacli.reproduction.reading import read_sweep
-from rgacli.reproduction.record import Record, adopt, seeds_in
+from rgacli.reproduction.record import Record, adopt, read_record, seeds_in
 from rgacli.reproduction.stopping import Stopped, sigterm_as_interrupt
 from rgacli.reproduction.sweep import Sweep, Table
 from rgacli.reproduction.tables import shown, verdicts, write_tables
-from rgacli.wording import called, param, sentence
+from rgacli.wording import param, sentence, some
 
 ROOT = Path("reproduction")
 ExecutorName = Literal["local", "slurm", "ray"]
@@ -45,7 +45,7 @@ class JobReport:
 
     Attributes:
         name, arm, seed: The job's.
-        commands: Its calls, as they can be repeated by hand.
+        commands: Its calls, as they can be repeated by hand: those of several processes by the command line alone.
         state: "waiting", "running", "finished", "failed" or "stopped".
         error: Why it failed.
         run: Folder of its run; None where it trains nothing.
@@ -134,7 +134,8 @@ def reproduce(
         data: Dataset for all trainings, whatever a file says. At the small scale by default the embedded one with 400
             test images.
         seeds: How many seeds to train each arm with; by default 5, or what the file says.
-        epochs: Of each training, whatever a file says; by default the config's.
+        epochs: Of each training, whatever a file says, those of an arm with a number of its own in proportion; by
+            default the config's.
         out: Folder of the sweep; by default reproduction/SCALE or reproduction/FILE, with the dataset's name where one
             is given. Targets that share a folder share their trainings.
         executor: "local": this machine; "slurm": job arrays through submitit; "ray": one task per job on a cluster.
@@ -166,7 +167,8 @@ def reproduce(
     chosen = tuple(range(seeds)) if seeds is not None else sweep.seeds
     own = plan(sweep, tables, seeds=chosen, common=common, device=device)
     folder = SweepFolder(Path(out) if out else ROOT / _folder_name(scale or Path(target).stem, data))
-    about = _about(target, sweep, scale, common, chosen)
+    processes = _processes(gpus_per_job, folder, record, collect)
+    about = {**_about(target, sweep, scale, common, chosen), "processes": processes}
     keeping = None
     if record:
         seeds_kept = sorted({*chosen, *seeds_in(record, about)})
@@ -176,9 +178,9 @@ def reproduce(
     if dry_run:
         scripts = ()
         if executor == "slurm":
-            tasks = _tasks(folder, own, gpus_per_job or 0)
+            tasks = _tasks(folder, own, processes)
             scripts = tuple(_executor(executor, folder, jobs, gpus_per_job, address, slurm, device).scripts(tasks))
-        return _reproduction(target, sweep, scale, folder, own, (), (), scripts)
+        return _reproduction(target, sweep, scale, folder, own, (), (), processes, scripts)
     if collect:
         return _collected(target, sweep, scale, folder, own, tables, keeping, about)
     runner = None
@@ -188,12 +190,15 @@ def reproduce(
         every = folder.merged(own)
         if record and record.is_file() and (taken := adopt(record, folder, own)):
             tell(f"{taken} of {len(own)} jobs are finished by {record}")
+        if lost := folder.forget_without_run(own):
+            names = some([job.name for job in lost])
+            tell(f"the runs of {names} are gone, and needed: they are trained again")
         folder.write_manifest(every, about)
         waiting = [job for job in own if not folder.is_finished(job)]
         if waiting and runner:
             watch = _Watch(folder, every, own, about, progress, keeping, tables)
             tell(f"{len(waiting)} of {len(own)} jobs to run; manifest: {folder.manifest}")
-            _run(runner, folder, waiting, gpus_per_job or 0, watch)
+            _run(runner, folder, waiting, processes, watch)
     return _collected(target, sweep, scale, folder, own, tables, keeping, about)
 
 
@@ -208,6 +213,25 @@ def _require_consistent(
         require_at_least(1, jobs=jobs)
     if gpus_per_job is not None:
         require_at_least(0, gpus_per_job=gpus_per_job)
+
+
+def _processes(gpus_per_job: int | None, folder: SweepFolder, record: Path | None, collect: bool) -> int:
+    """Return how many processes share each training: images in a step and learning rate depend on it.
+
+    Raises:
+        UsageError: the folder's trainings, or the record's, are of another number; not where nothing is run.
+    """
+    own = max(1, gpus_per_job or 0)
+    recorded = read_record(record).get("processes") if record and record.is_file() else None
+    for path, begun in ((folder.path, folder.processes()), (record, recorded)):
+        if begun not in (None, own):
+            if not collect:
+                raise UsageError(
+                    f"{path} is of trainings by {begun} processes each, with as many times the images in a step: "
+                    f"give {param('gpus_per_job', begun)}, or choose another {param('out')}."
+                )
+            own = begun
+    return own
 
 
 def _find(
@@ -233,8 +257,42 @@ def _find(
     given = {} if epochs is None else {"epochs": epochs}
     given |= {} if data is None else {"data": str(data)}
     arms = {arm: {key: value for key, value in own.items() if key not in given} for arm, own in sweep.arms.items()}
+    if epochs is not None:
+        for arm, own in _lengths(sweep.arms, {**common, **given}, common.get("epochs"), epochs).items():
+            arms[arm]["epochs"] = own
     sweep = replace(sweep, arms=arms)  # what is given is of all trainings
     return sweep, common | given, tuple(map(sweep.table, names)) or sweep.tables, None
+
+
+def _lengths(
+    arms: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any], before: int | None, epochs: int
+) -> dict[str, int]:
+    """Return the epochs of arms that have a number of their own, where the others take `epochs`: in proportion.
+
+    Args:
+        arms: As the file has them; where each has its own number, the first counts as one of the others.
+        common: Parameters of all.
+        before: The file's epochs for all; None: those of the others' config.
+        epochs: Of the others, now.
+
+    Raises:
+        UsageError: the others' config has none.
+    """
+    own = {arm: each["epochs"] for arm, each in arms.items() if isinstance(each.get("epochs"), int)}
+    others = [arm for arm in arms if arm not in own]
+    if not own:
+        return {}
+    whole = before if others else own[next(iter(arms))]
+    if whole is None:
+        from rgacli.config.files import load_config
+
+        name = arms[others[0]].get("config") or common.get("config") or default_config(common.get("data"))
+        whole = load_config(name).train_cfg.get("max_epochs")
+        if whole is None:
+            raise UsageError(
+                f"{param('epochs', epochs)}: {', '.join(own)} have epochs of their own, and {name} has none."
+            )
+    return {arm: max(1, round(epochs * each / whole)) for arm, each in own.items() if each != whole}
 
 
 def _require_parameters(sweep: Sweep, common: Mapping[str, Any], path: Path) -> None:
@@ -287,7 +345,6 @@ def _executor(
 
 
 def _local(jobs: int | None, gpus_per_job: int | None, device: str) -> Executor:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = 0
     if device != "cpu" and gpus_per_job != 0:
         import torch
@@ -296,8 +353,8 @@ def _local(jobs: int | None, gpus_per_job: int | None, device: str) -> Executor:
     if gpus_per_job and gpus_per_job > gpus:
         raise UsageError(f"{param('gpus_per_job', gpus_per_job)}: torch sees {gpus or 'no'} GPU{'s' * (gpus != 1)}.")
     each = (gpus_per_job or 1) if gpus else 0
-    places = jobs or (max(1, gpus // each) if each else max(1, cores // 2))
-    return LocalExecutor(places, Resources(each, max(1, cores // places)), gpus)
+    places = jobs or (max(1, gpus // each) if each else max(1, cores() // 2))
+    return LocalExecutor(places, Resources(each, max(1, cores() // places)), gpus)
 
 
 def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processes: int, watch: _Watch) -> None:
@@ -305,7 +362,8 @@ def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processe
     before_children()
     for job in waiting:
         if not folder.is_job_held(job.name):
-            folder.write_state(job.name, State())
+            last = folder.last_state(job.name)
+            folder.write_state(job.name, State(step=last.step, seconds=last.seconds))
     try:
         with sigterm_as_interrupt():
             endings = runner.run(_tasks(folder, waiting, processes), watch)
@@ -341,7 +399,7 @@ def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[
     return [
         Task(
             job.name,
-            (sys.executable, "-m", "rgacli.api.job", str(folder.path.absolute()), job.name, str(max(1, processes))),
+            (sys.executable, "-m", "rgacli.api.job", str(folder.path.absolute()), job.name, str(processes)),
             tuple(name for name in job.after if name in names),
             folder.log(job.name).absolute(),
         )
@@ -444,7 +502,7 @@ def _collected(
         if keeping:
             keeping.write(folder, tables)
         tell(f"tables: {folder.tables}")
-    return _reproduction(target, sweep, scale, folder, own, judged, files)
+    return _reproduction(target, sweep, scale, folder, own, judged, files, about["processes"])
 
 
 def _write_page(folder: SweepFolder, sweep: Sweep, about: Mapping[str, Any], tables: Sequence[JudgedTable]) -> Path:
@@ -470,6 +528,7 @@ def _reproduction(
     own: Sequence[Job],
     tables: Sequence[JudgedTable],
     files: Sequence[Path],
+    processes: int,
     scripts: Sequence[str] = (),
 ) -> Reproduction:
     return Reproduction(
@@ -478,20 +537,20 @@ def _reproduction(
         scale=scale,
         folder=folder.path,
         manifest=folder.manifest,
-        jobs=tuple(_report(folder, job) for job in own),
+        jobs=tuple(_report(folder, job, processes) for job in own),
         tables=tuple(tables),
         files=tuple(files),
         scripts=tuple(scripts),
     )
 
 
-def _report(folder: SweepFolder, job: Job) -> JobReport:
+def _report(folder: SweepFolder, job: Job, processes: int) -> JobReport:
     state = folder.state(job)
     return JobReport(
         name=job.name,
         arm=job.arm,
         seed=job.seed,
-        commands=tuple(called(step.function, call_of(folder.path, job, step)) for step in job.steps),
+        commands=tuple(command_of(folder.path, job, step, processes) for step in job.steps),
         state=state.state,
         error=state.error if state.state in ("failed", "stopped") else "",
         run=run_folder(folder.path, job.name) if job.trains else None,

@@ -12,6 +12,7 @@ from rgacli.cli.command import Command, print_error
 from rgacli.cli.mmdet_spelling import in_our_spelling
 from rgacli.cli.options import DEVICE_HELP, Device
 from rgacli.cli.output import TYPERS_OWN, mute, unmute
+from rgacli.cores import cores
 from rgacli.errors import RgacliError, UsageError, explain
 from rgacli.parent import stop_with_parent
 
@@ -186,8 +187,8 @@ def _launch(
 
     debug = ["--debug"] if context.find_root().params.get("debug") else []
     command = [*debug, context.info_name, *arguments, *context.meta["arguments"]]
-    cores = max(1, (os.cpu_count() or 1) // gpus)
-    threads = {f"{library}_NUM_THREADS": str(cores) for library in ("OMP", "MKL")}
+    each = max(1, cores() // gpus)
+    threads = {f"{library}_NUM_THREADS": str(each) for library in ("OMP", "MKL")}
     launch(
         [sys.executable, "-m", "rgacli", *command],
         Job(gpus, nnodes, node_rank, rdzv_endpoint or ""),

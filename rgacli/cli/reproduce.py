@@ -75,7 +75,8 @@ def reproduce(
         typer.Option(
             min=1,
             rich_help_panel=_WHAT,
-            help="Epochs of each training, whatever a file says. Default: the configs' or the file's.",
+            help="Epochs of each training, whatever a file says; an arm that has a number of its own there keeps the "
+            "proportion. Default: the configs' or the file's.",
             show_default=False,
         ),
     ] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from datetime import date
@@ -14,6 +13,7 @@ import torch
 from mmengine.device import get_device
 
 import rgacli
+from rgacli.cores import cores
 
 _PACKAGES = (
     *("torch", "torchvision", "mmdet", "mmengine", "mmcv-lite", "mmcv", "numpy"),
@@ -29,7 +29,7 @@ def about() -> dict[str, Any]:
         "machine": {
             "device": get_device(),
             "name": torch.cuda.get_device_name() if get_device() == "cuda" else _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": cores(),
             "threads": torch.get_num_threads(),
             "system": f"{platform.system()} {platform.machine()}",
         },

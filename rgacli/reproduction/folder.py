@@ -26,7 +26,7 @@ from typing import Any, Literal
 from rgacli.errors import DataError, UsageError
 from rgacli.files import write_json, write_text
 from rgacli.locks import LOCK, locked, try_lock
-from rgacli.reproduction.jobs import RUNS, Job, Step, call_of, run_folder
+from rgacli.reproduction.jobs import RUNS, Job, Step, command_of, run_folder
 from rgacli.wording import called, param
 
 FORMAT = 1
@@ -46,6 +46,7 @@ class State:
         state: "waiting" for its turn, "running", "finished", "failed", or "stopped" by a signal or with its machine.
         step: The function that it is at, or ended at.
         done, total: Of the step, as it reports progress.
+        seconds: That the step has taken, in all processes that worked on it one after another.
         began, ended: Seconds since the epoch; None where it has not.
         host, pid: Where it runs.
         error: Why it failed, in a line.
@@ -55,11 +56,16 @@ class State:
     step: str = ""
     done: int = 0
     total: int = 0
+    seconds: float = 0.0
     began: float | None = None
     ended: float | None = None
     host: str = ""
     pid: int | None = None
     error: str = ""
+
+    def at(self, step: str) -> State:
+        """Return it at the beginning of a step, or where that goes on."""
+        return replace(self, step=step, done=0, total=0, seconds=self.seconds if step == self.step else 0.0)
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,14 @@ class SweepFolder:
         except (KeyError, TypeError) as error:
             raise DataError(f"{self.manifest} is damaged: a job has no {error}.") from error
 
+    def processes(self) -> int | None:
+        """Return how many processes share each training, as the manifest has it; None where it says nothing.
+
+        Raises:
+            DataError: the manifest cannot be read.
+        """
+        return self._read_manifest().get("processes")
+
     def _read_manifest(self) -> dict[str, Any]:
         if not self.manifest.is_file():
             return {}
@@ -197,17 +211,18 @@ class SweepFolder:
 
         Args:
             jobs: All of the sweep.
-            about: What else is to be told of it.
+            about: What else is to be told of it; "processes" that share a training, if several.
         """
-        content = {"format": FORMAT, **about, "jobs": [self._describe(job) for job in jobs]}
+        described = [self._describe(job, about.get("processes", 1)) for job in jobs]
+        content = {"format": FORMAT, **about, "jobs": described}
         write_text(self.manifest, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
-    def _describe(self, job: Job) -> dict[str, Any]:
+    def _describe(self, job: Job, processes: int) -> dict[str, Any]:
         steps = [
             {
                 "function": step.function,
                 "parameters": step.parameters,
-                "command": called(step.function, call_of(self.path, job, step)),
+                "command": command_of(self.path, job, step, processes),
                 "done": self.result(job, step) is not None,
             }
             for step in job.steps
@@ -218,14 +233,17 @@ class SweepFolder:
 
     def state(self, job: Job) -> State:
         """Return how far a job is: finished where all its steps are, whatever its last state was."""
-        path = self._of(job.name) / "state.json"
-        try:
-            last = State(**json.loads(path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            last = State()
+        last = self.last_state(job.name)
         if self.is_finished(job):
             return replace(last, state="finished", error="")
         return last if last.state != "finished" else State()
+
+    def last_state(self, job: str) -> State:
+        """Return what a job noted last; of one that has noted nothing, that it waits."""
+        try:
+            return State(**json.loads((self._of(job) / "state.json").read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return State()
 
     def write_state(self, job: str, state: State) -> None:
         """Note how far a job is."""
@@ -257,6 +275,24 @@ class SweepFolder:
         """Have a job taken for one that was never run."""
         for step in job.steps:
             (self._of(job.name) / f"{step.function}.json").unlink(missing_ok=True)
+        (self._of(job.name) / "state.json").unlink(missing_ok=True)
+
+    def forget_without_run(self, jobs: Sequence[Job]) -> list[Job]:
+        """Forget those jobs whose run is needed and gone; return them.
+
+        Needed by others that are not finished, or by a step of their own that is not.
+
+        Args:
+            jobs: Each stands after those that it needs.
+        """
+        by_name, forgotten = {job.name: job for job in jobs}, []
+        for job in reversed(jobs):  # one that is forgotten needs those before it
+            if not self.is_finished(job):
+                for needed in (job, *(by_name[name] for name in job.after)):
+                    if needed.trains and not self.has_run(needed) and self.result(needed, needed.steps[0]) is not None:
+                        self.forget(needed)
+                        forgotten.append(needed)
+        return forgotten
 
     def has_run(self, job: Job) -> bool:
         """Return whether the run of a job is there with a checkpoint."""

@@ -11,6 +11,7 @@ from rgacli.data.synthetic import embedded_folder
 from rgacli.errors import UsageError
 from rgacli.reproduction.sweep import Figure, Sweep, Table
 from rgacli.runs import Run
+from rgacli.wording import called
 
 RUNS, FIGURES = "runs", "figures"
 """Folders of a sweep, beside its manifest."""
@@ -29,6 +30,10 @@ _READ = ("positives", "accuracy", "gradients")
 """Those that run no detector: they read what a training logged."""
 
 
+_SHARED = ("train", "evaluate")
+"""Those that several processes can share."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One call.
@@ -40,6 +45,11 @@ class Step:
 
     function: str
     parameters: Mapping[str, Any]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes can take it together."""
+        return self.function in _SHARED
 
 
 @dataclass(frozen=True)
@@ -178,6 +188,18 @@ def call_of(sweep: Path, job: Job, step: Step) -> dict[str, Any]:
         **own,
         "out": str(sweep / FIGURES / job.name),
     }
+
+
+def command_of(sweep: Path, job: Job, step: Step, processes: int) -> str:
+    """Return a step's call as it can be repeated, by as many processes: that takes the command line.
+
+    Args:
+        sweep: The sweep's folder.
+        job, step: Of the job.
+        processes: That take it together, if they can.
+    """
+    together = {"gpus": processes} if processes > 1 and step.is_shared else {}
+    return called(step.function, {**call_of(sweep, job, step), **together})
 
 
 def _last_weights(sweep: Path, job: str) -> Path:

@@ -25,6 +25,7 @@ TARGETS = (
 )
 """What there is of the paper: its Fig. 4 is a drawing of the structure."""
 
+_SMALL = ", by small detectors in the place of the paper's"
 _NOT_SMALL = "not trained at the small scale"
 
 
@@ -46,6 +47,8 @@ def sweep(scale: Scale, config: str, epochs: int | None = None) -> Sweep:
     for name, own in content["tables"].items():
         rows, lacking = _rows(own, {arm: entries[name] for arm, name in configs.items()}, alike, content["combined"])
         kept = {key: value for key, value in own.items() if key not in ("paper", "arms")}
+        if scale == "small":
+            kept["title"] += _SMALL
         tables.append(replace(_renamed(table_of(name, kept, rows), alike), lacking=tuple(lacking)))
     return Sweep(
         name="paper",

@@ -124,12 +124,7 @@ def adopt(path: Path, folder: SweepFolder, jobs: Sequence[Job]) -> int:
                 about = {key: value for key, value in result.items() if key not in ("parameters", "numbers")}
                 if is_of(result, step):
                     folder.write_result(job.name, step, result["numbers"], **about)
-    by_name = {job.name: job for job in jobs}
-    for job in reversed(jobs):  # one that is forgotten needs those before it
-        if not folder.is_finished(job):
-            for needed in (job, *(by_name[name] for name in job.after)):
-                if needed.trains and not folder.has_run(needed):
-                    folder.forget(needed)
+    folder.forget_without_run(jobs)
     return sum(folder.is_finished(job) for job in jobs if job.name not in before)
 
 

@@ -170,6 +170,29 @@ def test_a_training_that_was_cut_short_goes_on(folder, calls):
     assert calls[0][1] == {"resume": True, "work_dir": run, "device": "cpu"}
 
 
+def test_the_seconds_of_a_training_are_those_of_all_who_worked_on_it(folder, calls):
+    folder.write_state(PLAIN.name, State("stopped", "train", 3, 8, seconds=100.0))
+    write_run(folder.path / "runs/plain-s0", [0.5])
+    seen = []
+    calls.then = lambda function, parameters: seen.append(folder.state(PLAIN).seconds)
+    work(folder, PLAIN)
+    assert seen[0] >= 100
+    assert 100 <= folder.result(PLAIN, PLAIN.steps[0])["seconds"] < 160
+    assert folder.result(PLAIN, PLAIN.steps[1])["seconds"] < 60
+
+
+def test_drawn_data_are_there_before_a_job_that_needs_runs_on_them(tmp_path, calls, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(api, "embedded_dataset", lambda **own: drawn.append((own, len(calls))))
+    folder = SweepFolder(tmp_path / "out")
+    own = jobs(train={"config": "quickstart", "data": "embedded"})
+    folder.write_manifest(own, {})
+    folder.write_result(PLAIN.name, own[0].steps[0], {})
+    assert work(folder, PLAIN) == 0
+    assert calls.names == ["evaluate"]
+    assert drawn == [({"test": 400}, 0)]
+
+
 def test_a_training_that_came_to_no_checkpoint_begins_anew(folder, calls):
     run = write_run(folder.path / "runs/plain-s0")
     there = []

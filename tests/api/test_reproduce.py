@@ -1,5 +1,7 @@
 import json
+import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -288,6 +290,45 @@ def test_what_is_given_is_of_all_trainings_whatever_the_file_says(sweep, given, 
     trainings = [job.commands[0] for job in sweep(dry_run=True, **given).jobs if job.run]
     assert len(trainings) == 4
     assert all(word in call for call in trainings for word in kept), trainings[0]
+
+
+def test_arms_with_epochs_of_their_own_keep_the_proportion(sweep):
+    arms = {"plain": {"ratios": "1:3"}, "prm": {"ratios": "1:1,1:9", "epochs": 20}}
+
+    def lengths(common, **given):
+        write_sweep(Path("mine.yaml"), arms=arms, train=common)
+        return [re.search(r"epochs=(\d+)", job.commands[0])[1] for job in sweep(dry_run=True, **given).jobs[:2]]
+
+    assert lengths({"config": "quickstart", "epochs": 5}) == ["5", "20"]
+    assert lengths({"config": "quickstart", "epochs": 5}, epochs=2) == ["2", "8"]
+    assert lengths({"config": "quickstart"}, epochs=2) == ["2", "4"]  # which has 10 epochs
+
+
+def test_a_run_that_is_gone_is_trained_again_if_it_is_needed(sweep, caplog):
+    sweep()
+    for name in ("plain-s0", "prm-s0"):
+        shutil.rmtree(OUT / "runs" / name)
+    again = Fake(OUT)
+    assert sweep(again).is_whole
+    assert again.ran == []  # nothing needs them
+    (OUT / "jobs/both-s0/ensemble.json").unlink()
+    with caplog.at_level("INFO", "rgacli"):
+        assert sweep(again).is_whole
+    assert again.ran == JOBS[:3]
+    assert "the runs of plain-s0, prm-s0 are gone, and needed: they are trained again" in caplog.messages
+
+
+def test_how_many_processes_share_a_training_is_part_of_it(sweep):
+    record = Path("record.json")
+    trained, evaluated = sweep(gpus_per_job=2, record=record).jobs[0].commands
+    assert "gpus=2" in trained
+    assert "gpus=2" in evaluated
+    assert manifest()["processes"] == json.loads(record.read_text())["processes"] == 2
+    with pytest.raises(UsageError, match="out is of trainings by 2 processes each"):
+        sweep()
+    with pytest.raises(UsageError, match=r"record.json is of trainings by 2 processes each"):
+        sweep(gpus_per_job=1, record=record, out=Path("elsewhere"))
+    assert "gpus=2" in sweep(collect=True).jobs[0].commands[0]
 
 
 def test_a_run_that_is_not_here_is_trained_again_for_those_that_need_it(sweep):

@@ -27,6 +27,12 @@ def test_each_target_is_a_table(scale):
     assert all(table.rows for table in SWEEPS[scale].tables)
 
 
+def test_a_table_of_the_small_scale_says_so():
+    titles = {scale: [table.title for table in own.tables] for scale, own in SWEEPS.items()}
+    assert titles["paper"][1] == "Table 2: main results"
+    assert titles["small"] == [f"{title}, by small detectors in the place of the paper's" for title in titles["paper"]]
+
+
 def test_there_is_a_target_of_each_table_of_the_paper():
     assert {f"table{number}" for number in TABLES} <= set(paper.TARGETS)
 

@@ -90,7 +90,7 @@ def srun(arguments: list[str]) -> None:
         for mark, variable in names.items():
             path = path.replace(mark, os.environ.get(variable, ""))
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    command = arguments[arguments.index("--error") + 2 :]
+    command = list(itertools.dropwhile(lambda word: word.startswith("-"), arguments[arguments.index("--error") + 2 :]))
     os.execvp(command[0], command)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from rgacli.reproduction.folder import State, SweepFolder
-from rgacli.reproduction.jobs import plan
+from rgacli.reproduction.jobs import plan, run_folder
 from rgacli.reproduction.reading import sweep_of
 from tests.cli.commands import _IN_PROCESS, _SIZES
 
@@ -51,7 +51,11 @@ def jobs(**other):
 
 
 def finish(folder: SweepFolder, job) -> None:
-    """Have a job done: each step has found its arm's AP, and a tenth more for each seed."""
+    """Have a job done: each step has found its arm's AP, and a tenth more for each seed; its run has a checkpoint."""
+    if job.trains:
+        checkpoint = run_folder(folder.path, job.name) / "checkpoints" / "epoch_1.pth"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.touch()
     for step in job.steps:
         found = {} if step.function == "train" else {"AP": AP[job.arm] + job.seed / 10, "AP50": 50.0, "AP75": 25.0}
         folder.write_result(job.name, step, found)

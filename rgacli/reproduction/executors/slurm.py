@@ -6,18 +6,21 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rgacli.errors import RunFailed, UsageError
+from rgacli.messages import tell
 from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call, environment_of
 from rgacli.wording import param
 
 _SECONDS_BETWEEN_LOOKS = 10.0
 _HOURS = 24
+_CPUS = 4
+"""For each GPU, or without: one computes, the others load data."""
 _PREFIX = "slurm_"
 
 
@@ -63,7 +66,7 @@ class SlurmExecutor:
 
         found = []
         for number, wave in enumerate(_waves(tasks)):
-            own = dict(self._parameters(len(wave)))
+            own = self._parameters(len(wave))
             if number:
                 own["dependency"] = "afterany:ID-OF-THE-ARRAY-BEFORE"
             runner = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(self.folder)])
@@ -85,7 +88,7 @@ class SlurmExecutor:
             raise RunFailed(f"there is no SLURM on this machine ({error}).") from error
         open_, before, endings = {}, None, {}
         for wave in _waves(tasks):
-            own = dict(self._parameters(len(wave)))
+            own = self._parameters(len(wave))
             if before:
                 own["dependency"] = f"afterany:{before}"
             executor.update_parameters(**own)
@@ -93,25 +96,38 @@ class SlurmExecutor:
                 jobs = executor.map_array(partial(call, environment=environment_of(self.resources.threads)), wave)
             except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
                 raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
-            before = jobs[0].job_id.partition("_")[0]
+            before = _array(jobs[0])
             open_ |= {task.name: job for task, job in zip(wave, jobs, strict=True)}
-        while open_:
-            for name in [name for name, job in open_.items() if job.done()]:
-                if found := _ending(open_.pop(name)):
-                    endings[name] = found
-            watch()
-            time.sleep(_SECONDS_BETWEEN_LOOKS if open_ else 0)
+        try:
+            while open_:
+                for name in [name for name, job in open_.items() if job.done()]:
+                    if found := _ending(open_.pop(name)):
+                        endings[name] = found
+                watch()
+                time.sleep(_SECONDS_BETWEEN_LOOKS if open_ else 0)
+        except (KeyboardInterrupt, SystemExit):
+            ids = " ".join(sorted({_array(job) for job in open_.values()}))
+            tell(f"{len(open_)} jobs stay in SLURM's queue, and go on: `scancel {ids}` ends them")
+            raise
         return endings
 
-    def _parameters(self, tasks: int) -> Iterator[tuple[str, Any]]:
-        yield "job_name", "rgacli"
-        yield "time", 60 * _HOURS
-        yield "cpus_per_task", self.resources.threads or 4
-        if self.resources.gpus:
-            yield "gpus_per_node", self.resources.gpus
-        if tasks > 1:
-            yield "array_parallelism", min(self.jobs or tasks, tasks)
-        yield from self.parameters.items()
+    def _parameters(self, tasks: int) -> dict[str, Any]:
+        gpus = self.resources.gpus
+        own = {
+            "job_name": "rgacli",
+            "time": 60 * _HOURS,
+            "cpus_per_task": self.resources.threads or _CPUS * max(1, gpus),
+            **({"gpus_per_node": gpus} if gpus else {}),
+            **({"array_parallelism": min(self.jobs or tasks, tasks)} if tasks > 1 else {}),
+            **self.parameters,
+        }
+        # Since 22.05, srun does not take this over from the job that it is called in.
+        return {"srun_args": [f"-c{own['cpus_per_task']}"], **own}
+
+
+def _array(job: Any) -> str:
+    """Return the id of the array that a job is in."""
+    return job.job_id.partition("_")[0]
 
 
 def _ending(job: Any) -> str:

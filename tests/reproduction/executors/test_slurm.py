@@ -1,5 +1,8 @@
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
 
 from rgacli.reproduction.executors.slurm import SlurmExecutor
 from rgacli.reproduction.executors.task import Resources, Task
@@ -38,3 +41,49 @@ def test_what_waits_for_others_is_an_array_of_its_own(tmp_path):
     assert "#SBATCH --dependency=afterany:" in second
     assert "# 0: run c" in second
     assert "--array=0-0" in second or "--array" not in second
+
+
+@pytest.mark.parametrize(
+    ("resources", "given", "cpus"),
+    [
+        (Resources(8), {}, 32),
+        (Resources(), {}, 4),
+        (Resources(threads=6), {}, 6),
+        (Resources(2), {"cpus_per_task": 3}, 3),
+    ],
+)
+def test_a_task_has_processors_for_each_of_its_gpus_and_srun_is_told(tmp_path, resources, given, cpus):
+    (script,) = SlurmExecutor.of(tmp_path / "slurm", resources, given, None).scripts(
+        [Task("a", ("run",), (), tmp_path / "a")]
+    )
+    assert f"#SBATCH --cpus-per-task={cpus}\n" in script
+    (line,) = (line for line in script.splitlines() if line.startswith("srun "))
+    assert f" -c{cpus} " in line
+
+
+def test_ctrl_c_says_what_stays_in_the_queue(tmp_path, monkeypatch, caplog):
+    """Arrays of two jobs and of one that waits for them; one job is done as Ctrl-C comes."""
+    numbers = iter((7, 8))
+
+    class Fake:
+        def __init__(self, folder):
+            pass
+
+        def update_parameters(self, **own):
+            pass
+
+        def map_array(self, function, wave):
+            array = next(numbers)
+            return [job(f"{array}_{task}", is_done=len(wave) == 2 and task == 0) for task in range(len(wave))]
+
+    def job(job_id, is_done):
+        return SimpleNamespace(job_id=job_id, done=lambda: is_done, exception=lambda: None, result=lambda: "")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("submitit.SlurmExecutor", Fake)
+    tasks = [Task(name, ("run",), after, tmp_path / name) for name, after in (("a", ()), ("b", ()), ("c", ("a",)))]
+    with caplog.at_level("INFO", "rgacli"), pytest.raises(KeyboardInterrupt):
+        SlurmExecutor(tmp_path / "slurm").run(tasks, interrupt)
+    assert caplog.messages == ["2 jobs stay in SLURM's queue, and go on: `scancel 7 8` ends them"]
