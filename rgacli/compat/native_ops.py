@@ -83,10 +83,10 @@ def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Te
     """
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return torchvision.ops.nms(_wide(boxes), _wide(scores), iou_threshold)
+    return torchvision.ops.nms(wide(boxes), wide(scores), iou_threshold)
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def wide(tensor: Tensor) -> Tensor:
     """Return float32 for half precision: torchvision's kernels lack bfloat16, and would add up gradients in half."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
@@ -109,11 +109,8 @@ def _roi_align_forward(
     if pool_mode != 1:
         raise MissingOp("roi_align_forward with max pooling")
     # torchvision reads a sampling ratio of 0 or less as "adaptive", as mmcv does.
-    output.copy_(
-        torch.ops.torchvision.roi_align(
-            _wide(input), _wide(rois), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
-        )
-    )
+    size = (aligned_height, aligned_width)
+    output.copy_(torchvision.ops.roi_align(wide(input), wide(rois), size, spatial_scale, sampling_ratio, aligned))
 
 
 def _roi_align_backward(
@@ -131,10 +128,18 @@ def _roi_align_backward(
     aligned: bool,
 ) -> None:
     """Compute the gradient. grad_output: (N, C, h, w); grad_input: (B, C, H, W), written in place."""
+    if torch.are_deterministic_algorithms_enabled():
+        # On a GPU the kernel is not: torchvision's function, differentiated at 0, which will do as crops are linear.
+        size = (aligned_height, aligned_width)
+        with torch.enable_grad():
+            zeros = wide(torch.zeros_like(grad_input)).requires_grad_()
+            crops = torchvision.ops.roi_align(zeros, wide(rois), size, spatial_scale, sampling_ratio, aligned)
+        grad_input.copy_(*torch.autograd.grad(crops, zeros, wide(grad_output)))
+        return
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
-            _wide(grad_output),
-            _wide(rois),
+            wide(grad_output),
+            wide(rois),
             spatial_scale,
             aligned_height,
             aligned_width,
@@ -152,7 +157,7 @@ def _sigmoid_focal_loss_forward(
 
     input, output: (N, C), the latter written in place; target: (N,), C for background; weight: (C,) or empty.
     """
-    output.copy_(_focal_loss(_wide(input), target, weight, gamma, alpha))
+    output.copy_(_focal_loss(wide(input), target, weight, gamma, alpha))
 
 
 def _sigmoid_focal_loss_backward(
@@ -160,7 +165,7 @@ def _sigmoid_focal_loss_backward(
 ) -> None:
     """Compute the derivative of each loss by its own logit. grad_input: (N, C), written in place."""
     with torch.enable_grad():
-        logits = _wide(input).detach().requires_grad_()
+        logits = wide(input).detach().requires_grad_()
         (gradient,) = torch.autograd.grad(_focal_loss(logits, target, weight, gamma, alpha).sum(), logits)
     grad_input.copy_(gradient)
 

@@ -33,6 +33,11 @@ def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
         return
     old = old or _scheduled_epochs(cfg) or epochs
     cfg.train_cfg.val_interval = max(1, min(cfg.train_cfg.get("val_interval", 1), epochs))
+    if "val_begin" in cfg.train_cfg:
+        cfg.train_cfg.val_begin = _within(cfg.train_cfg.val_begin, epochs, old)
+    if cfg.train_cfg.get("dynamic_intervals"):
+        intervals = cfg.train_cfg.dynamic_intervals
+        cfg.train_cfg.dynamic_intervals = [(_within(begin, epochs, old), each) for begin, each in intervals]
     for scheduler in cfg.get("param_scheduler") or []:
         if not scheduler.get("by_epoch", True):
             continue  # a warm-up in iterations keeps its length
@@ -43,7 +48,14 @@ def set_epochs(cfg: Config, epochs: int, least: int = 1) -> None:
             if key in scheduler:
                 scheduler[key] = max(scheduler[key], least)
         if "milestones" in scheduler:
-            scheduler.milestones = [max(1, round(milestone * epochs / old)) for milestone in scheduler.milestones]
+            # A step after the last epoch would change nothing; a single epoch has none.
+            steps = [each for each in scheduler.milestones if each < old and epochs > 1]
+            scheduler.milestones = [_within(each, epochs, old, epochs - 1) for each in steps]
+
+
+def _within(epoch: int, epochs: int, old: int, last: int | None = None) -> int:
+    """Return the epoch of a training of `epochs` that stands for one of a training of `old`, from 1 to the last."""
+    return max(1, min(round(epoch * epochs / old), last or epochs))
 
 
 def _scheduled_epochs(cfg: Config) -> int:

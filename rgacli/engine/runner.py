@@ -13,11 +13,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
@@ -176,10 +178,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         try:
             return super().run()
         finally:
-            for loop in (self, self.runner.val_loop):
-                iterator = getattr(getattr(loop, "dataloader", None), "_iterator", None)
-                if iterator is not None:
-                    iterator._shutdown_workers()
+            _end_workers(self.dataloader, getattr(self.runner.val_loop, "dataloader", None))
 
     def run_epoch(self) -> None:
         """Train for an epoch, less the batches that were trained on before a resume: those are not even loaded."""
@@ -191,3 +190,25 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.run_iter(index, data_batch)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
+
+
+@LOOPS.register_module()
+class ResumableIterLoop(IterBasedTrainLoop):
+    """mmengine's loop by iterations, which on a resume loads nothing of what was trained on before."""
+
+    def run(self) -> nn.Module:
+        """Train, and end the processes that load data."""
+        if self._iter and isinstance(self.dataloader.batch_sampler.sampler, InfiniteSampler):
+            self.dataloader.batch_sampler.skip = self._iter
+            rest = _InfiniteDataloaderIterator(self.dataloader)
+            self.dataloader_iterator = itertools.chain(itertools.repeat(None, self._iter), rest)  # run() skips these
+        try:
+            return super().run()
+        finally:
+            _end_workers(self.dataloader, getattr(self.runner.val_loop, "dataloader", None))
+
+
+def _end_workers(*loaders: DataLoader | None) -> None:
+    for loader in loaders:
+        if (iterator := getattr(loader, "_iterator", None)) is not None:
+            iterator._shutdown_workers()

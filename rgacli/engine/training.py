@@ -18,7 +18,7 @@ from rgacli.engine.divergence import DivergenceHook
 from rgacli.engine.hooks import FiniteLossHook, InterruptHook, MisfitHook, ResumedMetricsHook, outlast_signals
 from rgacli.engine.log_history import LogHistoryHook
 from rgacli.engine.reproducible import set_reproducible
-from rgacli.engine.runner import QuietRunner, ResumableTrainLoop, quiet_stdout
+from rgacli.engine.runner import QuietRunner, ResumableIterLoop, ResumableTrainLoop, quiet_stdout
 from rgacli.engine.sampling_statistics import SamplingStatisticsHook
 from rgacli.engine.trackers import set_tracker_folders
 from rgacli.modeling.checkpoints import read_checkpoint
@@ -43,8 +43,9 @@ def set_run_folder(cfg: Config, work_dir: Path, checkpoints: Path) -> None:
     cfg.default_hooks.logger = dict(
         cfg.default_hooks.get("logger") or dict(type="LoggerHook"), log_metric_by_epoch=False
     )
-    if cfg.train_cfg.get("type", "EpochBasedTrainLoop") == "EpochBasedTrainLoop":
-        cfg.train_cfg.type = ResumableTrainLoop.__name__
+    resumable = {"EpochBasedTrainLoop": ResumableTrainLoop, "IterBasedTrainLoop": ResumableIterLoop}
+    if (loop := resumable.get(cfg.train_cfg.get("type", "EpochBasedTrainLoop"))) is not None:
+        cfg.train_cfg.type = loop.__name__
     for split in ("train", "val"):
         if loader := cfg.get(f"{split}_dataloader"):
             loader.setdefault("worker_init_fn", dict(type=outlast_signals.__name__))

@@ -139,6 +139,10 @@ class ParallelCascadeRoIHead(ParallelHeads, CascadeRoIHead):
         extractor = self.bbox_roi_extractor[stage]
         return crop(extractor, x[: extractor.num_inputs], rois)
 
+    def _mask_forward(self, stage: int, x: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
+        extractor = self.mask_roi_extractor[stage]
+        return dict(mask_preds=self.mask_head[stage](crop(extractor, x[: extractor.num_inputs], rois)))
+
 
 def _per_stage(config: Any, stages: int, what: str) -> list[Any]:
     configs = list(config) if isinstance(config, (list, tuple)) else [config] * stages

@@ -9,7 +9,7 @@ from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import SampleList
 from mmdet.utils import ConfigType, InstanceList
-from torch import Tensor
+from torch import Tensor, nn
 
 from rgacli.modeling.batched import rcnn
 from rgacli.modeling.batched.proposals import Proposals
@@ -108,7 +108,20 @@ class ParallelRoIHead(ParallelHeads, StandardRoIHead):
         (bbox_pred,) = output.bbox_preds.values()
         return dict(cls_score=output.logits, bbox_pred=bbox_pred)
 
-    def _roi_features(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
-        """Return RoI features (N, C, 7, 7) of rois (N, 5)."""
-        features = crop(self.bbox_roi_extractor, x[: self.bbox_roi_extractor.num_inputs], rois)
+    def _mask_forward(
+        self,
+        x: Sequence[Tensor],
+        rois: Tensor | None = None,
+        pos_inds: Tensor | None = None,
+        bbox_feats: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        if rois is None:  # the mask head takes what the box heads have
+            return super()._mask_forward(x, pos_inds=pos_inds, bbox_feats=bbox_feats)
+        features = self._roi_features(x, rois, self.mask_roi_extractor)
+        return dict(mask_preds=self.mask_head(features), mask_feats=features)
+
+    def _roi_features(self, x: Sequence[Tensor], rois: Tensor, extractor: nn.Module | None = None) -> Tensor:
+        """Return RoI features (N, C, h, w) of rois (N, 5), by default those of the box heads."""
+        extractor = extractor or self.bbox_roi_extractor
+        features = crop(extractor, x[: extractor.num_inputs], rois)
         return self.shared_head(features) if self.with_shared_head else features

@@ -98,6 +98,19 @@ def test_the_gradient_of_roi_align_is_that_of_finite_differences(sampling_ratio)
     )
 
 
+def test_the_gradient_of_roi_align_by_deterministic_algorithms_is_the_same():
+    found = []
+    for is_deterministic in (False, True):
+        x = feature_map()
+        torch.use_deterministic_algorithms(is_deterministic)
+        try:
+            mmcv.ops.RoIAlign((3, 3), 0.25, 2)(x, rois()).square().sum().backward()
+        finally:
+            torch.use_deterministic_algorithms(False)
+        found.append(x.grad)
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_roi_align_in_half_precision_is_that_of_float32_rounded(dtype):
     half, full = feature_map(dtype), feature_map(dtype).detach().float().requires_grad_()

@@ -1,5 +1,8 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
@@ -52,6 +55,26 @@ def test_any_number_of_epochs_leaves_a_schedule_that_can_be_built(epochs):
     for scheduler in cfg.param_scheduler:
         PARAM_SCHEDULERS.build(dict(scheduler, optimizer=wrapper))
     assert 1 <= cfg.train_cfg.val_interval <= epochs
+
+
+@given(
+    epochs=st.integers(1, 60), old=st.integers(2, 60), fractions=st.lists(st.floats(0.05, 0.99), min_size=1, max_size=3)
+)
+def test_every_step_of_the_rate_comes_before_the_last_epoch(epochs, old, fractions):
+    milestones = sorted({max(1, int(old * fraction)) for fraction in fractions})
+    cfg = Config(
+        dict(
+            train_cfg=dict(max_epochs=old, val_begin=milestones[0], dynamic_intervals=[(milestones[-1], 1)]),
+            param_scheduler=[dict(type="MultiStepLR", by_epoch=True, milestones=[*milestones, old], gamma=0.1)],
+        )
+    )
+    set_epochs(cfg, epochs)
+    found = cfg.param_scheduler[0].milestones
+    assert len(found) == (len(milestones) if epochs > 1 else 0)  # the one that never came is left out
+    assert found == sorted(found)
+    assert all(1 <= each < epochs for each in found)
+    assert 1 <= cfg.train_cfg.val_begin <= epochs
+    assert 1 <= cfg.train_cfg.dynamic_intervals[0][0] <= epochs
 
 
 def test_the_configs_own_number_of_epochs_changes_nothing():

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 
 from rgacli.engine.hooks import FiniteLossHook, Interrupted, InterruptHook, outlast_signals
+from rgacli.engine.reproducible import SeededDataset
 from rgacli.engine.training import set_run_folder
 from rgacli.errors import RunFailed, UsageError
 from rgacli.runs import Run
@@ -108,7 +109,7 @@ def test_a_run_resumed_at_an_epochs_end_is_what_it_would_have_been(finished_run,
     assert_same(saved(folder), saved(finished_run))
 
 
-def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path):
+def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path, monkeypatch):
     """mmdet's 90k schedules: an endless sampler, and no epochs."""
     by_iterations = {
         "train_cfg": dict(type="IterBasedTrainLoop", max_iters=10, val_interval=10, _delete_=True),
@@ -122,7 +123,10 @@ def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path):
     run(cfg, whole)
     shutil.copytree(whole, folder)
     (folder / "config.py").write_text(cfg.pretty_text)
+    loaded, load = [], SeededDataset.__getitem__
+    monkeypatch.setattr(SeededDataset, "__getitem__", lambda self, index: loaded.append(index) or load(self, index))
     assert resumed(folder, folder / "checkpoints/iter_5.pth") == 5
+    assert len(loaded) == 5  # an image each: nothing of the first five iterations
     assert_same(saved(folder, "iter_10.pth"), saved(whole, "iter_10.pth"))
     assert [line["lambda"] for line in logged(folder)] == pytest.approx([7 - 0.6 * i for i in range(10)])
 

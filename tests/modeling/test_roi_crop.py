@@ -176,8 +176,22 @@ def test_every_run_gives_the_same_bits():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_precisions(implementation, dtype):
     tolerance = dict(rtol=1e-5, atol=1e-5) if dtype is torch.float32 else {}
-    maps = feature_maps(dtype=dtype)
-    assert_same_as_extractor(implementation, extractor(), maps, random_rois(30).float(), **tolerance)
+    maps, rois = feature_maps(dtype=dtype), random_rois(30).to(dtype).float()  # of which the extractor rounds nothing
+    assert_same_as_extractor(implementation, extractor(), maps, rois, **tolerance)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_in_half_precision_rois_are_not_rounded(implementation, dtype):
+    """At 900 pixels bfloat16 knows every fourth, so that a box of 20 would move by a tenth of its size."""
+    single, maps = (
+        extractor(strides=(4, 8)),
+        [torch.randn(1, CHANNELS, 256 // k, 256 // k, dtype=dtype) for k in (1, 2)],
+    )
+    rois = torch.tensor([[0, 901.3, 700.6, 921.2, 718.9], [0, 701.7, 900.9, 790.2, 1010.3]])
+    found = implementation(single, roi_crop.sampling_of(single), maps, rois)
+    exact = single([level.float() for level in maps], rois)
+    torch.testing.assert_close(found, exact.to(dtype), rtol=0.02, atol=0.02)
 
 
 def test_maps_in_channels_last_get_gradients_of_their_layout():

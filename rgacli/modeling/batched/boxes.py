@@ -77,9 +77,11 @@ def as_rois(boxes: Tensor) -> Tensor:
 
 def constant(values: Sequence[float], device: torch.device) -> Tensor:
     """Return numbers of the host's as a tensor (n,) that is made once for each device."""
-    return _constant(tuple(values), device)
+    dtype = torch.long if all(isinstance(value, int) for value in values) else torch.get_default_dtype()
+    return _constant(tuple(values), device, dtype)
 
 
 @functools.lru_cache
-def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device)
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # it outlives the block that asks for it first
+        return torch.tensor(values, device=device, dtype=dtype)

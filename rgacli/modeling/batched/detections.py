@@ -67,10 +67,10 @@ def detections(
         best, index = scores.topk(size)
         own = zip(outputs.values(), index, strict=True)
         boxes = _stacked([_boxes(heads, output, places, geometry) for output, places in own])
-        found, is_settled = _suppressed(best, index % heads[0].num_classes, boxes, candidates, cfg, suppress)
-        if is_settled:
+        found, most = _suppressed(best, index % heads[0].num_classes, boxes, candidates, cfg, suppress)
+        if not most:
             break
-        size, suppress = min(4 * size, scores.size(-1)), _keep
+        size, suppress = min(4 * size, most), _keep
     results = iter(found)
     return {variant: [next(results) for _ in range(images)] for variant in outputs}
 
@@ -82,10 +82,10 @@ def _suppressed(
     candidates: Tensor,
     cfg: ConfigType,
     suppress: Callable[..., tuple[Tensor, Tensor]],
-) -> tuple[list[InstanceData], bool]:
-    """Return the detections of every variant's images, and whether more candidates would leave them as they are.
+) -> tuple[list[InstanceData], int]:
+    """Return the detections of every variant's images, and how many candidates an image has that may change them.
 
-    They would if all were looked at, or as many survive as are wanted: those that were not looked at score less.
+    That is 0 if all were looked at, or as many survive as are wanted: those that were not looked at score less.
     """
     scores, labels, boxes = scores.flatten(0, 1), labels.flatten(0, 1), boxes.flatten(0, 1)  # (V·B, T)
     kept, is_right = suppress(boxes, scores >= 0, cfg.nms.iou_threshold, labels)
@@ -97,10 +97,11 @@ def _suppressed(
         found >= wanted or total <= scores.size(1) for found, total in zip(counts, totals, strict=True)
     )
     boxes, labels = take(boxes, order), labels.gather(1, order)
-    return [
+    results = [
         InstanceData(bboxes=own_boxes[:number], scores=own_scores[:number], labels=own_labels[:number])
         for own_boxes, own_scores, own_labels, number in zip(boxes, best, labels, counts, strict=True)
-    ], is_settled
+    ]
+    return results, 0 if is_settled else max(totals)
 
 
 def _keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -124,7 +124,7 @@ def _union(boxes: Tensor, drawn: Draws) -> tuple[Tensor, Tensor]:
     # One place more, for what does not count.
     index = drawn.index.masked_fill(~drawn.valid, number).transpose(0, 1).flatten(1)
     member = boxes.new_zeros(images, number + 1).scatter_(1, index, 1)[:, :number]
-    rank = member.cumsum(dim=1).long().sub_(1)
+    rank = member.cumsum(dim=1, dtype=torch.long).sub_(1)
     target = rank.masked_fill(member == 0, size)[..., None].expand(-1, -1, 4)
     chosen = boxes.new_zeros(images, size + 1, 4).scatter_(1, target, boxes)[:, :size]
     first = torch.arange(0, images * size, size, device=boxes.device)[:, None]

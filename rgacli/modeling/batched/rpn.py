@@ -8,6 +8,7 @@ import torch
 from mmdet.utils import ConfigType
 from torch import Tensor, nn
 
+from rgacli.compat.native_ops import wide
 from rgacli.modeling.batched.anchors import Anchors, allowed, anchors
 from rgacli.modeling.batched.assigning import assign
 from rgacli.modeling.batched.boxes import decode, take
@@ -103,7 +104,8 @@ def _proposals(
     cfg: ConfigType,
     rounds: int,
 ) -> Proposals:
-    scores, index = _ranked(logits.detach().sigmoid(), found, cfg.get("nms_pre", -1))  # (B, L·size)
+    # In half precision most of the best would have the same score, 1.
+    scores, index = _ranked(wide(logits.detach()).sigmoid(), found, cfg.get("nms_pre", -1))  # (B, L·size)
     deltas = take(deltas.detach(), index)
     boxes = decode(rpn_head.bbox_coder, found.boxes[index], deltas, limits[:, None, :4])
     valid = scores >= 0

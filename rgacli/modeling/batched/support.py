@@ -12,6 +12,7 @@ from mmdet.models.task_modules import AnchorGenerator, BboxOverlaps2D, DeltaXYWH
 from mmdet.structures import SampleList
 from mmdet.utils import ConfigType
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rgacli.modeling.sampling import NestedRandomSampler
 
@@ -48,7 +49,7 @@ def can_train_rpn(rpn_head: nn.Module, cfg: ConfigType, samples: SampleList) -> 
 
 def can_train_heads(roi_head: nn.Module, samples: SampleList) -> bool:
     """Return whether `batched_loss` stands for the `loss` of this RoI head on these images."""
-    if not hasattr(roi_head, "batched_loss") or roi_head.with_mask:
+    if not hasattr(roi_head, "batched_loss") or roi_head.with_mask or _counts_padding(roi_head):
         return False
     heads, samplers = list(roi_head.bbox_head), roi_head.bbox_samplers
     return (
@@ -69,6 +70,11 @@ def can_detect(heads: Sequence[nn.Module], cfg: ConfigType | None) -> bool:
         and len({head.num_classes for head in heads}) == 1
         and _is_plain_nms(cfg.nms)
     )
+
+
+def _counts_padding(roi_head: nn.Module) -> bool:
+    """Return whether a layer takes statistics of all RoIs together, of which padding is to have no part."""
+    return any(isinstance(layer, _BatchNorm) and layer.training for layer in roi_head.modules())
 
 
 def _is_plain_head(head: nn.Module, methods: Sequence[str]) -> bool:

@@ -13,6 +13,8 @@ from rgacli.modeling.waiting import is_free
 
 # IoUs held at a time, at 16 bytes each for a moment; beyond that, groups are looked at in parts.
 _MOST_OVERLAPS = 2**29
+# Boxes of a group that are looked at all at once; its IoUs grow with their square.
+_MOST_AT_ONCE = 4096
 
 
 def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None, *, rounds: int = 32) -> Tensor:
@@ -26,7 +28,7 @@ def keep(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None =
         rounds: On a GPU, until it is looked whether anything still changes, which waits for it. A round settles one
             link more of a chain of boxes of which each suppresses the next.
     """
-    if is_free(boxes):
+    if is_free(boxes) or boxes.size(1) > _MOST_AT_ONCE:
         return keep_one_by_one(boxes, valid, threshold, labels)
     while True:
         kept, is_settled = keep_at_once(boxes, valid, threshold, labels, rounds)
@@ -49,13 +51,15 @@ def keep_unless_deep(
 
 def keep_one_by_one(boxes: Tensor, valid: Tensor, threshold: float, labels: Tensor | None = None) -> Tensor:
     """Do it group by group with torchvision's kernel, which on a CPU is the quickest. As `keep`."""
+    if not (boxes.is_cuda or boxes.is_cpu):  # Apple's GPUs have no double
+        return keep_one_by_one(boxes.cpu(), valid.cpu(), threshold, None if labels is None else labels.cpu()).to(valid)
     kept = torch.zeros_like(valid)
     for group in range(len(boxes)):
         places = valid[group].nonzero().squeeze(1)
         own = boxes[group, places].double()  # in which labels can lie side by side without rounding
         if labels is not None and len(places):
             own = own + (labels[group, places] * (own.max() - own.min() + 1))[:, None]
-        falling = torch.arange(len(places), 0, -1, dtype=torch.float64)
+        falling = torch.arange(len(places), 0, -1, dtype=torch.float64, device=own.device)
         kept[group, places[torchvision.ops.nms(own, falling, threshold)]] = True
     return kept
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mmdet.models.task_modules import DeltaXYWHBBoxCoder
 from mmdet.structures.bbox import bbox_overlaps
 
-from rgacli.modeling.batched.boxes import as_rois, decode, encode, pairwise_iou
+from rgacli.modeling.batched.boxes import as_rois, constant, decode, encode, pairwise_iou
 
 SEEDS = st.integers(0, 2**31)
 
@@ -57,3 +57,14 @@ def test_rois_lead_with_their_image():
 def test_iou_broadcasts_boxes_that_images_share(images):
     a, b = random_boxes(images, 2, seed=0), random_boxes(1, 4, seed=1)
     assert pairwise_iou(a, b).equal(bbox_overlaps(a, b.expand(images, -1, -1).contiguous()))
+
+
+def test_constants_are_made_once_of_their_kind_and_can_be_learned_with():
+    with torch.inference_mode():
+        first = constant((1, 1), torch.device("cpu"))
+        assert constant((1.0, 1.0), torch.device("cpu")).dtype == torch.float32
+    assert first.dtype == torch.long
+    assert constant((1, 1), torch.device("cpu")) is first
+    weights = torch.ones(2, requires_grad=True)
+    (weights * constant((1.0, 1.0), torch.device("cpu"))).sum().backward()  # not with an inference tensor
+    assert weights.grad.tolist() == [1, 1]

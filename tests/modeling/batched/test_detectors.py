@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from rgacli.config.recipe import set_method
 from rgacli.method import parse_ratios
-from rgacli.modeling.batched import detections, rpn
+from rgacli.modeling.batched import detections, rpn, support
 from rgacli.modeling.waiting import as_on_a_gpu
 from tests.support import tiny
 from tests.support.families import family
@@ -88,6 +88,16 @@ def test_a_training_step_has_the_losses_and_gradients_of_mmdets_way(settings, wa
         }
 
 
+def test_heads_that_take_statistics_of_their_rois_go_mmdets_way():
+    """Of fewer RoIs than are drawn the rest is padding, which would count in a batch norm's mean."""
+    cfg = tiny.tiny_config()
+    assert support.can_train_heads(pair(cfg)[1].roi_head, [])
+    cfg.model.roi_head.bbox_head.update(type="Shared4Conv1FCBBoxHead", norm_cfg=dict(type="BN"), conv_out_channels=8)
+    _, fast = pair(cfg)
+    assert not support.can_train_heads(fast.train().roi_head, [])
+    assert support.can_train_heads(fast.eval().roi_head, [])  # its own statistics: padding changes nothing
+
+
 def test_one_head_has_the_losses_and_gradients_of_stock_mmdet():
     cfg = tiny.tiny_config(ratios=["1:3"])
     stock, (_, fast) = tiny.build(tiny.stock_config().model), pair(cfg)
@@ -136,12 +146,22 @@ def test_more_is_looked_at_where_a_few_candidates_or_rounds_do_not_settle_the_re
     cfg.model.test_cfg.rcnn.score_thr = 0.0
     _, fast = pair(cfg)
     data = tiny.batch(COUNTS)
+    looked_at, keep = [], detections.keep
+
+    def looking(boxes, *args):
+        looked_at.append(boxes.size(1))
+        return keep(boxes, *args)
+
     with torch.no_grad():
         expected = fast.eval().test_step(copy.deepcopy(data))
         monkeypatch.setattr(detections, "_CANDIDATES", 2)
         monkeypatch.setattr(detections, "_ROUNDS", 1)
+        monkeypatch.setattr(detections, "keep", looking)
         with way():
             got = fast.test_step(copy.deepcopy(data))
+    assert looked_at[0] == 8
+    most = fast.test_cfg.rpn.max_per_img * fast.roi_head.bbox_head[0].num_classes
+    assert looked_at[-1] <= most
     for a, b in zip(expected, got, strict=True):
         assert_same_detections(a.pred_instances, b.pred_instances)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmdet.models.task_modules.prior_generators import anchor_inside_flags
 
+from rgacli.modeling.batched import rpn
 from rgacli.modeling.batched.anchors import allowed, anchors
 from rgacli.modeling.batched.rpn import _limits, propose
 from tests.support import tiny
@@ -66,3 +67,18 @@ def test_proposals_are_mmdets(detector, settings):
         assert own.labels.equal(reference.labels)
     assert not found.boxes[~found.valid].any()
     assert len(found[-1].bboxes) == len(found[1:][-1].bboxes)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_logits_of_half_precision_rank_proposals_as_float_does(detector, dtype):
+    """Of those above 6, which a trained RPN has many of, most have one and the same probability in half precision."""
+    x, metas = prepared(detector)
+    outputs = rpn._outputs(detector.rpn_head, x)
+    logits = (outputs[0] * 2 + 8).to(dtype)
+    assert logits.unique().numel() > 2 * logits.sigmoid().unique().numel()
+    limits, cfg = _limits(metas, outputs[2].boxes), detector.rpn_head.test_cfg
+    found, expected = (
+        rpn._proposals(detector.rpn_head, each, *outputs[1:], limits, cfg, 32) for each in (logits, logits.float())
+    )
+    assert found.boxes.equal(expected.boxes)
+    assert found.scores.equal(expected.scores)

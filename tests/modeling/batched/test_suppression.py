@@ -74,6 +74,15 @@ def test_groups_may_be_looked_at_in_parts(monkeypatch):
     assert elsewhere(boxes, valid, 0.3, torch.zeros(5, 20)).equal(whole)
 
 
+def test_more_boxes_than_can_be_compared_at_once_go_one_by_one_on_a_gpu_too(monkeypatch):
+    """What 16,384 boxes would hold at once is 4 GiB."""
+    boxes, valid = random_boxes(2, 20, seed=4), torch.ones(2, 20, dtype=torch.bool)
+    whole = elsewhere(boxes, valid, 0.3)
+    monkeypatch.setattr(suppression, "_MOST_AT_ONCE", 19)
+    monkeypatch.setattr(suppression, "keep_at_once", None)
+    assert elsewhere(boxes, valid, 0.3).equal(whole)
+
+
 def test_a_cpu_goes_one_by_one(monkeypatch):
     monkeypatch.setattr(suppression, "keep_at_once", None)
     assert keep(random_boxes(1, 3, seed=0), torch.tensor([[True, False, True]]), 0.5).tolist() == [[True, False, True]]
