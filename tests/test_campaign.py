@@ -84,7 +84,7 @@ def test_trials_are_counted(tmp_path):
     assert "ValueError: no such thing" in part["kinds"]["kind of broken"]["failed"]["broken"]
     failures = [{"part": PARTS[0], "what": "it", "mended": "a test"}, {"part": PARTS[0], "what": "that", "mended": ""}]
     shown = record.markdown({"parts": {PARTS[0]: part}}, failures)
-    assert "| All | 3 | 1 | 2, 1 |" in shown
+    assert "| All | 3 | 1 | 2 | 1 |" in shown
     assert "| kind of well | 1 | 1 | well: MB 3 |" in shown
     assert "| kind of elsewhere | 0 | 0 | no tmpfs |" in shown
 

@@ -55,12 +55,12 @@ def found(root: Path) -> list[dict[str, str]]:
 def markdown(record: Mapping[str, Any], failures: Sequence[Mapping[str, str]]) -> str:
     """Return README's table: what was tried, what survived, and what was found and mended on the way."""
     parts = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
-    lines = [_where(parts), "", "| | tried | survived | found before, mended |", "|---|---|---|---|"]
+    lines = [_where(parts), "", "| | tried | survived | faults found before | mended |", "|---|---|---|---|---|"]
     for name, part in parts.items():
         tried, survived = (sum(kind[what] for kind in part["kinds"].values()) for what in ("tried", "survived"))
         own = [failure for failure in failures if failure["part"] == name]
         mended = sum(bool(failure["mended"]) for failure in own)
-        lines.append(f"| {part['title']} | {tried} | {survived} | {len(own)}, {mended} |")
+        lines.append(f"| {part['title']} | {tried} | {survived} | {len(own)} | {mended} |")
     lines += ["", "<details><summary>Each kind of fault</summary>", ""]
     lines += ["| | tried | survived | |", "|---|---|---|---|"]
     for part in parts.values():
