@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from rgacli.engine.annealing import GradientAnnealingHook
 from rgacli.engine.checkpoint_hook import GREATER_IS_BETTER, LESS_IS_BETTER
+from rgacli.engine.runner import is_by_iteration, moment
 from rgacli.messages import tell
 
 
@@ -39,7 +40,7 @@ class PatienceHook(EarlyStoppingHook):
         if stop:
             runner.train_loop.stop_training = True
             tell(
-                f"stopped after epoch {runner.epoch}: no {self.monitor} better than {self.best_score:.3f} in "
+                f"stopped after {moment(runner)}: no {self.monitor} better than {self.best_score:.3f} in "
                 f"{self.wait_count} validations{_unfinished_annealing(runner)}"
             )
 
@@ -54,7 +55,8 @@ def _unfinished_annealing(runner: Runner) -> str:
     if hook is None or hook.rga.anneal == "none" or hook.rga.lambda0 == 1:
         return ""
     current = runner.message_hub.get_scalar("train/lambda").current()
+    length = f"{runner.max_iters} iterations" if is_by_iteration(runner) else f"{runner.max_epochs} epochs"
     return (
         f". RGA's λ had come from {hook.rga.lambda0:g} to {current:.2f}: it would have been 1 at the end of all "
-        f"{runner.max_epochs} epochs, so a shorter training that anneals to its end may be better still"
+        f"{length}, so a shorter training that anneals to its end may be better still"
     )

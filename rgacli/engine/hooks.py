@@ -19,7 +19,7 @@ from torch import Tensor
 from rgacli.engine.checkpoint_hook import announce, run_checkpoints
 from rgacli.engine.distributed import bare, first_report, highest, of_rank_0
 from rgacli.engine.metrics_log import is_validation, read_metrics, truncate_metrics
-from rgacli.engine.runner import cannot_go_on, is_inside_epoch, is_validation_due
+from rgacli.engine.runner import cannot_go_on, is_inside_epoch, is_validation_due, moment
 from rgacli.errors import RunFailed, UsageError, gone
 from rgacli.files import write_text
 from rgacli.messages import tell
@@ -96,7 +96,7 @@ class InterruptHook(Hook):
         if not checkpoints.has_saved(runner):
             checkpoints.save(runner)
         name = signal.Signals(number).name
-        raise Interrupted(f"stopped by {name} while validating epoch {runner.epoch}.", shared=True)
+        raise Interrupted(f"stopped by {name} while validating {moment(runner)}.", shared=True)
 
     def restore(self) -> None:
         """Give the signals back."""

@@ -149,6 +149,16 @@ def _tell_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
     tell(f"the text log {handler.baseFilename} is not whole ({error.strerror}).")
 
 
+def is_by_iteration(runner: Runner) -> bool:
+    """Return whether a training counts iterations alone: to mmengine, all of it is epoch 0."""
+    return isinstance(runner.train_loop, IterBasedTrainLoop)
+
+
+def moment(runner: Runner) -> str:
+    """Return where a training stands: "epoch 3", or "iteration 300" of one that counts these alone."""
+    return f"iteration {runner.iter}" if is_by_iteration(runner) else f"epoch {runner.epoch}"
+
+
 def is_validation_due(runner: Runner) -> bool:
     """Return whether a training validates where it stands, as mmengine's loops do after an epoch or iteration."""
     loop = runner.train_loop

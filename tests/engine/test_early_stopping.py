@@ -5,6 +5,7 @@ import pytest
 
 from rgacli.engine.annealing import GradientAnnealingHook
 from rgacli.engine.early_stopping import PatienceHook
+from rgacli.engine.runner import ResumableIterLoop
 from rgacli.evaluation.variants_metric import VariantsCocoMetric
 from tests.support import tiny
 from tests.support.running import resumed, run
@@ -78,3 +79,15 @@ def test_a_stopped_run_has_a_checkpoint_of_its_end_and_stops_there_again_when_re
     assert {path.name for path in folder.iterdir()} == {"epoch_2.pth", "epoch_3.pth"}
     assert resumed(tmp_path, folder / "epoch_3.pth") == 0
     assert next(found) == 0.1  # nothing was validated again
+
+
+def test_a_training_by_iterations_is_told_of_in_these(caplog):
+    caplog.set_level("INFO", logger="rgacli")
+    hub = SimpleNamespace(get_scalar=lambda name: SimpleNamespace(current=lambda: 4.25))
+    own = dict(hooks=[GradientAnnealingHook()], message_hub=hub, epoch=0, iter=300, max_epochs=1, max_iters=900)
+    loop = object.__new__(ResumableIterLoop)
+    hook = PatienceHook("coco/AP", 1)
+    for score in (0.5, 0.4):
+        hook.after_val_epoch(SimpleNamespace(train_loop=loop, **own), {"coco/AP": score})
+    assert "stopped after iteration 300: no coco/AP better" in caplog.text
+    assert "at the end of all 900 iterations" in caplog.text

@@ -53,7 +53,7 @@ def test_several_processes_save_together_once_a_validation_is_done(monkeypatch, 
     checkpoints = RunCheckpointHook(str(tmp_path))
     noted, stopping = {"last_ckpt": f"{tmp_path}/epoch_1.pth"}, InterruptHook(tmp_path)
     hub = SimpleNamespace(get_info=noted.get)
-    runner = SimpleNamespace(hooks=[checkpoints, stopping], message_hub=hub, epoch=2, iter=8)
+    runner = SimpleNamespace(hooks=[checkpoints, stopping], message_hub=hub, epoch=2, iter=8, train_loop=None)
     monkeypatch.setattr(checkpoints, "save", lambda runner: noted.update(last_ckpt=f"{tmp_path}/epoch_2.pth"))
     stopping.after_val(runner)  # no signal came
     stopping._signal = signal.SIGTERM
