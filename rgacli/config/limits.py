@@ -34,7 +34,8 @@ def set_limits(cfg: Config, max_dets: int, *, training: bool = False) -> str | N
     if max_dets <= MAX_DETS:
         return None
     raised = []
-    for key, limits, least in _limits(cfg, max_dets, training):
+    merging = _with_nms("tta_model.tta_cfg", (cfg.get("tta_model") or {}).get("tta_cfg"), max_dets)
+    for key, limits, least in (*_limits(cfg, max_dets, training), *merging):
         for name, value in raised_limits(limits, least).items():
             raised.append(f"{key}.{name} {limits[name]} → {value}")
             limits[name] = value

@@ -106,17 +106,18 @@ def _only(content: Annotations, classes: Collection[str]) -> Annotations:
 
 
 def gt_boxes(content: Annotations) -> Iterator[dict[str, Any]]:
-    """Yield the ground-truth boxes: annotations that are no crowds, of images that are listed."""
-    images = {image["id"] for image in content["images"]}
+    """Yield the ground-truth boxes: annotations that are no crowds, of images and categories that are listed."""
+    images, categories = ({entry["id"] for entry in content[section]} for section in ("images", "categories"))
     for annotation in content["annotations"]:
-        if annotation["image_id"] in images and not annotation.get("iscrowd"):
+        is_listed = annotation["image_id"] in images and annotation["category_id"] in categories
+        if is_listed and not annotation.get("iscrowd"):
             yield annotation
 
 
 def gt_counts(content: Annotations) -> dict[int, int]:
     """Return image id -> number of its ground-truth boxes without crowds, 0 included.
 
-    Annotations of images that are not listed count nowhere.
+    Annotations of images or categories that are not listed count nowhere.
     """
     counts = {image["id"]: 0 for image in content["images"]}
     for box in gt_boxes(content):

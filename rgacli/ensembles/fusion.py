@@ -40,7 +40,8 @@ def joint_nms(
     for own in _by_image(detectors, progress, "joint-nms"):
         mixed = ResultArrays.joined(own)
         classes = np.searchsorted(known, mixed.category_ids)
-        kept = batched_nms(*map(torch.from_numpy, (mixed.corners, mixed.scores, classes)), iou)
+        corners = mixed.corners - mixed.corners.min(initial=0)  # it sets classes apart by the largest coordinate
+        kept = batched_nms(*map(torch.from_numpy, (corners, mixed.scores, classes)), iou)
         fused.append(mixed.take(kept[:limit].numpy()))
     return ResultArrays.joined(fused)
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from hotcoco.primitives import bbox_iou
 
-from rgacli.evaluation.coco_metrics import evaluate
+from rgacli.data.annotations import gt_boxes
+from rgacli.evaluation.coco_metrics import Evaluation, evaluate
 from rgacli.evaluation.max_dets import max_dets_for
 from rgacli.progress import Progress
 
@@ -144,6 +145,46 @@ def error_counts(
         if progress:
             progress("judging", done, len(results))
     return counts
+
+
+def costs(
+    evaluation: Evaluation,
+    annotations: Mapping[str, Any],
+    detections: Sequence[Mapping[str, Any]],
+    images: Collection[int],
+    *,
+    max_dets: int | None = None,
+) -> dict[str, Any]:
+    """Return TIDE's errors over these images as tidecv has them: delta_ap, counts and ap_base, all in [0, 1].
+
+    Missed objects are mended by taking them out. hotcoco then keeps a class of which nothing is left in the mean, at AP
+    0; in TIDE it is gone. If no class is left, missed objects cost all AP that there is to be had.
+
+    Args:
+        evaluation: Of these annotations and detections.
+        annotations, detections, max_dets: As for `fates`.
+        images: Ids of those to look at.
+    """
+    found, wanted = evaluation.restricted(images).tide(), set(images)
+    detected = {each["category_id"] for each in detections if each["image_id"] in wanted}
+    classes: dict[int, set[int]] = defaultdict(set)
+    for box in gt_boxes(annotations):
+        if box["image_id"] in wanted:
+            classes[box["category_id"]].add(box["image_id"])
+    undetected = {category: own for category, own in classes.items() if category not in detected}
+    if not undetected:
+        return found
+    judged = _judged(annotations, detections, set.union(*undetected.values()), -np.inf, max_dets)
+    mistaken = {
+        entry["category_id"]
+        for part in judged
+        for entry, code in zip(part.objects, part.annotated, strict=True)
+        if code == _CLS
+    }
+    left = len(classes) - len(undetected.keys() - mistaken)
+    base = found["ap_base"]
+    mended = (found["delta_ap"]["Miss"] + base) * len(classes) / left if left else 1.0
+    return {**found, "delta_ap": {**found["delta_ap"], "Miss": mended - base}}
 
 
 def suspected_labels(

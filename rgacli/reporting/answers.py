@@ -90,6 +90,9 @@ def _of_the_ensemble(evidence: Evidence) -> str:
 def _of_the_heads(evidence: Evidence) -> str:
     if not _is_parallel(evidence):
         return "which ratio is best for which images cannot be told from a single head"
+    if _are_alike(evidence):
+        heads = " and ".join(evidence.heads)
+        return f"which ratio is best for which images cannot be told from heads of one ratio, {heads}"
     ordered = sorted(evidence.heads, key=_positives)
     fewest, most = ordered[0], ordered[-1]
     parts = [
@@ -105,12 +108,13 @@ def _of_dispatch(evidence: Evidence) -> str:
     gain = evidence.gain(evidence.variants[ENSEMBLE], evidence.oracle)
     return (
         "perfect dispatch, each image to the head that is best for its true number of objects, would add "
-        f"{in_words(*gain)} to the ensemble"
+        f"{in_words(*gain)} to the ensemble; which head that is was told by these very images, which flatters it"
     )
 
 
 def _of_rga(rows: Sequence[Row]) -> str:
-    found = [row for row in rows if row.baseline and row.on == "positives" and row.run == rows[0].run]
+    found = [row for row in rows if row.baseline and row.on == "positives"]
+    found = [row for row in found if row.run == found[0].run]
     if not found or _heads_of(rows, found[0].run) != _heads_of(rows, found[0].baseline):
         return (
             "what RGA brings cannot be told: that takes the logs of a run with it and of one without, with the same "
@@ -120,8 +124,8 @@ def _of_rga(rows: Sequence[Row]) -> str:
     whose = "mean over heads" if row.head == MEAN else f"head {row.head}"
     change = in_words(*row.at_first, decimals=1, unit=" points")
     return (
-        f"against {row.baseline}, RGA changed the accuracy on positives in the first 20 % of iterations by {change}, "
-        f"{whose}: {row.early:.1f} %; other seeds may bring another"
+        f"with RGA, {row.run} has an accuracy on positives of {row.early:.1f} % in the first 20 % of iterations, "
+        f"{whose}: against {row.baseline} {change}; other seeds may bring another, and so may what else they differ in"
     )
 
 
@@ -138,7 +142,8 @@ def _of_ratios(evidence: Evidence) -> str:
     if gain.low > 0:
         found = f"recommended: keep {ratios}; the ensemble is above the best single head, {name}, by {in_words(*gain)}"
     elif gain.high < 0:
-        found = f"recommended: one head at {name}; the ensemble of {ratios} is below it by {in_words(*gain)}"
+        below = in_words(-gain.value, -gain.high, -gain.low)
+        found = f"recommended: one head at {name}, the best on these images: above the ensemble of {ratios} by {below}"
     else:
         found = (
             f"recommended: nothing that these images can tell; the ensemble of {ratios} against one head at {name} has "
@@ -150,7 +155,7 @@ def _of_ratios(evidence: Evidence) -> str:
 
 def _nearer(evidence: Evidence) -> str:
     """Say which ratio to try where one of two heads is the better on all kinds of images."""
-    if len(evidence.heads) != 2 or len(groups := evidence.groups()) < 2:
+    if len(evidence.heads) != 2 or _are_alike(evidence) or len(groups := evidence.groups()) < 2:
         return ""
     first, second = evidence.heads
     gains = [evidence.gain(evidence.variants[second], evidence.variants[first], images) for images in groups.values()]
@@ -170,6 +175,11 @@ def _between(a: str, b: str) -> str:
 
 def _is_parallel(evidence: Evidence) -> bool:
     return len(evidence.heads) > 1
+
+
+def _are_alike(evidence: Evidence) -> bool:
+    """Return whether all heads were trained at the same ratio."""
+    return len(set(map(_positives, evidence.heads))) == 1
 
 
 def _best_head(evidence: Evidence, images: Sequence[int] | None) -> tuple[str, Evaluation]:

@@ -96,3 +96,10 @@ def test_a_fixed_number_of_queries_stays_as_it_is(name):
     assert set_limits(cfg, 300, training=True) is None
     assert cfg.model == before
     assert most_objects(cfg) is None
+
+
+def test_the_configs_own_way_of_merging_views_gets_room_as_well():
+    cfg = load_config(QUICKSTART)
+    cfg.tta_model = dict(type="DetTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=100))
+    assert "tta_model.tta_cfg.max_per_img 100 → 300" in set_limits(cfg, 300)
+    assert cfg.tta_model.tta_cfg.max_per_img == 300

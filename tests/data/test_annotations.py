@@ -93,8 +93,13 @@ def test_a_number_that_is_not_finite_is_refused(saved, number):
 @given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from([0, 1, None])), max_size=30))
 def test_gt_counts_are_the_non_crowd_boxes_of_each_listed_image(boxes):
     images = [{"id": i} for i in range(1, 5)]  # image 5 is not listed
-    annotations = [{"image_id": i} if crowd is None else {"image_id": i, "iscrowd": crowd} for i, crowd in boxes]
-    counts = gt_counts({"images": images, "annotations": annotations})
+    annotations = [{"image_id": i, "category_id": 1, "iscrowd": crowd} for i, crowd in boxes]
+    for annotation in annotations:
+        if annotation["iscrowd"] is None:
+            del annotation["iscrowd"]
+    unlisted = [{"image_id": 1, "category_id": 2}]  # which is not evaluated either
+    content = {"images": images, "categories": [{"id": 1}], "annotations": annotations + unlisted}
+    counts = gt_counts(content)
     assert counts == {i: sum(1 for image, crowd in boxes if image == i and not crowd) for i in range(1, 5)}
 
 

@@ -50,6 +50,11 @@ def test_joint_nms_keeps_the_best_of_each_image():
         assert sorted((d["score"] for d in fused if d["image_id"] == image), reverse=True) == own[:3]
 
 
+def test_joint_nms_keeps_classes_apart_left_of_the_image_too():
+    apart = [found([60, 60, 40, 40], 0.9, category=1), found([-41, -41, 40, 40], 0.8, category=2)]
+    assert len(joint_nms([apart, []])) == 2
+
+
 def test_joint_nms_of_nothing_is_nothing():
     assert list(joint_nms([[], []])) == []
 

@@ -47,15 +47,23 @@ def test_restricted_to_images_it_is_what_slices_say():
         assert interval(restricted, samples=5) == pytest.approx(interval(evaluation, images, samples=5))
 
 
-def test_tide_tells_what_a_class_costs_that_is_never_detected():
-    annotations = crowded([4, 0, 2], classes=2)
-    detections = [each for each in perfect(annotations) if each["category_id"] == 1]
-    for found, missed in ((detections, 0.5), ([], 1), (perfect(annotations), 0)):
-        costs = evaluate(annotations, found).tide()["delta_ap"]
-        assert {key: costs[key] for key in ("Cls", "Bkg", "Miss")} == pytest.approx(
-            {"Cls": 0, "Bkg": 0, "Miss": missed}
-        )
-    assert evaluate(annotations, perfect(annotations)[1:]).restricted([3]).tide()["delta_ap"]["Miss"] == 0
+@pytest.mark.parametrize("number", [1, 3, 7])
+def test_where_few_images_have_objects_no_interval_is_known(number):
+    """Some samples have none of them: a perfect detector's AP would lie between 0 and 1."""
+    annotations = crowded([2] * number + [0] * 20)
+    evaluation, nothing = evaluate(annotations, perfect(annotations)), evaluate(annotations, [])
+    value, *ends = difference(nothing, evaluation)
+    assert value == pytest.approx(1)
+    assert np.isnan(ends).all()
+    assert np.isnan(interval(evaluation)).all()
+    alone = list(evaluation.gt_counts)[:number]
+    assert number == 1 or interval(evaluation, alone) == pytest.approx((1, 1))  # of these, each sample has some
+
+
+def test_a_difference_and_its_interval_lie_within_what_ap_can_differ_by():
+    annotations = crowded([1] * 8 + [0] * 8)
+    found = difference(evaluate(annotations, perfect(annotations)[:4]), evaluate(annotations, perfect(annotations)))
+    assert -1 <= found.low <= found.value <= found.high <= 1
 
 
 @pytest.mark.parametrize("name", REAL_SETS)

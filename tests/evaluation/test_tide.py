@@ -4,7 +4,7 @@ import pytest
 
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign
-from rgacli.evaluation.tide import ERRORS, error_counts, fates, suspected_labels
+from rgacli.evaluation.tide import ERRORS, costs, error_counts, fates, suspected_labels
 from tests.evaluation.coco_samples import REAL_SETS, noisy_detections, random_annotations, shared_annotations
 
 BOX = [100, 100, 40, 40]
@@ -107,6 +107,40 @@ def assert_counts(annotations, detections, kept, score):
         if label != "all":  # one image or a few at a time, there are as many
             again = error_counts(annotations, {"a": detections}, images, score=score)["a"]
             assert again == {image: counts[image] for image in sorted(images)}
+
+
+FIRST, SECOND, NOWHERE = [10, 10, 50, 50], [200, 10, 50, 50], [300, 300, 20, 20]
+ONES = [detection(3, FIRST, image=image) for image in range(6)]  # 6 of 10 are found
+DOUBTED = [*ONES, *(detection(3, [10, 200, 50, 50], 0.95, image) for image in range(3))]
+
+
+@pytest.mark.parametrize(
+    ("detections", "expected"),  # of AP50 and its gains, by tidecv 1.0.1
+    [
+        (ONES, {"ap": 30.2, "Miss": 69.8}),
+        (DOUBTED, {"ap": 20.13, "Bkg": 10.07, "Miss": 46.53}),  # what is left of the first class has an AP below 1
+        ([*ONES, detection(5, NOWHERE, 0.1, 0)], {"ap": 30.2, "Miss": 19.8}),  # the second class stays
+        ([*ONES, *(detection(3, SECOND, 0.95, i) for i in range(10))], {"ap": 11.32, "Cls": 68.87, "Miss": 7.43}),
+        ([*DOUBTED, detection(3, SECOND, 0.95, 0)], {"ap": 18.12, "Cls": 7.46, "Bkg": 7.77, "Miss": 11.88}),
+    ],
+)
+def test_a_class_of_which_nothing_is_found_costs_what_tide_says(detections, expected):
+    """Both classes have an object on each of ten images; nothing is detected as the second."""
+    truth = scene(*[(category, box) for category, box in ((3, FIRST), (5, SECOND)) for _ in range(10)])
+    truth["images"] = [{"id": image, "file_name": f"{image}.jpg"} for image in range(10)]
+    for index, entry in enumerate(truth["annotations"]):
+        entry["image_id"] = index % 10
+    found = costs(evaluate(truth, detections), truth, detections, range(10))
+    gains = {key: 100 * found["delta_ap"][key] for key in ERRORS}
+    assert 100 * found["ap_base"] == pytest.approx(expected["ap"], abs=0.006)
+    assert gains == pytest.approx({key: expected.get(key, 0) for key in ERRORS}, abs=0.006)
+
+
+def test_where_nothing_is_detected_misses_cost_all_there_is():
+    truth = scene((3, BOX), (5, moved(100)))
+    assert costs(evaluate(truth, []), truth, [], [10])["delta_ap"]["Miss"] == 1
+    whole = [detection(3, BOX), detection(5, moved(100))]
+    assert costs(evaluate(truth, whole), truth, whole, [10])["delta_ap"]["Miss"] == 0
 
 
 def test_fates_and_counts_are_one():

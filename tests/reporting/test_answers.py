@@ -67,6 +67,17 @@ def test_where_one_head_is_the_better_everywhere_a_nearer_ratio_is_named():
     assert "such as" not in same
 
 
+def test_heads_of_one_ratio_differ_by_no_ratio():
+    alike = Evidence({"1:1": GOOD, "1:1#2": POOR, "ensemble": GOOD}, DEFAULT_BINS, samples=50)
+    assert "cannot be told from heads of one ratio, 1:1 and 1:1#2" in " ".join(answers(alike))
+    assert "such as" not in answers(alike)[4]
+
+
+def test_a_single_head_that_is_better_is_above_the_ensemble():
+    told = answers(Evidence({"1:1": GOOD, "1:9": POOR, "ensemble": POOR}, DEFAULT_BINS, samples=50))[4]
+    assert "one head at 1:1, the best on these images: above the ensemble of 1:1 and 1:9 by +" in told
+
+
 def row(**given):
     numbers = dict(early=52.0, late=90.0, whole=80.0, compared=40, difference=0.1, low=0.0, high=0.2)
     early = dict(early_difference=3.25, early_low=1.0, early_high=5.5)
@@ -86,7 +97,10 @@ def test_rga_is_told_by_accuracies_on_positives_early_on():
 def test_what_other_heads_bring_is_not_said_of_rga():
     accuracy = [row(head="1:3"), row(head="1:9", baseline=None), row(run="plain", head="1:3", baseline=None)]
     assert "cannot be told" in answers(replace(PARALLEL, accuracy=accuracy))[3]
-    assert "RGA changed" in answers(replace(PARALLEL, accuracy=[accuracy[0], accuracy[2]]))[3]
+    for rows in ([accuracy[0], accuracy[2]], [accuracy[2], accuracy[0]]):  # whichever was named first
+        told = answers(replace(PARALLEL, accuracy=rows))[3]
+        assert told.startswith("With RGA, rga has an accuracy on positives of 52.0 % in the first 20 %")
+        assert "against plain +3.2 points" in told
 
 
 def test_without_a_run_to_compare_nothing_is_said_of_rga():

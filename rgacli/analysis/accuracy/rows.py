@@ -74,8 +74,8 @@ def baselines(trainings: Sequence[TrainingLog]) -> dict[str, str]:
     found = {}
     for training in trainings:
         like = [one for one in plain if one.quotas.keys() == training.quotas.keys()] or plain
-        same = [one for one in like if one.seed == training.seed]
-        chosen = next((some[0] for some in (like, same) if len(some) == 1), (like or trainings)[0])
+        same = [one for one in like if one.seed == training.seed is not None]
+        chosen = (same or like or trainings)[0]
         if chosen is not training and training not in plain:
             found[training.name] = chosen.name
     return found

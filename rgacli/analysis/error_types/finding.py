@@ -18,7 +18,7 @@ from rgacli.errors import UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import ALL, GTBin, bins_text
 from rgacli.evaluation.max_dets import MaxDets, max_dets_for
-from rgacli.evaluation.tide import ERRORS, error_counts
+from rgacli.evaluation.tide import ERRORS, costs, error_counts
 from rgacli.progress import Progress
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class ErrorTypes(Finding):
         sure = [each for each in own if not Estimate(each.value, each.low, each.high).is_zero_inside]
         if not own:
             return ""
+        if all(math.isnan(each.low) for each in own):
+            return f"{per_bin.where(label)} {first} and {second} cannot be compared: that takes several images"
         if not sure:
             return f"{per_bin.where(label)} {first} and {second} make the same errors within the intervals"
         sure = sorted(sure, key=lambda each: -abs(each.value))[:_MOST_TOLD]
@@ -143,6 +145,8 @@ def collect(
         progress: Told of each set of detections.
     """
     limit = max_dets_for(annotations, max_dets)
+    for name, detections in results.items():
+        per_bin.probabilities(name, detections)  # for the threshold to mean what it says
     by_image = error_counts(annotations, results, score=score, max_dets=limit.value, progress=progress)
     counted: dict[str, np.ndarray] = {}
     rows = []
@@ -155,7 +159,7 @@ def collect(
         objects = np.array([counts[image] for image in listed])
         counted[name] = np.array([[by_image[name][image][error] for error in ERRORS] for image in listed])
         for label, images in groups.items():
-            tide = evaluation.restricted(listed[index] for index in images).tide()
+            tide = costs(evaluation, annotations, detections, [listed[i] for i in images], max_dets=limit.value)
             rows += rows_of(name, label, objects[images], counted[name][images], tide)
         if progress:
             progress("comparing", done, len(results))

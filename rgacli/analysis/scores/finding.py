@@ -98,7 +98,7 @@ class Scores(Finding):
         if len(told) < 2:
             return ""
         low, high = told[0], told[-1]
-        if high.share_low <= low.share_high:
+        if not high.share_low > low.share_high:  # nor where an end is unknown
             return "; between bins no difference can be told"
         return (
             f"; most differ in images with {per_bin.subset(high.bin)} ({_percent(high.share)}), fewest in those with "

@@ -35,6 +35,13 @@ def test_of_several_runs_without_rga_the_one_of_the_same_seed_is_taken():
     assert baselines(runs) == {"7-0": "1-0", "7-1": "1-1", "7-5": "1-0"}
 
 
+def test_of_several_of_its_seed_the_first_is_taken_and_unknown_seeds_are_not_the_same():
+    plain = [training("0", lambda0=1, seed=0), training("1a", lambda0=1, seed=1), training("1b", lambda0=1, seed=1)]
+    assert baselines([*plain, training("rga", lambda0=7, seed=1)]) == {"rga": "1a"}
+    plain.append(training("unknown", lambda0=1, seed=None))
+    assert baselines([*plain, training("rga", lambda0=7, seed=None)]) == {"rga": "0"}
+
+
 def test_of_several_runs_without_rga_one_with_the_same_heads_is_taken():
     runs = [
         training("rga", lambda0=7, quotas={"1:1": 64, "1:9": 12}),

@@ -5,10 +5,10 @@ import pytest
 
 from rgacli.analysis.error_types.finding import collect
 from rgacli.analysis.finding import publish
-from rgacli.errors import UsageError
+from rgacli.errors import DataError, UsageError
 from rgacli.evaluation.coco_metrics import evaluate
 from rgacli.evaluation.gt_bins import DEFAULT_BINS, assign, parse_bins
-from rgacli.evaluation.tide import ERRORS
+from rgacli.evaluation.tide import ERRORS, costs
 from tests.evaluation.coco_samples import noisy_detections, random_annotations
 from tests.support.dense import crowded, perfect
 
@@ -26,11 +26,12 @@ def test_costs_are_of_all_detections_and_counts_of_those_that_score_enough(found
     whole = evaluate(ANNOTATIONS, RESULTS[name])
     strong = evaluate(ANNOTATIONS, [each for each in RESULTS[name] if each["score"] >= 0.4])
     for label, images in {"all": list(whole.gt_counts), **assign(whole.gt_counts, DEFAULT_BINS)}.items():
-        costs, counts = whole.restricted(images).tide(), strong.restricted(images).tide()["counts"]
+        told = costs(whole, ANNOTATIONS, RESULTS[name], images)
+        counts = strong.restricted(images).tide()["counts"]
         rows = [row for row in found.rows if (row.name, row.bin) == (name, label)]
         assert [row.error for row in rows] == list(ERRORS)
         for row in rows:
-            assert (row.AP50, row.costs) == (costs["ap_base"], costs["delta_ap"][row.error])
+            assert (row.AP50, row.costs) == (told["ap_base"], told["delta_ap"][row.error])
             assert (row.count, row.rate) == (counts[row.error], pytest.approx(100 * counts[row.error] / row.objects))
             assert 0 <= row.low <= row.rate <= row.high
 
@@ -57,6 +58,15 @@ def test_the_sentence_tells_what_is_traded():
     assert "1:9 Miss (50." in told or "1:9 Miss (49." in told
     same = collect(annotations, {"1:1": prudent, "1:9": prudent}, ()).conclusion()
     assert same.startswith("on all images 1:1 and 1:9 make the same errors within the intervals; ")
+
+
+def test_of_one_image_nothing_is_compared_and_scores_have_to_be_probabilities():
+    annotations = crowded([6])
+    told = collect(annotations, {"x": [], "y": perfect(annotations)}, ()).conclusion()
+    assert told.startswith("on all images x and y cannot be compared: that takes several images; ")
+    percent = [{**each, "score": 90.0} for each in perfect(annotations)]
+    with pytest.raises(DataError, match=r"x: 6 of 6 detections have a score outside \[0, 1\]"):
+        collect(annotations, {"x": percent}, ())
 
 
 def test_what_each_image_has_is_kept_for_whoever_wants_to_see_it(found):

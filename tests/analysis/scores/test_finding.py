@@ -78,6 +78,13 @@ def test_the_conclusion_names_the_bins_that_differ():
     assert "fewest in those with 1-3 objects" in sentence
 
 
+def test_bins_of_unknown_intervals_are_not_told_apart():
+    """Of images with 8 and more objects only one has outputs."""
+    far = [*shifted(1, by=0.4, count=lambda number: 9), *[(9, [])] * 11]
+    near = shifted(30, by=0.05, count=lambda number: 2)
+    assert "between bins no difference can be told" in finding(heads(*far, *near)).conclusion()
+
+
 def test_tables_fit_eighty_columns_and_know_heads_from_differences():
     of_heads, of_pairs = finding(heads(*shifted())).tables()
     assert [row["name"] for row in of_heads.rows[:2]] == ["1:9", "1:1"]
