@@ -24,7 +24,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     tables = [table for table in map(table_of, record["tables"]) if _is_measured(table)]
     claims = _claims(tables)
     counts = Counter(claim["verdict"] for claim in claims.rows)
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]).replace("holds", "hold")
     lines = [_about(record), "", f"Of {len(claims.rows)} claims: {told}.", "", *_rows(claims), ""]
     lines += [f"<details><summary>The {len(tables)} tables, beside the paper's numbers</summary>"]
     for table in tables:

@@ -46,7 +46,7 @@ def a_record():
 
 def test_what_did_not_come_out_stands_first():
     lines = markdown(a_record()).splitlines()
-    assert "Of 3 claims: 1 contradicted, 1 not shown, 1 holds." in lines
+    assert "Of 3 claims: 1 contradicted, 1 not shown, 1 hold." in lines
     first = lines.index("| verdict | table | claim | measured | paper |")
     assert lines[first + 2 : first + 5] == [
         "| contradicted | one | RGA is better | -4.00 ± 1.00 | +1.2 |",
