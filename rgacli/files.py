@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_MOST_OF_A_NAME = 40
+"""Characters of a name that a temporary one shows: with what is added to all of it, it could be too long."""
+
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
@@ -29,7 +32,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     require_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with naming(path, path.parent):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:_MOST_OF_A_NAME]}.", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -48,6 +51,15 @@ def require_replaceable(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, "it is no file", str(path))
 
 
+def require_writable(path: Path | str) -> None:
+    """Raise the OSError that writing a file would end in, before there is anything to be written."""
+    path = Path(path)
+    require_replaceable(path)
+    with naming(path, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
 @contextmanager
 def naming(path: Path | str, temporary: Path | str | None = None) -> Iterator[None]:
     """Have an error of writing name `path`: what a full disk raises names no file, or a temporary one.
@@ -64,7 +76,9 @@ def naming(path: Path | str, temporary: Path | str | None = None) -> Iterator[No
         own = error.filename2 or error.filename  # where a file is copied, the second is the copy
         if not isinstance(own, str) or (temporary and own.startswith(str(temporary))):
             own = str(path)
-        error.filename, error.filename2 = own, None
+        error.filename = own
+        if error.filename2 is not None:
+            del error.filename2  # of None, Python tells as well
         raise
     except RuntimeError as error:
         if "inline_container" not in str(error):
@@ -100,7 +114,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     # One that is there may be a disk, or somebody's working folder.
     place = folder if folder.is_dir() else folder.parent
     place.mkdir(parents=True, exist_ok=True)
-    hidden = f".{folder.name}-"
+    hidden = f".{folder.name[:_MOST_OF_A_NAME]}-"
     with naming(folder, place / hidden), tempfile.TemporaryDirectory(dir=place, prefix=hidden) as name:
         temporary = Path(name, "new")
         temporary.mkdir()

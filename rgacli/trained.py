@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,10 +106,12 @@ def config_of(checkpoint: Path) -> Path:
     Raises:
         UsageError: there is none.
     """
-    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    if not (folder / runs.CONFIG).is_file():
-        raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
-    return folder / runs.CONFIG
+    # As it is named, from wherever that is, and where a link leads.
+    for path in (checkpoint, Path(os.path.abspath(checkpoint)), Path(os.path.realpath(checkpoint))):
+        folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        if (folder / runs.CONFIG).is_file():
+            return folder / runs.CONFIG
+    raise UsageError(f"checkpoint {checkpoint} lies in no run: name the config that it was trained by, too.")
 
 
 def is_onnx(path: Path) -> bool:

@@ -10,7 +10,15 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from rgacli.data.cache import kept
-from rgacli.files import naming, replacing, replacing_files_in, replacing_folder, write_json, write_text
+from rgacli.files import (
+    naming,
+    replacing,
+    replacing_files_in,
+    replacing_folder,
+    require_writable,
+    write_json,
+    write_text,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -183,6 +191,26 @@ def test_a_copy_that_finds_no_room_names_the_copy(tmp_path):
     with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "all", tmp_path / ".x"):
         raise OSError(errno.ENOSPC, "No space left on device", "original", None, "copy")  # as of shutil.copyfile
     assert (caught.value.filename, caught.value.filename2) == ("copy", None)
+    assert str(caught.value) == "[Errno 28] No space left on device: 'copy'"  # and no second name, "-> None"
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".jpg", "名" * 83 + ".jpg"])
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path, name):
+    write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with replacing_folder(tmp_path / name[:83]) as temporary:
+        (temporary / "a").touch()
+
+
+def test_whether_a_file_can_be_written_is_told_before(tmp_path):
+    require_writable(tmp_path / "new/record.json")
+    assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(FileExistsError):
+        require_writable(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="record") as caught:
+        require_writable(tmp_path / "file/record.json")
+    assert caught.value.filename == str(tmp_path / "file/record.json")
 
 
 def test_what_torch_tells_of_a_full_disk_names_the_file(tmp_path):

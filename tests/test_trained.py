@@ -46,6 +46,15 @@ def test_a_checkpoint_has_the_config_of_its_run_or_export_and_a_folder_of_its_ow
     assert (found.name, found.home) == (Path(place).stem, Path(place).with_suffix(".rgacli"))
 
 
+def test_a_checkpoint_is_known_from_its_own_folder_and_by_a_link(monkeypatch):
+    make("runs/mine/config.py", "runs/mine/checkpoints/epoch_1.pth")
+    Path("link.pth").symlink_to("runs/mine/checkpoints/epoch_1.pth")
+    assert find_trained(checkpoint="link.pth").cfg.model.type == "Mine"
+    monkeypatch.chdir("runs/mine/checkpoints")
+    for named in ("epoch_1.pth", "./epoch_1.pth"):
+        assert find_trained(checkpoint=named).cfg.model.type == "Mine"
+
+
 @pytest.mark.parametrize("place", ["alone.pth", "runs/mine/others/epoch_1.pth", "checkpoints/epoch_1.pth"])
 def test_a_checkpoint_that_lies_in_no_run_has_none(place):
     make("runs/mine/config.py", place)

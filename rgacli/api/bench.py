@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgacli.errors import UsageError
+from rgacli.files import require_writable
 from rgacli.progress import Progress
 from rgacli.wording import param
 
@@ -273,10 +274,15 @@ def _on(device: str, number: int | None, save: Path | None, works: dict[str, Cal
 
     if number is not None:
         _require_positive(threads=number)
-    with on_device(device), threads(number):
-        found = record.assemble({name: work() for name, work in works.items()})
     if save is not None:
-        record.write(found, save)
+        require_writable(save)
+    sections: dict[str, Any] = {}
+    with on_device(device), threads(number):
+        for name, work in works.items():
+            sections[name] = work()
+            found = record.assemble(sections)
+            if save is not None:
+                record.write(found, save)  # what comes next may run out of memory
     return Benchmark(found, save)
 
 

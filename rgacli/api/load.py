@@ -50,7 +50,7 @@ def load(
         UsageError: there is no such run, checkpoint, config or device, or they do not fit each other.
     """
     path = None if run_or_checkpoint is None else Path(run_or_checkpoint)
-    if path and (config or is_onnx(path) or path.is_file()):
+    if path and (config or is_onnx(path) or path.suffix in (".pth", ".pt") or path.is_file()):
         trained = find_trained(checkpoint=path, config=config, which=which, onnx=True, safe=safe)
     else:
         trained = find_trained(run_or_checkpoint, config=config, which=which, safe=safe)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +74,8 @@ def predict(
 ) -> PredictResult:
     """Detect objects on images and videos: annotated pictures, and the detections as COCO JSON.
 
-    Pictures keep their names; predictions.json lists images, categories (numbered from 1) and detections. For
-    detections as arrays, `rgacli.load` a detector and call it.
+    Pictures keep their names, and videos lose their sound; predictions.json lists images, categories (numbered from 1)
+    and detections. For detections as arrays, `rgacli.load` a detector and call it.
 
     Args:
         inputs: Images, folders of images (at any depth), globs, and videos. What cannot be read is skipped.
@@ -105,7 +107,7 @@ def predict(
     """
     named = [str(name) for name in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
     tiling = tiling_of(tiles, tile_overlap)
-    with on_device(device):
+    with on_device(device), ExitStack() as stack:
         trained = find_trained(run, checkpoint, config, which=which, onnx=True, safe=safe)
         paths = find_media(named)
         detector = load_detector(trained, device, max_dets)
@@ -114,7 +116,7 @@ def predict(
         variants = {detector.names[variant]: variant for variant in select_variants(head, detector.names)}
         if side_by_side and len(detector.heads) == 1:
             raise UsageError(f"{param('side_by_side', True)}: {trained.name} has a single head ({detector.heads[0]}).")
-        out = Path(out or trained.place / "predictions" / time.strftime("%Y%m%d_%H%M%S"))
+        out = Path(out) if out else stack.enter_context(_new_folder(trained.place / "predictions"))
         folders = {name: out / variant if head == "all" else out for name, variant in variants.items()}
         drawings = {folder: _draw(name) for name, folder in folders.items()}
         if side_by_side:
@@ -139,6 +141,34 @@ def predict(
         classes=detector.classes,
         predictions=files,
     )
+
+
+@contextmanager
+def _new_folder(place: Path) -> Iterator[Path]:
+    """Yield a folder that is named by the time, and nobody else's: others may begin in the same second.
+
+    It is removed, and so is its place, if nothing came into it.
+    """
+    now = time.strftime("%Y%m%d_%H%M%S")
+    names = itertools.chain([now], (f"{now}_{number}" for number in itertools.count(2)))
+    folder = next(place / name for name in names if _made(place / name))
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+            place.rmdir()
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder and return whether there was none."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return False
+    return True
 
 
 def _draw(head: str) -> Draw:

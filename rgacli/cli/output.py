@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 # A closed pipe (`rgacli … | head`) is no error either: Typer ends quietly on it.
 TYPERS_OWN = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2], BrokenPipeError)
 
+# What terminals take for commands, but line ends and tabs; names are the user's, or somebody else's.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """Print one line for the person at the terminal, on stderr."""
-    messages.print(text)
+    messages.print(_CONTROL.sub(_escaped, text))
 
 
 def mute() -> None:
@@ -91,7 +95,11 @@ def counted(max_dets: MaxDets) -> str:
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else _CONTROL.sub(_escaped, str(value))
+
+
+def _escaped(character: re.Match) -> str:
+    return f"\\x{ord(character[0]):02x}"
 
 
 def _plain(value: Any) -> Any:

@@ -91,8 +91,8 @@ def predict(
 ) -> None:
     """Detect objects on images and videos of your own: annotated pictures, and the detections as COCO JSON.
 
-    Pictures keep their names; predictions.json lists images, categories (numbered from 1) and detections. What cannot
-    be read is skipped and named; the exit code is then 1, or 2 if nothing could be read.
+    Pictures keep their names, and videos lose their sound; predictions.json lists images, categories (numbered from 1)
+    and detections. What cannot be read is skipped and named; the exit code is then 1, or 2 if nothing could be read.
     """
     from rgacli.api.predict import predict
 

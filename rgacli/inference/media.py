@@ -17,6 +17,7 @@ import numpy as np
 from rgacli.data.images import IMAGES
 from rgacli.errors import DataError, RunFailed, UsageError
 from rgacli.files import replacing
+from rgacli.messages import tell
 
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
@@ -79,10 +80,32 @@ def open_video(path: Path) -> mmcv.VideoReader:
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Atomically write pixels (H, W, 3), uint8 BGR, in the format of the path's suffix."""
-    _, content = cv2.imencode(path.suffix, pixels)  # so that a full disk is an OSError, and no False
+    """Atomically write pixels (H, W, 3), uint8 BGR, in the format of the path's suffix.
+
+    Where that has no room for so many (WebP ends at 16,383 a side), they become NAME.SUFFIX.png.
+
+    Raises:
+        RunFailed: nor has PNG.
+    """
+    content = _encoded(path.suffix, pixels)
+    if content is None:
+        height, width = pixels.shape[:2]
+        tell(f"{path} is written as PNG: {path.suffix.removeprefix('.')} has no room for {width}x{height} pixels")
+        path = path.with_name(f"{path.name}.png")
+        content = _encoded(path.suffix, pixels)
+        if content is None:
+            raise RunFailed(f"{path} cannot be written: {width}x{height} pixels are too many.")
     with replacing(path) as temporary:
-        temporary.write_bytes(content.tobytes())
+        temporary.write_bytes(content)
+
+
+def _encoded(suffix: str, pixels: np.ndarray) -> bytes | None:
+    """Return the bytes of an image file, for us to write: a full disk is then an OSError, and no False."""
+    try:
+        done, content = cv2.imencode(suffix, pixels)
+    except cv2.error:
+        return None
+    return content.tobytes() if done else None
 
 
 @contextmanager

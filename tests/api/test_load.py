@@ -42,6 +42,11 @@ def test_a_checkpoint_elsewhere_takes_its_config():
         rgacli.load("mine.pth")
 
 
+def test_a_checkpoint_that_is_not_there_is_no_run():
+    with pytest.raises(UsageError, match=r"checkpoint nosuch\.pth does not exist"):
+        rgacli.load("nosuch.pth")
+
+
 @pytest.mark.parametrize("what", ["runs/base/export/fold", "runs/base/export/fold/model.pth"])
 def test_an_export_is_a_detector_of_one_head(what):
     detector = rgacli.load(what, device="cpu")

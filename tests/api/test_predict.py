@@ -209,3 +209,16 @@ def test_tiles_are_merged_as_evaluation_merges_them(home, by_head, tiny_dataset)
 def test_an_overlap_without_tiles_costs_one_line():
     with pytest.raises(UsageError, match=r"tile_overlap=0.5 goes with tiles\."):
         rgacli.predict("photos", tile_overlap=0.5)
+
+
+def test_each_call_has_a_folder_of_its_own_whoever_else_began_in_the_same_second(monkeypatch):
+    monkeypatch.setattr("rgacli.api.predict.time.strftime", lambda form: "now")
+    found = [rgacli.predict("photos", run="base", score=0, device="cpu").out for _ in range(3)]
+    assert [out.name for out in found] == ["now", "now_2", "now_3"]
+    assert all((out / "predictions.json").is_file() for out in found)
+    for out in found:
+        shutil.rmtree(out)
+    Path("none.jpg").touch()
+    with pytest.raises(DataError, match="nothing could be read"):
+        rgacli.predict("none.jpg", run="base", device="cpu")
+    assert not list(Path("runs/base").glob("predictions/now*"))

@@ -54,6 +54,20 @@ def test_starting():
     assert {"import", "help", "runs"} <= set(result.stdout.split())
 
 
+def test_what_was_measured_is_kept_when_a_later_part_fails(monkeypatch, tmp_path):
+    from rgacli.api import bench
+
+    def fail():
+        raise MemoryError
+
+    path = tmp_path / "record.json"
+    with pytest.raises(MemoryError):
+        bench._on("cpu", None, path, {"startup": lambda: {"rows": {}}, "train": fail})
+    assert record.read(path)["startup"] == {"rows": {}}
+    with pytest.raises(FileExistsError):
+        bench._on("cpu", None, tmp_path, {"startup": pytest.fail})
+
+
 def test_alone_it_is_all_of_them(monkeypatch):
     """Each is measured above; here, that all are asked, in what order."""
     from rgacli.api import bench

@@ -27,6 +27,14 @@ def test_numbers_have_three_decimals_and_what_is_unknown_a_dash(capsys):
     assert body(text) == [["1", "0.123"], ["-", "-"], ["-", "-"]]
 
 
+def test_names_give_a_terminal_no_commands(capsys):
+    print_table("title", {"a": "A"}, [{"a": "red\x1b[31m\x9bbell\a"}])
+    output.say("a class named \x1b]0;mine\a, on two\nlines")
+    found = capsys.readouterr()
+    assert body(found.out) == [[r"red\x1b[31m\x9bbell\x07"]]
+    assert found.err == "a class named \\x1b]0;mine\\x07, on two\nlines\n"
+
+
 def test_a_group_is_named_once_and_parted_from_the_next(capsys):
     rows = [{"group": group, "value": value} for group in "ab" for value in (1, 2)]
     print_table("title", {"group": "G", "value": "V"}, rows, group="group")

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from mmengine.config import Config
 
@@ -24,13 +27,33 @@ RUN = {
     "custom_imports = dict(imports='theirs')": (1, "custom_imports imports theirs"),
     "custom_imports = dict(imports='rgacli.__main__')": (1, "custom_imports imports rgacli.__main__"),
     "custom_imports = dict(imports=3)": (1, "custom_imports imports 3"),
-    "model = dict(type='os.system', command='x')": (1, "type 'os.system' is no part of mmdet's"),
-    "model = {'type': 'mmengine.load', 'file': 'x.pkl'}": (1, "type 'mmengine.load' is no part of mmdet's"),
+    "model = dict(type='os.system', command='x')": (1, "type 'os.system' is no part of a model"),
+    "model = {'type': 'mmengine.load', 'file': 'x.pkl'}": (1, "type 'mmengine.load' is no part of a model"),
     "nms = dict(type='print(1)')": (1, "type 'print(1)' is no part of mmdet's"),
     "default_scope = 'theirs'": (1, "default_scope 'theirs' is a package"),
     "model = dict(_scope_='theirs')": (1, "_scope_ 'theirs' is a package"),
-    "dataset = dict(\n    ann_file='a.json', proposal_file='theirs.pkl')": (2, "'theirs.pkl' is a file that runs code"),
+    "dataset = dict(\n    ann_file='a.json', proposal_file='theirs.pkl')": (2, "proposal_file is a pickle"),
+    "a = 'x.PKL'": (1, "'x.PKL' is a file that runs code"),
+    "a = dict(ann_file='pkl')": (1, "'pkl' is a file that runs code"),  # to mmengine, a suffix
     "model = dict(teacher_config='theirs.py')": (1, "teacher_config is a config that is run"),
+}
+# What is a registered part, but not where it stands: it would be built there all the same.
+MISPLACED = {
+    "test_pipeline = [dict(type='mmengine.runner.Runner', work_dir='elsewhere')]": "is no transform",
+    "test_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomChoice', transforms=[[dict(type='Voc')]])]))": (
+        "type 'Voc' is no transform"
+    ),
+    "test_dataloader = dict(dataset=dict(type='mmdet.OpenImagesChallengeDataset', hierarchy_file=''))": "no dataset in",
+    "train_dataloader = dict(dataset=dict(type='mmengine.runner.Runner', lazy_init=True))": "is no dataset in COCO",
+    "model = dict(type='FasterRCNN', neck=dict(type='mmengine.FileClient'))": "is no part of a model",
+    "model = dict(type='CheckpointHook')": "is no part of a model",
+    "tta_model = dict(type='mmengine.Runner')": "is no part of a model",
+    "test_dataloader = dict(sampler=dict(type='ResNet'))": "type 'ResNet' is no sampler",
+    "test_dataloader = dict(collate_fn=dict(type='ResNet'))": "type 'ResNet' is no function of a dataloader",
+    "test_evaluator = [dict(type='ResNet')]": "type 'ResNet' is no metric",
+    "test_pipeline = [dict(type='LoadImageFromFile', backend_args=dict(backend='memcached', sys_path='theirs'))]": (
+        "backend_args has files read in a way that can import a module"
+    ),
 }
 NOTHING = [
     "a = -1.5",
@@ -39,6 +62,7 @@ NOTHING = [
     "optimizer = dict(type='torch.optim.sgd.SGD')\nnms = dict(type='nms')\nlayer = dict(type='RoIAlign')",
     "model = dict(type='mmdet.models.detectors.FasterRCNN')",
     "custom_imports = dict(imports=['rgacli.core'], allow_failed_imports=False)",
+    "test_pipeline = [dict(type='LoadImageFromFile', backend_args=None)]\na = dict(backend_args=dict(backend='local'))",
 ]
 
 
@@ -66,9 +90,28 @@ def test_what_runs_nothing_is_read_as_mmengine_reads_it(file, text):
     assert what_runs(str(file)) is None
 
 
+@pytest.mark.parametrize("text", MISPLACED)
+def test_a_part_stands_where_such_are_built(file, text):
+    file.write_text(f"a = 1\n{text}")
+    with pytest.raises(UsageError) as error:
+        read_safely(file)
+    assert "refused by safe=True: line 2: " in str(error.value)
+    assert MISPLACED[text] in str(error.value)
+
+
+def test_what_our_own_modules_register_is_known_where_they_are_imported(tmp_path):
+    """In a process that has imported none of them: a run's config is read so by `predict` and `load`."""
+    cfg = load_config("quickstart")
+    path = tmp_path / "run.py"
+    path.write_text(cfg.pretty_text)
+    code = "import sys; from rgacli.config.files import load_config; load_config(sys.argv[1], safe=True)"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_type_that_nothing_knows_is_refused_but_not_spoken_of(file):
     file.write_text("model = dict(type='nosuch')")  # mmengine looks for a module of that name
-    with pytest.raises(UsageError, match="type 'nosuch' is no part"):
+    with pytest.raises(UsageError, match="type 'nosuch' is no part of a model"):
         read_safely(file)
     assert what_runs(str(file)) is None
 

@@ -118,3 +118,12 @@ def test_what_is_no_video_is_refused_and_counts_as_one(tmp_path, content, capfd)
 def test_every_format_that_is_looked_for_is_written(tmp_path, suffix):
     media.write_image(tmp_path / f"a{suffix}", frames()[2])
     assert cv2.imread(str(tmp_path / f"a{suffix}")).mean() == pytest.approx(80, abs=2)
+
+
+def test_what_a_format_has_no_room_for_is_written_as_png(tmp_path, caplog, capfd):
+    wide = np.full((2, 16400, 3), 80, np.uint8)  # WebP ends at 16,383
+    with caplog.at_level("INFO", "rgacli"):
+        media.write_image(tmp_path / "a.webp", wide)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.webp.png"]
+    assert cv2.imread(str(tmp_path / "a.webp.png")).shape == wide.shape
+    assert caplog.messages == [f"{tmp_path / 'a.webp'} is written as PNG: webp has no room for 16400x2 pixels"]
