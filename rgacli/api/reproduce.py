@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rgacli.api.parameters import require_at_least
-from rgacli.config.catalogue import default_config
+from rgacli.api.targets import find_target
 from rgacli.cores import cores
 from rgacli.errors import UsageError
 from rgacli.files import write_text
@@ -20,23 +19,20 @@ from rgacli.messages import tell
 from rgacli.parent import before_children
 from rgacli.progress import Progress
 from rgacli.reporting.page import Page, Section, render
-from rgacli.reproduction import paper
 from rgacli.reproduction.executors.local import LocalExecutor
 from rgacli.reproduction.executors.task import Executor, Resources, Task
 from rgacli.reproduction.folder import State, SweepFolder, overlaid
-from rgacli.reproduction.jobs import EMBEDDED, Job, command_of, plan, run_folder
+from rgacli.reproduction.jobs import Job, command_of, plan, run_folder
 from rgacli.reproduction.judging import JudgedTable, judge
-from rgacli.reproduction.reading import read_sweep
 from rgacli.reproduction.record import Record, adopt, read_record, seeds_in
 from rgacli.reproduction.stopping import Stopped, sigterm_as_interrupt
 from rgacli.reproduction.sweep import Sweep, Table
 from rgacli.reproduction.tables import shown, verdicts, write_tables
+from rgacli.reproduction.watch import Watch
 from rgacli.wording import param, sentence, some
 
 ROOT = Path("reproduction")
 ExecutorName = Literal["local", "slurm", "ray"]
-
-_SECONDS_BETWEEN_LOOKS = 5.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +156,7 @@ def reproduce(
         raise UsageError(f"{param('collect', True)} and {param('dry_run', True)} do not go together.")
     if epochs is not None:
         require_at_least(1, epochs=epochs)
-    sweep, common, tables, scale = _find(target, table, scale, data, epochs)
+    sweep, common, tables, scale = find_target(target, table, scale, data, epochs)
     if seeds is not None:
         require_at_least(1, seeds=seeds)
     record = Path(record) if record else None
@@ -196,7 +192,7 @@ def reproduce(
         folder.write_manifest(every, about)
         waiting = [job for job in own if not folder.is_finished(job)]
         if waiting and runner:
-            watch = _Watch(folder, every, own, about, progress, keeping, tables)
+            watch = Watch(folder, every, own, about, progress, keeping, tables)
             tell(f"{len(waiting)} of {len(own)} jobs to run; manifest: {folder.manifest}")
             _run(runner, folder, waiting, processes, watch)
     return _collected(target, sweep, scale, folder, own, tables, keeping, about)
@@ -223,87 +219,15 @@ def _processes(gpus_per_job: int | None, folder: SweepFolder, record: Path | Non
     """
     own = max(1, gpus_per_job or 0)
     recorded = read_record(record).get("processes") if record and record.is_file() else None
-    for path, begun in ((folder.path, folder.processes()), (record, recorded)):
+    for path, begun, name in ((folder.path, folder.processes(), "out"), (record, recorded, "record")):
         if begun not in (None, own):
             if not collect:
                 raise UsageError(
                     f"{path} is of trainings by {begun} processes each, with as many times the images in a step: "
-                    f"give {param('gpus_per_job', begun)}, or choose another {param('out')}."
+                    f"give {param('gpus_per_job', begun)}, or another {param(name)}."
                 )
             own = begun
     return own
-
-
-def _find(
-    target: str, names: str | Sequence[str] | None, scale: str | None, data: Path | None, epochs: int | None
-) -> tuple[Sweep, dict[str, Any], tuple[Table, ...], str | None]:
-    """Return the sweep that a target belongs to, what all its trainings have in common, its tables, and its scale."""
-    names = [names] if isinstance(names, str) else list(names or ())
-    if target == "all" or target in paper.TARGETS:
-        if names:
-            raise UsageError(f"{param('table')} chooses tables of a file; {target} is one itself.")
-        scale = scale or "small"
-        sweep = paper.sweep(scale, default_config(data), epochs)
-        tables = sweep.tables if target == "all" else (sweep.table(target),)
-        default = {"data": EMBEDDED} if scale == "small" else {}
-        return sweep, default if data is None else {"data": str(data)}, tables, scale
-    path = Path(target)
-    if path.suffix not in (".yaml", ".yml"):
-        raise UsageError(f"{param('target')} '{target}' is none of {', '.join(paper.TARGETS)}, 'all', or a YAML file.")
-    if scale:
-        raise UsageError(f"{param('scale', scale)} is of the paper's tables and figures: a file says what to train.")
-    sweep, common = read_sweep(path)
-    _require_parameters(sweep, common, path)
-    given = {} if epochs is None else {"epochs": epochs}
-    given |= {} if data is None else {"data": str(data)}
-    arms = {arm: {key: value for key, value in own.items() if key not in given} for arm, own in sweep.arms.items()}
-    if epochs is not None:
-        for arm, own in _lengths(sweep.arms, {**common, **given}, common.get("epochs"), epochs).items():
-            arms[arm]["epochs"] = own
-    sweep = replace(sweep, arms=arms)  # what is given is of all trainings
-    return sweep, common | given, tuple(map(sweep.table, names)) or sweep.tables, None
-
-
-def _lengths(
-    arms: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any], before: int | None, epochs: int
-) -> dict[str, int]:
-    """Return the epochs of arms that have a number of their own, where the others take `epochs`: in proportion.
-
-    Args:
-        arms: As the file has them; where each has its own number, the first counts as one of the others.
-        common: Parameters of all.
-        before: The file's epochs for all; None: those of the others' config.
-        epochs: Of the others, now.
-
-    Raises:
-        UsageError: the others' config has none.
-    """
-    own = {arm: each["epochs"] for arm, each in arms.items() if isinstance(each.get("epochs"), int)}
-    others = [arm for arm in arms if arm not in own]
-    if not own:
-        return {}
-    whole = before if others else own[next(iter(arms))]
-    if whole is None:
-        from rgacli.config.files import load_config
-
-        name = arms[others[0]].get("config") or common.get("config") or default_config(common.get("data"))
-        whole = load_config(name).train_cfg.get("max_epochs")
-        if whole is None:
-            raise UsageError(
-                f"{param('epochs', epochs)}: {', '.join(own)} have epochs of their own, and {name} has none."
-            )
-    return {arm: max(1, round(epochs * each / whole)) for arm, each in own.items() if each != whole}
-
-
-def _require_parameters(sweep: Sweep, common: Mapping[str, Any], path: Path) -> None:
-    """Raise a UsageError for what is no parameter of a training, or one that the sweep sets."""
-    from rgacli.api.train import train
-
-    known = set(inspect.signature(train).parameters) - {"seed", "name", "work_dir", "resume", "progress", "device"}
-    for where, own in {"train": common, **{f"arm '{name}'": own for name, own in sweep.arms.items()}}.items():
-        for key in own:
-            if key not in known:
-                raise UsageError(f"{path}: {where}: '{key}' is none of {', '.join(sorted(known))}.")
 
 
 def _folder_name(what: str, data: Path | None) -> str:
@@ -357,7 +281,7 @@ def _local(jobs: int | None, gpus_per_job: int | None, device: str) -> Executor:
     return LocalExecutor(places, Resources(each, max(1, cores() // places)), gpus)
 
 
-def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processes: int, watch: _Watch) -> None:
+def _run(runner: Executor, folder: SweepFolder, waiting: Sequence[Job], processes: int, watch: Watch) -> None:
     """Run jobs to their ends, and note how those ended that could not note it."""
     before_children()
     for job in waiting:
@@ -405,82 +329,6 @@ def _tasks(folder: SweepFolder, waiting: Sequence[Job], processes: int) -> list[
         )
         for job in waiting
     ]
-
-
-class _Watch:
-    """Looks at the jobs every few seconds: writes the manifest and the record, and reports progress."""
-
-    def __init__(
-        self,
-        folder: SweepFolder,
-        every: Sequence[Job],
-        own: Sequence[Job],
-        about: Mapping[str, Any],
-        progress: Progress | None,
-        keeping: Record | None,
-        tables: Sequence[Table],
-    ) -> None:
-        self._folder, self._every, self._own, self._about = folder, every, own, about
-        self._progress, self._keeping, self._tables = progress, keeping, tables
-        self._last = -float("inf")
-        self._seen: dict[str, str] = {job.name: "" for job in own}
-        self._began = time.monotonic()
-        before = [folder.seconds(job) for job in own if folder.is_finished(job)]
-        self._done_before = len(before)
-        self._each = sum(before) / len(before) if before else None  # seconds that a job has taken so far
-
-    def __call__(self, *, last: bool = False) -> None:
-        """Look, if the last look is some seconds ago."""
-        if not last and time.monotonic() - self._last < _SECONDS_BETWEEN_LOOKS:
-            return
-        self._last = time.monotonic()
-        states = {job.name: self._folder.state(job) for job in self._own}
-        ended = False
-        for name, state in states.items():
-            if state.state != self._seen[name]:
-                if state.state == "failed" and self._seen[name]:
-                    tell(f"{name} failed: {state.error} (log: {self._folder.log(name)})")
-                ended = ended or state.state in ("finished", "failed")
-                self._seen[name] = state.state
-        if ended and self._keeping:
-            self._keeping.write(self._folder, self._tables)
-        self._report(states)
-        self._folder.write_manifest(self._every, {**self._about, "expected_seconds": self._left(states)})
-
-    def _share(self, states: Mapping[str, State]) -> float:
-        """Return how many jobs' worth of work is done, parts of running ones included."""
-        running = (state for state in states.values() if state.state == "running" and state.total)
-        return _finished(states) + sum(state.done / state.total for state in running)
-
-    def _left(self, states: Mapping[str, State]) -> int | None:
-        """Return the seconds that the jobs will still take: as this run goes or, before that tells, as others took.
-
-        None while nothing tells it.
-        """
-        since = self._share(states) - self._done_before
-        open_ = sum(state.state in ("waiting", "running", "stopped") for state in states.values())
-        if since < 0.05:
-            running = sum(state.state == "running" for state in states.values())
-            return None if self._each is None else round(open_ * self._each / max(1, running))
-        part = self._share(states) - _finished(states)
-        return round((open_ - part) * (time.monotonic() - self._began) / since)
-
-    def _report(self, states: Mapping[str, State]) -> None:
-        if not self._progress:
-            return
-        failed = sum(state.state == "failed" for state in states.values())
-        running = [
-            f"{name} {state.step}" + (f" {100 * state.done // state.total} %" if state.total else "")
-            for name, state in states.items()
-            if state.state == "running"
-        ]
-        note = [f"{_finished(states)} of {len(states)} jobs", *([f"{failed} failed"] if failed else []), *running[:4]]
-        ended = self._share(states) + failed
-        self._progress("sweep, %", int(100 * ended / len(states)), 100, "  ".join(note))
-
-
-def _finished(states: Mapping[str, State]) -> int:
-    return sum(state.state == "finished" for state in states.values())
 
 
 def _collected(

@@ -164,7 +164,7 @@ def test_what_another_process_works_on_stays_as_that_notes_it(sweep):
 
 
 def test_progress_is_of_the_whole_sweep(sweep, monkeypatch):
-    monkeypatch.setattr("rgacli.api.reproduce._SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr("rgacli.reproduction.watch._SECONDS_BETWEEN_LOOKS", 0)
     reports = []
     sweep(Fake(OUT, failing=["prm-s0"]), progress=lambda *report: reports.append(report))
     assert [(task, done, total) for task, done, total, _ in reports][-1] == ("sweep, %", 100, 100)
