@@ -15,7 +15,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
 
-class _Calls:
+class Calls:
     """An object that is unpickled by a call."""
 
     def __init__(self, function: Callable[..., Any] | str, *arguments: Any) -> None:
@@ -49,19 +49,19 @@ def _calls(mark: Path) -> dict[str, Any]:
 
     code = f"open({str(mark)!r}, 'w').close()"
     return {
-        "os.system": _Calls(os.system, f"touch '{mark}'"),
-        "subprocess.run": _Calls(subprocess.run, ["touch", str(mark)]),
-        "exec": _Calls(builtins.exec, code),
-        "eval": _Calls(builtins.eval, f"open({str(mark)!r}, 'w')"),
-        "open": _Calls(builtins.open, str(mark), "w"),
-        "getattr": _Calls(_Calls(builtins.getattr, _Calls(importlib.import_module, "os"), "system"), f"touch '{mark}'"),
-        "functools.partial": _Calls(_Calls(functools.partial, os.system, f"touch '{mark}'")),
-        "operator.methodcaller": _Calls(operator.methodcaller("touch"), mark),
-        "pathlib.Path.touch": _Calls(Path.touch, mark),
-        "state of an allowed type": _Builds({"_max": _Calls(os.system, f"touch '{mark}'")}),
-        "getattr of an allowed type": _Calls(builtins.getattr, HistoryBuffer, "__init__"),
-        "numpy array of objects": np.array([_Calls(os.system, f"touch '{mark}'")], dtype=object),
-        "torch.load": _Calls(torch.load, io.BytesIO(pickle.dumps(_Calls(os.system, f"touch '{mark}'")))),
+        "os.system": Calls(os.system, f"touch '{mark}'"),
+        "subprocess.run": Calls(subprocess.run, ["touch", str(mark)]),
+        "exec": Calls(builtins.exec, code),
+        "eval": Calls(builtins.eval, f"open({str(mark)!r}, 'w')"),
+        "open": Calls(builtins.open, str(mark), "w"),
+        "getattr": Calls(Calls(builtins.getattr, Calls(importlib.import_module, "os"), "system"), f"touch '{mark}'"),
+        "functools.partial": Calls(Calls(functools.partial, os.system, f"touch '{mark}'")),
+        "operator.methodcaller": Calls(operator.methodcaller("touch"), mark),
+        "pathlib.Path.touch": Calls(Path.touch, mark),
+        "state of an allowed type": _Builds({"_max": Calls(os.system, f"touch '{mark}'")}),
+        "getattr of an allowed type": Calls(builtins.getattr, HistoryBuffer, "__init__"),
+        "numpy array of objects": np.array([Calls(os.system, f"touch '{mark}'")], dtype=object),
+        "torch.load": Calls(torch.load, io.BytesIO(pickle.dumps(Calls(os.system, f"touch '{mark}'")))),
     }
 
 

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.campaign import strangers
+from tests.campaign import stranger_configs, strangers
 from tests.campaign.ended import require_well
 from tests.campaign.stage import Stage
 from tests.campaign.trial import NotHere, Trial
@@ -38,6 +38,10 @@ def trials(stage: Stage) -> Iterator[Trial]:
             "a checkpoint whose pickle runs code",
             f"{entrance}: {call} in {place}, {form}",
             _Pickled(stage, entrance, call, form, place),
+        )
+    for entrance, attack in itertools.product(_SAFELY, (*stranger_configs.ATTACKS, None)):
+        yield Trial(
+            "a config that is to run nothing", f"{entrance}: {attack or 'as it is'}", _Safe(stage, entrance, attack)
         )
     for name, arguments in _EXPORTS.items():
         yield Trial("an export is plain data", name, _Exported(stage, arguments))
@@ -108,6 +112,29 @@ class _Pickled:
         assert not mark.exists(), f"code ran: {ended.stderr}"
         told = ended.errors[0] if ended.code else ended.stderr.partition(" is damaged")[0]
         assert ".pth" in told, f"the file is not named: {ended.stderr}"
+
+
+_SAFELY = {"eval": ("eval",), "predict": ("predict", _IMAGE, "--run")}
+
+
+class _Safe:
+    """Gives a command a run whose config would run something: it has to refuse it, and to have run nothing.
+
+    The config as a training left it is taken.
+    """
+
+    def __init__(self, stage: Stage, entrance: str, attack: str | None) -> None:
+        self.stage, self.entrance, self.attack = stage, entrance, attack
+
+    def __call__(self, folder: Path) -> None:
+        mark, run = folder / "mark", self.stage.copy_of_run(folder)
+        shutil.copy(next((self.stage.dataset / "images/test").iterdir()), folder / _IMAGE)
+        if self.attack:
+            stranger_configs.change(run / "config.py", self.attack, folder, mark)
+        ended = self.stage.rgacli(*_SAFELY[self.entrance], run, "--safe", *_CPU, cwd=folder)
+        require_well(ended, 2 if self.attack else 0)
+        assert not mark.exists(), f"it ran: {ended.stderr}"
+        assert not self.attack or "is refused by --safe" in ended.errors[0], ended.stderr
 
 
 class _Exported:
