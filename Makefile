@@ -11,7 +11,7 @@ help:
 	@echo "make quickstart   train PRM and a plain detector on the embedded dataset (about 5 minutes on 2 CPU cores)"
 	@echo "make test         run the tests (4 minutes on 2 CPU cores)"
 	@echo "make slow         run those that take minutes each"
-	@echo "make campaign     try to break it, for two hours and in 12 GB (campaign-short: 8 minutes of it)"
+	@echo "make campaign     try to break it, for two and a half hours and in 12 GB (campaign-short: 8 minutes of it)"
 	@echo "make lint         ruff, lint and format"
 	@echo "make tables       generate README's tables anew, from the records in assets/"
 	@echo "make install      only create the environment, in $(VENV)"
