@@ -17,12 +17,11 @@ from typing import Any
 
 import rgacli
 from rgacli import runs
-from rgacli.cores import cores
+from rgacli.cores import cores, environment_of
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.errors import RgacliError, RunFailed, UsageError, explain
 from rgacli.messages import LOGGER, tell
 from rgacli.parent import stop_with_parent
-from rgacli.reproduction.executors.task import environment_of
 from rgacli.reproduction.folder import State, SweepFolder
 from rgacli.reproduction.jobs import EMBEDDED, EMBEDDED_TEST, Job, Step, call_of, run_folder
 from rgacli.reproduction.quantities import numbers_of

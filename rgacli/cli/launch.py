@@ -12,7 +12,7 @@ from rgacli.cli.command import Command, print_error
 from rgacli.cli.mmdet_spelling import in_our_spelling
 from rgacli.cli.options import DEVICE_HELP, Device
 from rgacli.cli.output import TYPERS_OWN, mute, unmute
-from rgacli.cores import cores
+from rgacli.cores import cores, environment_of
 from rgacli.errors import RgacliError, UsageError, explain
 from rgacli.parent import stop_with_parent
 
@@ -187,8 +187,7 @@ def _launch(
 
     debug = ["--debug"] if context.find_root().params.get("debug") else []
     command = [*debug, context.info_name, *arguments, *context.meta["arguments"]]
-    each = max(1, cores() // gpus)
-    threads = {f"{library}_NUM_THREADS": str(each) for library in ("OMP", "MKL")}
+    threads = environment_of(max(1, cores() // gpus))
     launch(
         [sys.executable, "-m", "rgacli", *command],
         Job(gpus, nnodes, node_rank, rdzv_endpoint or ""),

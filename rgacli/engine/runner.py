@@ -7,8 +7,8 @@ import itertools
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmengine.visualization import Visualizer
 from torch import nn
@@ -185,10 +185,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Train, and end the processes that load data: the garbage collector waits 5 seconds for each."""
-        try:
+        with _ending_workers(self):
             return super().run()
-        finally:
-            _end_workers(self.dataloader, getattr(self.runner.val_loop, "dataloader", None))
 
     def run_epoch(self) -> None:
         """Train for an epoch, less the batches that were trained on before a resume: those are not even loaded."""
@@ -212,13 +210,17 @@ class ResumableIterLoop(IterBasedTrainLoop):
             self.dataloader.batch_sampler.skip = self._iter
             rest = _InfiniteDataloaderIterator(self.dataloader)
             self.dataloader_iterator = itertools.chain(itertools.repeat(None, self._iter), rest)  # run() skips these
-        try:
+        with _ending_workers(self):
             return super().run()
-        finally:
-            _end_workers(self.dataloader, getattr(self.runner.val_loop, "dataloader", None))
 
 
-def _end_workers(*loaders: DataLoader | None) -> None:
-    for loader in loaders:
-        if (iterator := getattr(loader, "_iterator", None)) is not None:
-            iterator._shutdown_workers()
+@contextmanager
+def _ending_workers(loop: BaseLoop) -> Iterator[None]:
+    """At the end of a block, end the processes that load data for a loop and for its validation."""
+    try:
+        yield
+    finally:
+        for each in (loop, loop.runner.val_loop):
+            iterator = getattr(getattr(each, "dataloader", None), "_iterator", None)
+            if iterator is not None:
+                iterator._shutdown_workers()

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, ending, environment_of, start
+from rgacli.cores import environment_of
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, ending, start
 from rgacli.reproduction.stopping import interrupts_held_back
 
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rgacli.cores import environment_of
 from rgacli.errors import RunFailed, UsageError
-from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call, environment_of
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_ANSWER = 10.0

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rgacli.cores import environment_of
 from rgacli.errors import RunFailed, UsageError
 from rgacli.messages import tell
-from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call, environment_of
+from rgacli.reproduction.executors.task import ONE_PROCESSOR, Resources, Task, call
 from rgacli.wording import param
 
 _SECONDS_BETWEEN_LOOKS = 10.0

@@ -72,11 +72,6 @@ class Executor(Protocol):
         ...
 
 
-def environment_of(threads: int) -> dict[str, str]:
-    """Return the variables that keep a process to so many threads; none of 0."""
-    return {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL")} if threads else {}
-
-
 def start(task: Task, environment: Mapping[str, str], folder: str | None = None) -> subprocess.Popen:
     """Start a task's command as a process that stops with this one.
 

@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
+from rgacli.cores import environment_of
 from rgacli.reproduction.executors import local
 from rgacli.reproduction.executors.local import LocalExecutor
-from rgacli.reproduction.executors.task import Resources, Task, environment_of
+from rgacli.reproduction.executors.task import Resources, Task
 
 # Notes when it begins, what it sees, and when it ends; -S -E, so that it is there in a few milliseconds.
 NOTED = """
