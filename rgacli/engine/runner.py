@@ -204,23 +204,37 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 class ResumableIterLoop(IterBasedTrainLoop):
     """mmengine's loop by iterations, which on a resume loads nothing of what was trained on before."""
 
+    def __init__(self, runner: Runner, dataloader: DataLoader | Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        BaseLoop.__init__(self, runner, dataloader)
+        built = self.dataloader
+        # mmengine's begins to load here, which cannot be undone once a checkpoint tells what to skip: workers run ahead,
+        # and the samplers are in the middle of a pass. It is given one that loads nothing before it is asked.
+        super().__init__(runner, DataLoader(built.dataset), *args, **kwargs)
+        self.dataloader = built
+
     def run(self) -> nn.Module:
         """Train, and end the processes that load data."""
-        if self._iter and isinstance(self.dataloader.batch_sampler.sampler, InfiniteSampler):
-            self.dataloader.batch_sampler.skip = self._iter
-            rest = _InfiniteDataloaderIterator(self.dataloader)
-            self.dataloader_iterator = itertools.chain(itertools.repeat(None, self._iter), rest)  # run() skips these
-        with _ending_workers(self):
+        done = 0
+        if isinstance(self.dataloader.batch_sampler.sampler, InfiniteSampler):
+            done = self.dataloader.batch_sampler.skip = self._iter
+        batches = _InfiniteDataloaderIterator(self.dataloader)
+        self.dataloader_iterator = itertools.chain(itertools.repeat(None, done), batches)  # run() skips the first
+        with _ending_workers(self, batches):
             return super().run()
 
 
 @contextmanager
-def _ending_workers(loop: BaseLoop) -> Iterator[None]:
-    """At the end of a block, end the processes that load data for a loop and for its validation."""
+def _ending_workers(loop: BaseLoop, batches: _InfiniteDataloaderIterator | None = None) -> Iterator[None]:
+    """At the end of a block, end the processes that load data for a loop and for its validation.
+
+    Args:
+        loop: Its dataloader keeps processes that persist.
+        batches: What keeps others, in a loop by iterations.
+    """
     try:
         yield
     finally:
-        for each in (loop, loop.runner.val_loop):
-            iterator = getattr(getattr(each, "dataloader", None), "_iterator", None)
-            if iterator is not None:
-                iterator._shutdown_workers()
+        dataloaders = (getattr(each, "dataloader", None) for each in (loop, loop.runner.val_loop))
+        for each in {getattr(iterating, "_iterator", None) for iterating in (*dataloaders, batches)}:
+            if hasattr(each, "_shutdown_workers"):
+                each._shutdown_workers()

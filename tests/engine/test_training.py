@@ -109,11 +109,17 @@ def test_a_run_resumed_at_an_epochs_end_is_what_it_would_have_been(finished_run,
     assert_same(saved(folder), saved(finished_run))
 
 
-def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path, monkeypatch):
-    """mmdet's 90k schedules: an endless sampler, and no epochs."""
+@pytest.mark.parametrize(
+    "loading",
+    [{}, {"num_workers": 2}, {"num_workers": 1, "persistent_workers": True}],
+    ids=["itself", "workers", "persistent"],
+)
+def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path, monkeypatch, loading):
+    """mmdet's 90k schedules: an endless sampler, and no epochs; whoever loads the data, nothing of it goes on."""
     by_iterations = {
         "train_cfg": dict(type="IterBasedTrainLoop", max_iters=10, val_interval=10, _delete_=True),
         "train_dataloader.sampler": dict(type="InfiniteSampler"),
+        **{f"train_dataloader.{key}": value for key, value in loading.items()},
         "default_hooks.checkpoint": dict(by_epoch=False, interval=5),
         "log_processor.by_epoch": False,
     }
@@ -121,12 +127,13 @@ def test_a_run_that_counts_iterations_is_resumed_alike(tiny_dataset, tmp_path, m
     cfg = tiny.training_config(tiny_dataset, whole, **by_iterations)
     cfg.param_scheduler = []
     run(cfg, whole)
+    assert not multiprocessing.active_children()
     shutil.copytree(whole, folder)
     (folder / "config.py").write_text(cfg.pretty_text)
     loaded, load = [], SeededDataset.__getitem__
     monkeypatch.setattr(SeededDataset, "__getitem__", lambda self, index: loaded.append(index) or load(self, index))
     assert resumed(folder, folder / "checkpoints/iter_5.pth") == 5
-    assert len(loaded) == 5  # an image each: nothing of the first five iterations
+    assert len(loaded) == (0 if loading else 5)  # an image each, by this process: nothing of the first five iterations
     assert_same(saved(folder, "iter_10.pth"), saved(whole, "iter_10.pth"))
     assert [line["lambda"] for line in logged(folder)] == pytest.approx([7 - 0.6 * i for i in range(10)])
 
