@@ -61,7 +61,8 @@ def _lengths(
     """Return the epochs of arms that have a number of their own, where the others take `epochs`: in proportion.
 
     Args:
-        arms: As the file has them; where each has its own number, the first counts as one of the others.
+        arms: As the file has them; where each has its own number, the first that trains counts as one of the others.
+            One of 0 epochs, which takes its weights as they are, keeps to that.
         common: Parameters of all.
         before: The file's epochs for all; None: those of the others' config.
         epochs: Of the others, now.
@@ -71,19 +72,19 @@ def _lengths(
     """
     own = {arm: each["epochs"] for arm, each in arms.items() if isinstance(each.get("epochs"), int)}
     others = [arm for arm in arms if arm not in own]
-    if not own:
-        return {}
-    whole = before if others else own[next(iter(arms))]
+    if not any(own.values()):
+        return own
+    whole = before if others and before != 0 else next(filter(None, own.values()))
     if whole is None:
         from rgacli.config.files import load_config
 
         name = arms[others[0]].get("config") or common.get("config") or default_config(common.get("data"))
         whole = load_config(name).train_cfg.get("max_epochs")
-        if whole is None:
+        if not whole:
             raise UsageError(
                 f"{param('epochs', epochs)}: {', '.join(own)} have epochs of their own, and {name} has none."
             )
-    return {arm: max(1, round(epochs * each / whole)) for arm, each in own.items() if each != whole}
+    return {arm: max(min(1, each), round(epochs * each / whole)) for arm, each in own.items() if each != whole}
 
 
 def _require_parameters(sweep: Sweep, common: Mapping[str, Any], path: Path) -> None:

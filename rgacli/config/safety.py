@@ -22,7 +22,7 @@ from rgacli.wording import param
 _SCOPES = ("mmdet", "mmengine", "mmcv")
 """Registries' scopes, which are packages that mmengine imports when it meets them."""
 
-_PARTS = ("nms", "soft_nms", "RoIAlign", "RoIPool", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack")
+_PARTS = ("nms", "soft_nms", "RoIAlign", "RoIPool", "SimpleRoIAlign", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack")
 """What mmcv and mmdet look up by `type` besides the registries."""
 
 _PICKLE = "a pickle, which runs code when it is loaded"
@@ -53,7 +53,7 @@ class _Place(NamedTuple):
 _ANYWHERE = _Place("part of mmdet's")
 _MODEL = _Place("part of a model", ("MODELS", "TASK_UTILS", "WEIGHT_INITIALIZERS"))
 _TRANSFORM = _Place("transform", ("TRANSFORMS",))
-_DATASET = _Place("dataset in COCO's format", ("DATASETS",))
+_DATASET = _Place("dataset that unpickles nothing", ("DATASETS",))
 _PLACES = {
     **dict.fromkeys(("model", "tta_model"), _MODEL),
     **dict.fromkeys(("dataset", "datasets"), _DATASET),
@@ -69,6 +69,8 @@ _ENDINGS = {
 """The same by what a key ends with."""
 _WRAPPERS = ("ConcatDataset", "RepeatDataset", "ClassBalancedDataset", "MultiImageMixDataset")
 """Datasets that are made of others."""
+_TEXTS = ("XMLDataset", "VOCDataset", "CrowdHumanDataset")
+"""Datasets that, like COCO's, read text alone."""
 
 
 def read_safely(path: Path) -> dict[str, Any]:
@@ -186,7 +188,7 @@ def _looked_up(key: Any, value: Any, place: _Place, is_part: Callable[[str, _Pla
         foreign = [name for name in _imports(value) if _is_foreign(name)]
         return f"custom_imports imports {foreign[0]}" if foreign else None
     if key == "type" and isinstance(value, str) and not is_part(value, place):
-        return f"type {shortened(value)!r} is no {place.what}: it would be imported and called"
+        return f"type {shortened(value)!r} is no {place.what}: it would be called, whatever it is"
     if key in ("backend_args", "file_client_args") and value not in (None, {}, {"backend": "local"}):
         return f"{key} has files read in a way that can import a module"
     if key in ("default_scope", "_scope_") and value is not None and value not in _SCOPES:
@@ -284,17 +286,17 @@ def _looks_registered(name: str, place: _Place) -> bool:
 
 @cache
 def _registered(place: _Place, imports: tuple[str, ...] = ()) -> Mapping[str, frozenset[str]]:
-    """Return name -> modules of the parts that a place takes, of mmengine's, mmdet's and, once imported, ours."""
+    """Return name -> modules of the parts that a place takes, of mmengine's, mmdet's and ours."""
     from mmengine import registry
 
-    for module in imports:
+    for module in ("rgacli.core", *imports):  # a registry knows what has been imported, whose answers are kept here
         import_module(module)
     found: dict[str, set[str]] = {name: {"mmcv.ops"} for name in _PARTS if place in (_ANYWHERE, _MODEL)}
 
     def note(node: Any) -> None:
         node.import_from_location()
         for name, part in node.module_dict.items():
-            if place is not _DATASET or _reads_coco(part):
+            if place is not _DATASET or _reads_text(part):
                 found.setdefault(name, set()).add(getattr(part, "__module__", ""))
         for child in node.children.values():
             note(child)
@@ -305,11 +307,11 @@ def _registered(place: _Place, imports: tuple[str, ...] = ()) -> Mapping[str, fr
     return {name: frozenset(modules) for name, modules in found.items()}
 
 
-def _reads_coco(dataset: Any) -> bool:
-    """Return whether a dataset is of COCO's format, ours, or made of such: others unpickle files."""
+def _reads_text(dataset: Any) -> bool:
+    """Return whether a dataset reads text, as COCO's do and ours, or is made of such: others unpickle files."""
     from mmdet.datasets import CocoDataset
 
-    if dataset.__module__.startswith("rgacli.") or dataset.__name__ in _WRAPPERS:
+    if dataset.__module__.startswith("rgacli.") or dataset.__name__ in (*_WRAPPERS, *_TEXTS):
         return True
     return isinstance(dataset, type) and issubclass(dataset, CocoDataset)
 

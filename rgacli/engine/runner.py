@@ -207,8 +207,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: DataLoader | Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         BaseLoop.__init__(self, runner, dataloader)
         built = self.dataloader
-        # mmengine's begins to load here, which cannot be undone once a checkpoint tells what to skip: workers run ahead,
-        # and the samplers are in the middle of a pass. It is given one that loads nothing before it is asked.
+        # mmengine's begins to load here, which cannot be undone once a checkpoint tells what to skip: workers run
+        # ahead, samplers are in the middle of a pass. It is given one that loads nothing before it is asked.
         super().__init__(runner, DataLoader(built.dataset), *args, **kwargs)
         self.dataloader = built
 

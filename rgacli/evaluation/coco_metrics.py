@@ -29,9 +29,9 @@ METRICS = Coco.metrics
 # hold the true AP in 86 % of trials; widened by this factor in 94 % (simulated: 100 images, 3 classes).
 _SUBSAMPLE_CORRECTION = math.sqrt(math.e - 1)
 _Z95 = 1.96
-# Of n images that have objects among others, a sample has none with probability 1/e^n, and hotcoco takes its difference
-# for 0: from 8 on, that happens once in 3,000 samples.
-_LEAST_WITH_OBJECTS = 8
+# In a sample without any objects hotcoco takes the difference for 0. One such in 3,000 does no harm: as many as there
+# are where 8 of many images have objects.
+_MOST_WITHOUT_OBJECTS = math.exp(-8)
 
 
 class Interval(NamedTuple):
@@ -252,7 +252,7 @@ def difference(
 
     Returns:
         In units of AP, [-1, 1]. NaN without objects; NaN ends for fewer than two images or samples, and where so few
-        images have objects that samples come to be without any.
+        images have objects that more than 1 in 3,000 samples are without any.
     """
     images = list(b.gt_counts if images is None else images)
     with_objects = sum(b.gt_counts[image] > 0 for image in images)
@@ -261,7 +261,8 @@ def difference(
     with a._for_resampling(images) as left, b._for_resampling(images) as right:
         result = hotcoco.compare(left, right, n_bootstrap=samples, seed=seed)
     value, half = result["deltas"]["AP"], math.nan
-    if min(len(images), samples) > 1 and with_objects >= min(len(images), _LEAST_WITH_OBJECTS):
+    share_without = (1 - with_objects / len(images)) ** len(images)
+    if min(len(images), samples) > 1 and share_without <= _MOST_WITHOUT_OBJECTS:
         half = _Z95 * _SUBSAMPLE_CORRECTION * result["ci"]["AP"]["std_err"]
     return Difference(value, *np.clip((value - half, value + half), -1, 1).tolist())
 

@@ -158,7 +158,8 @@ def costs(
     """Return TIDE's errors over these images as tidecv has them: delta_ap, counts and ap_base, all in [0, 1].
 
     Missed objects are mended by taking them out. hotcoco then keeps a class of which nothing is left in the mean, at AP
-    0; in TIDE it is gone. If no class is left, missed objects cost all AP that there is to be had.
+    0; in TIDE it is gone. If no class is left, missed objects cost all AP that there is to be had. Classes that are
+    detected here and have no object here are left out of all means, as COCO does; tidecv counts them at AP 0.
 
     Args:
         evaluation: Of these annotations and detections.

@@ -302,6 +302,10 @@ def test_arms_with_epochs_of_their_own_keep_the_proportion(sweep):
     assert lengths({"config": "quickstart", "epochs": 5}) == ["5", "20"]
     assert lengths({"config": "quickstart", "epochs": 5}, epochs=2) == ["2", "8"]
     assert lengths({"config": "quickstart"}, epochs=2) == ["2", "4"]  # which has 10 epochs
+    arms["prm"]["epochs"] = 0  # as its weights are
+    assert lengths({"config": "quickstart", "epochs": 5}, epochs=2) == ["2", "0"]
+    arms["plain"]["epochs"] = 20
+    assert lengths({"config": "quickstart"}, epochs=2) == ["2", "0"]
 
 
 def test_a_run_that_is_gone_is_trained_again_if_it_is_needed(sweep, caplog):

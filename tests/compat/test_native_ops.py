@@ -17,6 +17,7 @@ from tests.support.processes import python, python_code
 SMALL = st.integers(0, 6)
 SIDE = st.integers(1, 8)
 BOXES = st.lists(st.tuples(SMALL, SMALL, SIDE, SIDE), min_size=1, max_size=12)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 needs_stand_in = pytest.mark.skipif(native_ops.origin() != "torchvision", reason="a full mmcv is installed")
 
 # --- nms
@@ -98,17 +99,21 @@ def test_the_gradient_of_roi_align_is_that_of_finite_differences(sampling_ratio)
     )
 
 
-def test_the_gradient_of_roi_align_by_deterministic_algorithms_is_the_same():
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, needs_cuda])])
+def test_the_gradient_of_roi_align_by_deterministic_algorithms_is_the_same(monkeypatch, device):
+    """And not by the kernel that, on a GPU, is not deterministic and refuses."""
     found = []
     for is_deterministic in (False, True):
-        x = feature_map()
+        x = feature_map().detach().to(device).requires_grad_()
+        if is_deterministic:
+            monkeypatch.setattr("torch.ops.torchvision._roi_align_backward", None)
         torch.use_deterministic_algorithms(is_deterministic)
         try:
-            mmcv.ops.RoIAlign((3, 3), 0.25, 2)(x, rois()).square().sum().backward()
+            mmcv.ops.RoIAlign((3, 3), 0.25, 2)(x, rois().to(device)).square().sum().backward()
         finally:
             torch.use_deterministic_algorithms(False)
         found.append(x.grad)
-    assert torch.equal(*found)
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -180,7 +185,7 @@ def test_focal_loss_of_nothing_is_nothing():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_mmdets_focal_loss_is_the_same_on_a_gpu():
     loss = FocalLoss(gamma=1.5, alpha=0.4)  # which takes mmcv's op there, and its own formula on a CPU
     values, gradients = [], []

@@ -47,7 +47,7 @@ def test_restricted_to_images_it_is_what_slices_say():
         assert interval(restricted, samples=5) == pytest.approx(interval(evaluation, images, samples=5))
 
 
-@pytest.mark.parametrize("number", [1, 3, 7])
+@pytest.mark.parametrize("number", [1, 3, 6])
 def test_where_few_images_have_objects_no_interval_is_known(number):
     """Some samples have none of them: a perfect detector's AP would lie between 0 and 1."""
     annotations = crowded([2] * number + [0] * 20)
@@ -58,6 +58,12 @@ def test_where_few_images_have_objects_no_interval_is_known(number):
     assert np.isnan(interval(evaluation)).all()
     alone = list(evaluation.gt_counts)[:number]
     assert number == 1 or interval(evaluation, alone) == pytest.approx((1, 1))  # of these, each sample has some
+
+
+def test_where_nearly_all_images_have_objects_an_interval_is_known():
+    """Of 5 images of which 4 have objects, 1 in 3,000 samples has none."""
+    annotations = crowded([2] * 4 + [0])
+    assert interval(evaluate(annotations, perfect(annotations))) == pytest.approx((1, 1))
 
 
 def test_a_difference_and_its_interval_lie_within_what_ap_can_differ_by():

@@ -88,27 +88,28 @@ class SlurmExecutor:
         except RuntimeError as error:
             raise RunFailed(f"there is no SLURM on this machine ({error}).") from error
         open_, before, endings = {}, None, {}
-        for wave in _waves(tasks):
-            own = self._parameters(len(wave))
-            if before:
-                own["dependency"] = f"afterany:{before}"
-            executor.update_parameters(**own)
-            try:
-                jobs = executor.map_array(partial(call, environment=environment_of(self.resources.threads)), wave)
-            except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-                raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
-            before = _array(jobs[0])
-            open_ |= {task.name: job for task, job in zip(wave, jobs, strict=True)}
         try:
+            for wave in _waves(tasks):
+                own = self._parameters(len(wave))
+                if before:
+                    own["dependency"] = f"afterany:{before}"
+                executor.update_parameters(**own)
+                try:
+                    jobs = executor.map_array(partial(call, environment=environment_of(self.resources.threads)), wave)
+                except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+                    raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
+                before = _array(jobs[0])
+                open_ |= {task.name: job for task, job in zip(wave, jobs, strict=True)}
             while open_:
                 for name in [name for name, job in open_.items() if job.done()]:
                     if found := _ending(open_.pop(name)):
                         endings[name] = found
                 watch()
                 time.sleep(_SECONDS_BETWEEN_LOOKS if open_ else 0)
-        except (KeyboardInterrupt, SystemExit):
-            ids = " ".join(sorted({_array(job) for job in open_.values()}))
-            tell(f"{len(open_)} jobs stay in SLURM's queue, and go on: `scancel {ids}` ends them")
+        except (KeyboardInterrupt, SystemExit, RunFailed):
+            if open_:
+                ids = " ".join(sorted({_array(job) for job in open_.values()}))
+                tell(f"{len(open_)} jobs stay in SLURM's queue, and go on: `scancel {ids}` ends them")
             raise
         return endings
 

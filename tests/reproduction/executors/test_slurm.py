@@ -3,7 +3,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from submitit.core.utils import FailedSubmissionError
 
+from rgacli.errors import RunFailed
 from rgacli.reproduction.executors.slurm import SlurmExecutor
 from rgacli.reproduction.executors.task import Resources, Task
 
@@ -61,9 +63,18 @@ def test_a_task_has_processors_for_each_of_its_gpus_and_srun_is_told(tmp_path, r
     assert f" -c{cpus} " in line
 
 
-def test_ctrl_c_says_what_stays_in_the_queue(tmp_path, monkeypatch, caplog):
-    """Arrays of two jobs and of one that waits for them; one job is done as Ctrl-C comes."""
-    numbers = iter((7, 8))
+@pytest.mark.parametrize(
+    ("arrays", "ending", "left"),
+    [
+        ((7, 8), KeyboardInterrupt, "7 8"),
+        ((7, KeyboardInterrupt()), KeyboardInterrupt, "7"),
+        ((7, FailedSubmissionError("full")), RunFailed, "7"),
+    ],
+    ids=["all in it", "while another is handed over", "refused"],
+)
+def test_what_is_stopped_says_what_stays_in_the_queue(tmp_path, monkeypatch, caplog, arrays, ending, left):
+    """Arrays of two jobs and of one that waits for them; one job is done before Ctrl-C comes to the watch."""
+    numbers = iter(arrays)
 
     class Fake:
         def __init__(self, folder):
@@ -74,6 +85,8 @@ def test_ctrl_c_says_what_stays_in_the_queue(tmp_path, monkeypatch, caplog):
 
         def map_array(self, function, wave):
             array = next(numbers)
+            if isinstance(array, BaseException):
+                raise array
             return [job(f"{array}_{task}", is_done=len(wave) == 2 and task == 0) for task in range(len(wave))]
 
     def job(job_id, is_done):
@@ -84,6 +97,6 @@ def test_ctrl_c_says_what_stays_in_the_queue(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr("submitit.SlurmExecutor", Fake)
     tasks = [Task(name, ("run",), after, tmp_path / name) for name, after in (("a", ()), ("b", ()), ("c", ("a",)))]
-    with caplog.at_level("INFO", "rgacli"), pytest.raises(KeyboardInterrupt):
+    with caplog.at_level("INFO", "rgacli"), pytest.raises(ending):
         SlurmExecutor(tmp_path / "slurm").run(tasks, interrupt)
-    assert caplog.messages == ["2 jobs stay in SLURM's queue, and go on: `scancel 7 8` ends them"]
+    assert caplog.messages == [f"2 jobs stay in SLURM's queue, and go on: `scancel {left}` ends them"]
