@@ -29,5 +29,5 @@ def model_and_batches(detector: SplitDetections, checkpoint: Path | None = None)
     detector.make_room()
     model = build_detector(detector.cfg, checkpoint or detector.checkpoint)
     with quiet_stdout():
-        loader = QuietRunner.build_dataloader(split_dataloader(detector.cfg, detector.split))
+        loader = QuietRunner.build_dataloader(split_dataloader(detector.cfg, detector.loader))
     return model, loader

@@ -69,7 +69,7 @@ class EnsembleResult:
 
     Attributes:
         run: What was combined: the run's name, or the members' names, "a + b".
-        split: As it was asked for; of results files, their annotation file.
+        split: What was evaluated; of results files, their annotation file.
         annotations: The annotation file.
         max_dets: How many detections of an image count, and why.
         reference: What the others' AP is compared with: the paper's ensemble or, where there is none, the first member.
@@ -201,7 +201,7 @@ def ensemble(
     tell(f"figure: {figure}; data: {figure.with_suffix('.csv')}; detections in {together.folder}")
     return EnsembleResult(
         run=together.name,
-        split=together.ann_file if results else split,
+        split=together.split,
         annotations=together.ann_file,
         max_dets=counted,
         reference=reference,

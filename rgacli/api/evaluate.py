@@ -38,7 +38,7 @@ class EvalResult:
     Attributes:
         run: The run's (or checkpoint's) name.
         checkpoint: The weights.
-        split: As it was asked for.
+        split: What was evaluated: "val" where the dataset has no test.
         annotations: The split's annotation file.
         heads: Head ("1:9", "ensemble", …) -> metric -> value: COCO's AP, AP50, AP75, APs, APm, APl, and mask_AP,
             mask_AP50, mask_AP75 where there are masks; mMR, AP50, JI on CrowdHuman. In [0, 1], NaN where unknown.
@@ -165,7 +165,7 @@ def evaluate(
             names = variant_names(found.cfg)
             shown = select_variants(head, names)
             looks.require_places(found)
-        about = dict(run=found.name, checkpoint=found.checkpoint, split=split, annotations=found.ann_file)
+        about = dict(run=found.name, checkpoint=found.checkpoint, split=found.split, annotations=found.ann_file)
         if submit:
             return _submit(found, shown[0], names[shown[0]], submit, about, progress)
         metrics = found.detect(progress=progress)

@@ -75,10 +75,11 @@ def proposals(
             name: [detector.checkpoint] if one_each else Run(detector.home).several_checkpoints(which)
             for name, detector in detectors.items()
         }
-        chosen = own_bins or benchmark_of(next(iter(detectors.values())).annotations).bins
+        first = next(iter(detectors.values()))
+        chosen = own_bins or benchmark_of(first.annotations).bins
         path = place(Proposals, out or figures_folder(detectors))
         counted = [_counted(name, detectors[name], own, progress) for name, paths in weights.items() for own in paths]
-    return publish(found_in(counted, chosen, split=split), path, style)
+    return publish(found_in(counted, chosen, split=first.split), path, style)
 
 
 def _counted(name: str, detector: SplitDetections, checkpoint: Path, progress: Progress | None) -> Counted:

@@ -128,10 +128,11 @@ def report(
     analyses, lacking = _analyses(found, bins, max_dets, bootstrap, out, place | own)
 
     names = list(found.detectors)
+    read = found.detectors[names[0]].split
     binned = analyses[_BINNED].finding
     results = _results_of(found, names[0])
     evidence = _evidence(found, names, results, binned, bootstrap, analyses)
-    glance = _at_a_glance(names[0], split, results, evidence, analyses, picture)
+    glance = _at_a_glance(names[0], read, results, evidence, analyses, picture)
     chosen = None
     if images:
         scored = analyses.get(_SCORED)
@@ -147,7 +148,7 @@ def report(
         )
     page = Page(
         title=" against ".join([names[0], " and ".join(names[1:])] if names[1:] else names),
-        subtitle=f"{split} split, {len(found.truth['images'])} images, {date.today().isoformat()}",
+        subtitle=f"{read} split, {len(found.truth['images'])} images, {date.today().isoformat()}",
         answers=answers(evidence),
         about=facts_of(found.detectors, binned.max_dets),
         sections=[

@@ -74,10 +74,11 @@ def scores(
         for detector in detectors.values():
             require_rpn(detector.cfg)
             require_heads(detector)
-        chosen = own_bins or benchmark_of(next(iter(detectors.values())).annotations).bins
+        first = next(iter(detectors.values()))
+        chosen = own_bins or benchmark_of(first.annotations).bins
         path = place(Scores, out or figures_folder(detectors))
         found = [
             collect(detector, chosen, run=name, min_score=min_score, progress=progress)
             for name, detector in detectors.items()
         ]
-    return publish(found_in(found, chosen, split=split, min_score=min_score), path, style)
+    return publish(found_in(found, chosen, split=first.split, min_score=min_score), path, style)

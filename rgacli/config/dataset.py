@@ -37,8 +37,11 @@ def set_dataset(cfg: Any, dataset: Dataset) -> None:
     _set_num_classes(cfg.model, len(dataset.classes))
 
 
-def set_split(cfg: Any, name: str, root: Path) -> None:
+def set_split(cfg: Any, name: str, root: Path) -> str:
     """Make an mmengine config evaluate split `name` of the dataset in `root`, in place; read no other split.
+
+    Returns:
+        The split that it is: another where that stands in.
 
     Raises:
         UsageError: the config has no dataloader for it.
@@ -55,6 +58,20 @@ def set_split(cfg: Any, name: str, root: Path) -> None:
     if _loads_masks(loader):
         _require_masks(load_annotations(split.annotations), str(split.annotations))
     _set_split(loader, split, dataset.classes)
+    return present
+
+
+def split_read(cfg: Any, name: str) -> str:
+    """Return the split that a config reads as `name`: another where that stands in, as val does for mmdet's COCO test.
+
+    Raises:
+        UsageError: the config has no dataloader for it.
+    """
+    own, other = _loader(cfg, name), cfg.get(f"{_STAND_IN.get(name)}_dataloader")  # exports have that of test alone
+    own, other = (annotation_file(dataset_config(loader)) if loader else None for loader in (own, other))
+    if own != other:
+        return name
+    return "test" if "test" in Path(own).stem else "val"
 
 
 def set_images(cfg: Any, split: Split) -> None:

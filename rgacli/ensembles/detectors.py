@@ -69,6 +69,7 @@ class DetectorsEnsemble(Ensemble):
         _require_same_classes({name: detector.cfg for name, detector in self._members.items()})
         self.name = " + ".join(self._members)
         self.annotations, self.ann_file = self._first.annotations, self._first.ann_file
+        self.split = self._first.split
         home, place = home or home_of(self._members), self._first.folder.name
         self._logs = home / "logs"
         self.folder, self.figures = home / "detections" / place, home / "figures" / place
@@ -108,7 +109,7 @@ class DetectorsEnsemble(Ensemble):
             return found
         detect_jointly(
             self._trained,
-            self._first.split,
+            self._first.loader,
             self.folder,
             log_dir=self._logs,
             hooks=[ProgressHook(progress)],
@@ -151,7 +152,7 @@ class DetectorsEnsemble(Ensemble):
         ways = {method: jointly(method) for method in jointly_had}
         for name, merge in self.fusions(methods).items():
             ways[name] = lambda data, merge=merge: merge([work(data) for work in each])
-        loader = single_images(self._first.cfg, self._first.split)
+        loader = single_images(self._first.cfg, self._first.loader)
         timing, added = measure(loader, images, lambda data: data, each[0], ways, progress=progress)
         return Costs(parameters, added, timing)
 

@@ -57,7 +57,8 @@ class Ensemble(ABC):
     Attributes:
         methods: Those that fit such members; `obstacle` may still find something against one.
         name: What tables are headed by.
-        annotations: The split's ground truth, a COCO dict.
+        split: What it is called.
+        annotations: Its ground truth, a COCO dict.
         ann_file: Its file.
         folder: Where the methods' detections go.
         figures: Folder of the figure.
@@ -67,6 +68,7 @@ class Ensemble(ABC):
 
     methods: ClassVar[tuple[str, ...]] = ENSEMBLING_METHODS
     name: str
+    split: str
     annotations: dict[str, Any]
     ann_file: str
     folder: Path

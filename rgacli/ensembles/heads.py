@@ -52,7 +52,8 @@ class HeadsEnsemble(Ensemble):
             )
         detector.make_room()  # first: what it limits detections to limits the methods' as well
         self._detector, self._on_split, self._calibrate = detector, on_split, calibrate
-        self.name, self.annotations, self.ann_file = detector.name, detector.annotations, detector.ann_file
+        self.name, self.split = detector.name, detector.split
+        self.annotations, self.ann_file = detector.annotations, detector.ann_file
         self.folder, self.figures = detector.folder, detector.figures
         self.iou, self.limit = nms_of(detector.cfg)
 
@@ -131,7 +132,7 @@ class HeadsEnsemble(Ensemble):
         if "dispatch" in methods:
             ways["dispatch"] = by_heads(model, [ENSEMBLE, tilt_name(TILTS[0])])  # and then what its count asks for
         single = by_heads(model, [heads[model.roi_head.box_head]])
-        loader = single_images(self._detector.cfg, self._detector.split)
+        loader = single_images(self._detector.cfg, self._detector.loader)
         timing, added = measure(loader, images, lambda data: proposed(model, data), single, ways, progress=progress)
         return Costs(parameters, added, timing)
 

@@ -37,7 +37,7 @@ class ResultsEnsemble(Ensemble):
     ) -> None:
         self.annotations, members = load_named_results(results, annotations, probabilities=True)
         self._members = {name: ResultArrays.of(members[name]) for name in members}  # by name: one at a time is read
-        self.ann_file = str(annotations)
+        self.split = self.ann_file = str(annotations)
         if len(self._members) < 2:
             raise UsageError(f"{param('results')} names a single file: nothing to combine, give at least two.")
         for name in self._members:

@@ -66,7 +66,7 @@ def measure(
     """
     require_rcnn_heads(detector.cfg)
     require_classes(detector.cfg.model, detector.dataset, detector.annotations)
-    cfg = _as_in_training(detector.cfg, detector.split, seed)
+    cfg = _as_in_training(detector.cfg, detector.loader, seed)
     model = build_detector(cfg, detector.checkpoint)
     model.train()
     name, parameter = backbone_weight(model.backbone, weight, asked_by="weight")

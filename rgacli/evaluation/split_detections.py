@@ -18,6 +18,7 @@ from rgacli.config.dataset import (
     require_classes,
     set_images,
     set_split,
+    split_read,
 )
 from rgacli.config.limits import set_limits
 from rgacli.config.recipe import variant_names
@@ -40,7 +41,8 @@ class SplitDetections:
 
     Attributes:
         trained: The detector; its config is pointed at the split.
-        split: "train", "val" or "test": which of the config's dataloaders reads the split.
+        split: "train", "val", "test" or TEST_DEV: what it is.
+        loader: "train", "val" or "test": which of the config's dataloaders reads it.
         folder: Folder of the detections: <variant>.json in COCO's results format.
         asked: How many detections of an image are to count; None for as many as the split needs.
         views: How the detector looks at an image; once and whole without.
@@ -48,6 +50,7 @@ class SplitDetections:
 
     trained: Trained
     split: str
+    loader: str
     folder: Path
     asked: int | None = None
     views: Views | None = None
@@ -66,7 +69,8 @@ class SplitDetections:
 
         Args:
             trained: The detector; its config is pointed at the split, in place.
-            split: Of `rgacli.data.layout.SPLITS`, or TEST_DEV.
+            split: Of `rgacli.data.layout.SPLITS`, or TEST_DEV; where val stands in for test, or test for val, it is
+                that split.
             data: Folder of another dataset than the one trained on.
             max_dets: How many detections of an image are to count; None for as many as the split needs.
             views: How the detector looks at an image.
@@ -75,17 +79,21 @@ class SplitDetections:
             UsageError, DataError: `max_dets` is below 1, there is no such split, or its classes are not the detector's.
         """
         require_max_dets(max_dets)
-        cfg = trained.cfg
+        cfg, found = trained.cfg, split
         if split == TEST_DEV:
             trained_on = Path(annotation_file(dataset_config(cfg.test_dataloader))).parent.parent
             set_images(cfg, find_test_dev(data or trained_on))
         elif data:
-            set_split(cfg, split, data)
-        place = f"{data.resolve().name}-{split}" if data else split
+            found = set_split(cfg, split, data)
+        else:
+            found = split_read(cfg, split)
+        if found != split:
+            tell(f"{data or trained.name}: {found} stands in for {split}, which there is none of")
+        place = f"{data.resolve().name}-{found}" if data else found
         loader = "test" if split == TEST_DEV else split
         if views:
             place += f"-{views.name}"
-        return cls(trained, loader, trained.place / "detections" / place, max_dets, views)
+        return cls(trained, found, loader, trained.place / "detections" / place, max_dets, views)
 
     @property
     def name(self) -> str:
@@ -120,7 +128,7 @@ class SplitDetections:
     @cached_property
     def dataset(self) -> Any:
         """The split's dataset config."""
-        return dataset_config(split_dataloader(self.cfg, self.split))
+        return dataset_config(split_dataloader(self.cfg, self.loader))
 
     @cached_property
     def ann_file(self) -> str:
@@ -183,7 +191,7 @@ class SplitDetections:
             tell(f"{self.home} may not be written to: what is made of {self.name} goes to {self.place}")
         return detect(
             self.trained,
-            self.split,
+            self.loader,
             self.folder,
             log_dir=self.place / "logs",
             hooks=[ProgressHook(progress)],

@@ -78,7 +78,7 @@ def test_each_head_is_measured_by_them(run, home):
 
 def test_boxes_reach_beyond_the_image_where_bodies_do(run):
     gt_bins("crowd", bootstrap=0)
-    boxes = [detection["bbox"] for detection in json.loads((run / "detections/test/ensemble.json").read_text())]
+    boxes = [detection["bbox"] for detection in json.loads((run / "detections/val/ensemble.json").read_text())]
     assert max(y + h for _, y, _, h in boxes) > 73  # of 72
     assert min(x for x, *_ in boxes) < -1
 

@@ -1,5 +1,6 @@
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,25 @@ def on_dense_images(finished_run, tiny_dataset, tmp_path):
     (run / "config.py").write_text(config.replace("score_thr=0.05", "score_thr=0.0"))
     dense = densify(tiny_dataset, tmp_path / "dense", 101)
     return lambda max_dets=None: SplitDetections.of(find_trained(run), "test", dense, max_dets=max_dets)
+
+
+def test_where_val_stands_in_for_test_it_is_called_by_its_name(finished_run, tiny_dataset, tmp_path, caplog):
+    """In another dataset, and in the one trained on: a number on val is none on test."""
+    caplog.set_level("INFO", "rgacli")
+    run, data = shutil.copytree(finished_run, tmp_path / "run"), shutil.copytree(tiny_dataset, tmp_path / "data")
+    (data / "annotations/test.json").unlink()
+    elsewhere = SplitDetections.of(find_trained(run), "test", data)
+    assert (elsewhere.split, elsewhere.folder, Path(elsewhere.ann_file).name) == (
+        "val",
+        run / "detections/data-val",
+        "val.json",
+    )
+    assert caplog.messages == [f"{data}: val stands in for test, which there is none of"]
+    assert SplitDetections.of(find_trained(run), "test").split == "test"
+    config = (run / "config.py").read_text()
+    (run / "config.py").write_text(config.replace("annotations/test.json", "annotations/val.json"))
+    own = SplitDetections.of(find_trained(run), "test")
+    assert (own.split, own.folder) == ("val", run / "detections/val")
 
 
 def most(found):
