@@ -10,6 +10,7 @@ from rgacli.analysis.dataset.finding import DatasetFinding, collect
 from rgacli.analysis.dataset.ratio_choice import CANDIDATES, Sampling, late_positives
 from rgacli.analysis.finding import Analysis, place, publish
 from rgacli.analysis.style import StyleName, require_style
+from rgacli.config.catalogue import default_config
 from rgacli.data.annotations import load_with_objects
 from rgacli.data.layout import recognise
 from rgacli.data.synthetic import embedded_dataset
@@ -25,8 +26,9 @@ def analyze_dataset(
     split: Literal["train", "val", "test"] | None = None,
     split_by: str | None = None,
     ratios: str | Sequence[str] = CANDIDATES,
-    rois: int = 512,
-    proposals: int = 1000,
+    config: str | None = None,
+    rois: int | None = None,
+    proposals: int | None = None,
     positives_per_object: float | None = None,
     out: Path | None = None,
     style: StyleName = "screen",
@@ -43,8 +45,9 @@ def analyze_dataset(
         split: Of the dataset; by default "train" or, where there is none, the first that there is.
         split_by: Shares of train, val and test, as "80:10:10", of a dataset that is not divided.
         ratios: To choose from; by default those of the paper, 1:1 to 1:9.
-        rois: Of an image that are sampled for a head: the paper's and most configs' number is 512.
-        proposals: Of an image that the RPN passes on in training: 1000 in most configs.
+        config: What is to be trained; by default what `train` takes on this dataset.
+        rois: Of an image that are sampled for a head; by default the config's: 512 in the paper's.
+        proposals: Of an image that the RPN passes on in training; by default the config's: 1000 in the paper's.
         positives_per_object: Positives that an object yields late in training, the ground truth included; by default
             1 + 0.38 √proposals, as measured: 13.0 of 1000 proposals.
         out: Folder of the figure; by default figures/DATASET/SPLIT.
@@ -55,9 +58,18 @@ def analyze_dataset(
         Rows are `rgacli.analysis.dataset.rows.Row`, one per ratio.
 
     Raises:
-        UsageError, DataError: the dataset is not there, malformed or without objects, or a number is out of range.
+        UsageError, DataError: the dataset is not there, malformed or without objects, a number is out of range, or the
+            config samples no RoIs.
     """
     require_style(style)
+    if rois is None or proposals is None:
+        from rgacli.config.files import load_config  # here, since numbers that are given need no mmengine
+        from rgacli.config.recipe import rois_and_proposals
+
+        of_config = rois_and_proposals(load_config(config or default_config(folder)))
+        rois, proposals = (of if own is None else own for own, of in zip((rois, proposals), of_config, strict=True))
+    elif config:
+        raise UsageError(f"{param('config', config)} tells {param('rois')} and {param('proposals')}: leave one out.")
     per_object = late_positives(max(proposals, 1)) if positives_per_object is None else positives_per_object
     sampling = Sampling(rois, proposals, per_object)
     candidates = tuple(dict.fromkeys(parse_ratios(ratios)))

@@ -127,6 +127,21 @@ def positive_quotas(cfg: Config) -> dict[str, int]:
     return {name: int(drawn * ratio.positive_fraction) for name, ratio in zip(head_names(ratios), ratios, strict=True)}
 
 
+def rois_and_proposals(cfg: Config) -> tuple[int, int]:
+    """Return the RoIs that are sampled of an image (in a cascade's first stage), of how many proposals, in training.
+
+    Raises:
+        UsageError: the config does not say so: it has no R-CNN modules or RPN, or samples otherwise.
+    """
+    training = cfg.model.get("train_cfg") or {}
+    rois = (_flat(training.get("rcnn") or [{}])[0].get("sampler") or {}).get("num")
+    proposals = (training.get("rpn_proposal") or {}).get("max_per_img")
+    if not rois or not proposals:
+        lacking = "rpn_proposal.max_per_img" if rois else "rcnn.sampler.num"
+        raise UsageError(f"the config samples no RoIs of proposals: it has no model.train_cfg.{lacking}.")
+    return rois, proposals
+
+
 def variant_names(cfg: Config) -> dict[str, str]:
     """Return variant, as files are named -> what it is called, of the config's heads; see `method.variant_names`."""
     return method.variant_names(parallel_ratios(cfg))

@@ -74,8 +74,26 @@ def test_what_is_measured_can_be_given():
     found = analyze_dataset("mine.json", ratios="1:1,1:3", rois=64, proposals=200, positives_per_object=5)
     assert found.about["sampling"] == {"rois": 64, "proposals": 200, "positives_per_object": 5}
     assert [asdict(row)["late"] for row in found.rows] == [5, 5]
-    default = analyze_dataset("mine.json").about["sampling"]
+    default = analyze_dataset("mine.json", rois=512, proposals=1000).about["sampling"]
     assert default["positives_per_object"] == pytest.approx(13.0, abs=0.05)
+
+
+def test_heads_draw_as_those_of_the_config_do_that_is_to_be_trained():
+    def drawn(**given):
+        sampling = analyze_dataset(out="figures", **given).about["sampling"]
+        return sampling["rois"], sampling["proposals"]
+
+    Path("mine.json").write_text(json.dumps(content()))
+    assert drawn(folder="mine.json") == (128, 500)  # what `train` takes for a dataset
+    assert drawn(folder="mine.json", config="faster-rcnn_r50_fpn_rga-prm") == (512, 1000)
+    assert drawn(folder="mine.json", config="mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py", rois=99) == (
+        99,
+        2000,
+    )
+    with pytest.raises(UsageError, match=r"no model\.train_cfg\.rcnn\.sampler\.num"):
+        drawn(folder="mine.json", config="mmdet::retinanet/retinanet_r50_fpn_1x_coco.py")
+    with pytest.raises(UsageError, match="config=quickstart tells rois and proposals"):
+        drawn(folder="mine.json", config="quickstart", rois=64, proposals=200)
 
 
 @pytest.mark.parametrize(

@@ -80,19 +80,20 @@ class DatasetFinding(Finding):
         sparse, crowded = (float(self.sampling.available(objects)) for objects in (choice.sparse, choice.crowded))
         most = next(row for row in self.rows if row.ratio == str(choice.most))
         return (
-            f"{self.objects.mean():.1f} objects per image (COCO {COCO.mean:.1f}, CrowdHuman {CROWDHUMAN.mean:.1f}). Of "
-            f"images with any, the sparsest tenth has up to {choice.sparse}, late in training about {sparse:.0f} "
+            f"{self.objects.mean():.1f} objects per image (COCO {COCO.mean:.1f}, CrowdHuman {CROWDHUMAN.mean:.1f}). "
+            f"A head draws {self.sampling.rois} RoIs of an image, of {self.sampling.proposals} proposals. Of images "
+            f"with any, the sparsest tenth has up to {choice.sparse}, late in training about {sparse:.0f} "
             f"positives, the most crowded {choice.crowded} and more, about {crowded:.0f}. {self._ratios(crowded)}. "
             f"Early in training a head at {most.ratio} finds {most.early:.1f} positives an image, late "
-            f"{most.late:.1f}, which is what RGA is for, at the paper's λ0 = {LAMBDA0:g}. This is a rule of thumb. "
+            f"{most.late:.1f}; that gap is what RGA is for, in the paper at λ0 = {LAMBDA0:g}. This is a rule of thumb. "
             f"{TRIED}{self._beside}"
         )
 
     @property
     def _beside(self) -> str:
         if tuple(map(str, self.choice.ratios)) == RATIOS:
-            return ", though its ratios are the paper's own"
-        return f": train the paper's {' with '.join(RATIOS)} beside it"
+            return ". Here it asks for the paper's own ratios"
+        return f". The paper's {' with '.join(RATIOS)}, trained beside it, tells what it is worth here"
 
     def _ratios(self, crowded: float) -> str:
         """Say which ratios, and why, by the positives of a crowded image."""

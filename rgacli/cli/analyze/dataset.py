@@ -31,12 +31,29 @@ def dataset(
     ratios: Annotated[
         str, typer.Option(help="Sampling ratios, positives:negatives, to choose from. Default: those of the paper.")
     ] = "1:1,1:3,1:5,1:7,1:9",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="What is to be trained, as `rgacli train CONFIG`. Default: what that takes on this dataset.",
+            show_default=False,
+        ),
+    ] = None,
     rois: Annotated[
-        int, typer.Option(min=1, help="RoIs of an image that are sampled for a head; the paper's number is 512.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            min=1,
+            help="RoIs of an image that are sampled for a head. Default: the config's; 512 in the paper.",
+            show_default=False,
+        ),
+    ] = None,
     proposals: Annotated[
-        int, typer.Option(min=1, help="Proposals of an image that the RPN passes on in training.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Proposals of an image that the RPN passes on in training. Default: the config's; 1000 in the paper.",
+            show_default=False,
+        ),
+    ] = None,
     positives_per_object: Annotated[
         float | None,
         typer.Option(
@@ -72,6 +89,7 @@ def dataset(
             split=split,
             split_by=split_by,
             ratios=ratios,
+            config=config,
             rois=rois,
             proposals=proposals,
             positives_per_object=positives_per_object,

@@ -67,14 +67,14 @@ def test_the_conclusion_recommends_with_its_reasons():
     )
     assert "quota of 51 (1:9), the latter into one of 256 (1:1): try the ratios 1:1 and 1:9" in text
     assert "λ0 = 7" in text
-    assert text.endswith("the better on images of few objects as well, though its ratios are the paper's own")
+    assert text.endswith("two heads at 1:1 did better than 1:1 and 1:9. Here it asks for the paper's own ratios")
     assert "the latter not even into one of 256" in found_in([2, 2, 90, 90]).conclusion()
 
 
 def test_images_alike_leave_prm_little_to_balance():
     text = found_in([10] * 9).conclusion()
     assert "Both ask for 1:3 (quota 128)" in text
-    assert text.endswith("train the paper's 1:1 with 1:9 beside it")
+    assert text.endswith("The paper's 1:1 with 1:9, trained beside it, tells what it is worth here")
 
 
 def test_tables_compare_with_the_references_and_name_the_most_frequent_classes():
