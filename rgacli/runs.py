@@ -135,9 +135,11 @@ class Run:
         exported = self.path / EXPORTED
         found = self.all_checkpoints() or [exported] * exported.is_file()
         if not found:
+            if self.best.is_file():
+                raise UsageError(f"run {self.path} has its best checkpoint alone: give {param('which', 'best')}.")
             raise UsageError(
                 f"run {self.path} has no checkpoint (looked for {self.checkpoints}/epoch_*.pth): it is still in its "
-                "first epoch or ended there. Name another run, or train again."
+                "first epoch or ended there, or they were removed. Name another run, or train again."
             )
         highest = {path.stem.partition("_")[0]: path for path in found}  # of the epochs, and of the iterations
         noted = self._noted  # the files' own times are lost in a copy
@@ -314,6 +316,8 @@ def find_run(name: str | None, work_dir: Path | None = None) -> Run:
     for path in (Path(name), ROOT / name):
         if name and (path / CONFIG).is_file():
             return Run(path)
+    if Path(name).suffix == ".pth":
+        raise UsageError(f"'{name}' is no run: a checkpoint is given by {param('checkpoint', name)}.")
     known = ", ".join(run.name for run in all_runs()[-5:]) or "none"
     raise UsageError(f"no run '{name}': neither {name}/{CONFIG} nor {ROOT / name}/{CONFIG} exists (latest: {known}).")
 

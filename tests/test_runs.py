@@ -283,6 +283,21 @@ def test_a_config_without_an_end_is_no_run(folder):
         runs.find_run("pipe")
 
 
+def test_a_run_that_has_its_best_checkpoint_alone_says_so(folder):
+    run = runs.Run(begin("runs/mine"))
+    with pytest.raises(UsageError, match="first epoch or ended there, or they were removed"):
+        run.last_checkpoint()
+    at(run.best, 1)
+    with pytest.raises(UsageError, match="its best checkpoint alone: give which=best"):
+        run.last_checkpoint()
+    assert run.checkpoint("best") == run.best
+
+
+def test_a_checkpoint_in_a_runs_place_is_told_apart():
+    with pytest.raises(UsageError, match=r"'a/b\.pth' is no run: a checkpoint is given by checkpoint=a/b\.pth"):
+        runs.find_run("a/b.pth")
+
+
 def test_an_unknown_run_is_answered_by_the_latest_there_are():
     for number in range(7):
         begin(f"runs/r{number}", number)

@@ -123,6 +123,10 @@ def check_dataset(
             raise UsageError(
                 f"files of {name} are named, which {param('split')} leaves out: add {param('split', name)}."
             )
+    files = {"ann": annotations, "images": images}
+    named = [f"{split}_{kind}" for kind, own in files.items() for split, path in own.items() if path]
+    if named and folder is None:
+        raise UsageError(f"{param(named[0])} is of a dataset: name its folder.")
     root = embedded_dataset(progress=progress) if folder is None else Path(folder)
     found = recognise(root, splits=wanted, annotations=annotations, images=images, split_by=split_by, progress=progress)
     reports = check_splits(found.splits, limit=_limit(config), progress=progress)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rgacli.api.parameters import require_at_least
-from rgacli.api.targets import find_target
+from rgacli.api.targets import find_target, require_methods
 from rgacli.cores import cores
 from rgacli.errors import UsageError
 from rgacli.files import write_text
@@ -162,6 +162,11 @@ def reproduce(
     record = Path(record) if record else None
     chosen = tuple(range(seeds)) if seeds is not None else sweep.seeds
     own = plan(sweep, tables, seeds=chosen, common=common, device=device)
+    trained = {job.arm for job in own if job.trains}
+    if not collect:
+        require_methods({arm: {**common, **each} for arm, each in sweep.arms.items() if arm in trained})
+    if table is None and (left := sorted(sweep.arms.keys() - trained)):
+        tell(f"{some(left)}: in no table, and not trained")
     folder = SweepFolder(Path(out) if out else ROOT / _folder_name(scale or Path(target).stem, data))
     processes = _processes(gpus_per_job, folder, record, collect)
     about = {**_about(target, sweep, scale, common, chosen), "processes": processes}

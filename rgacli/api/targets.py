@@ -10,6 +10,7 @@ from typing import Any
 
 from rgacli.config.catalogue import default_config
 from rgacli.errors import UsageError
+from rgacli.method import parse_ratios
 from rgacli.reproduction import paper
 from rgacli.reproduction.jobs import EMBEDDED
 from rgacli.reproduction.reading import read_sweep
@@ -96,3 +97,28 @@ def _require_parameters(sweep: Sweep, common: Mapping[str, Any], path: Path) -> 
         for key in own:
             if key not in known:
                 raise UsageError(f"{path}: {where}: '{key}' is none of {', '.join(sorted(known))}.")
+
+
+def require_methods(arms: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise a UsageError for an arm whose config there is none of, or cannot have the settings or the method.
+
+    A cluster would tell it job by job.
+
+    Args:
+        arms: Name -> all parameters of its trainings.
+    """
+    from rgacli.config.files import load_config, make_regular, set_keys
+    from rgacli.config.recipe import set_method
+    from rgacli.config.schema import TRAINED_BY
+
+    settable = set(inspect.signature(set_method).parameters) - {"cfg", "ratios"}
+    for name, given in arms.items():
+        config, ratios = given.get("config") or default_config(given.get("data")), given.get("ratios")
+        try:
+            cfg = load_config(config)
+            set_keys(cfg, given.get("settings") or [])
+            make_regular(cfg, f"config {config}", TRAINED_BY)
+            heads = None if ratios is None else parse_ratios(ratios)
+            set_method(cfg, ratios=heads, **{key: given[key] for key in settable & given.keys()})
+        except UsageError as error:
+            raise UsageError(f"arm '{name}': {error.message}") from error

@@ -303,6 +303,8 @@ def _new_config(
     cfg = load_config(config or default_config(data))
     given = [f"{split}_{kind}" for kind, paths in _SUFFIXES.items() for split, path in locations[paths].items() if path]
     given += ["split_by"] * bool(split_by)
+    if given and data is None:
+        raise UsageError(f"{param(given[0])} is of a dataset: give its folder by {param('data')}.")
     if data or config is None:
         if data is None:
             tell(f"no {param('config')} and no {param('data')}: training the quickstart config on the embedded dataset")
@@ -310,8 +312,6 @@ def _new_config(
             tell(f"no {param('config')}: training {LITE}, fit for a CPU; with a GPU try {MODERN}")
         root = data or embedded_dataset(progress=progress)
         set_dataset(cfg, find_dataset(root, **locations, split_by=split_by, progress=progress))
-    elif given:
-        raise UsageError(f"{param(given[0])} is of a dataset: give its folder by {param('data')}.")
     return cfg
 
 
@@ -384,7 +384,13 @@ def _train(run: runs.Run, cfg: Config, resume_from: Path | None, progress: Progr
     best, best_by = read_best(run) or (None, None)
     figure, diverged = _draw_curves(run, cfg), divergence(read_metrics(run.metrics))
     if is_main_process():
-        tell(f"done: {checkpoint}, in {timedelta(seconds=round(seconds))}")
+        if checkpoint == resume_from:
+            tell(
+                f"the training had ended already: {checkpoint}. To train for longer, begin another from it by "
+                f"{param('weights', run.handle)}"
+            )
+        else:
+            tell(f"done: {checkpoint}, in {timedelta(seconds=round(seconds))}")
         if best:
             tell(f"best: {run.best}, by {best_by} in validation")
         if figure:

@@ -52,9 +52,7 @@ def predict(
     config: ConfigOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            file_okay=False, help="Folder to write into. Default: RUN/predictions/<time>.", show_default=False
-        ),
+        typer.Option(file_okay=False, help="Folder to write into. Default: RUN/predictions/TIME.", show_default=False),
     ] = None,
     head: Annotated[
         str,
@@ -126,6 +124,9 @@ def predict(
         ]
         images = f"{result.images} image{'s' * (result.images != 1)}"
         title = f"{result.run}: objects found on {images}, score at least {score:g}"
-        print_table(title, {"class": "class", **{head: head for head in counts}}, rows)
+        if rows:
+            print_table(title, {"class": "class", **{head: head for head in counts}}, rows)
+        else:
+            typer.echo(f"{title}: none; --score takes less")
     if result.skipped:
         raise RunFailed(f"{len(result.skipped)} of {result.inputs} inputs could not be read and were skipped.")

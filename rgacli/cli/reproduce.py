@@ -225,7 +225,7 @@ def _say_what_is_open(found: Reproduction, dry_run: bool) -> None:
         return
     counts = Counter(job.state for job in found.jobs)
     others = ", ".join(f"{number} {state}" for state, number in counts.items())
-    say(f"{len(found.jobs)} jobs: {others}; manifest: {found.manifest}")
+    say(f"{len(found.jobs)} jobs: {others}" + f"; manifest: {found.manifest}" * found.manifest.is_file())
     for job in found.failed[:_LISTED]:
         _say_failed(job)
     if len(found.failed) > _LISTED:

@@ -225,7 +225,7 @@ EmaMomentumOption = Annotated[
     _option(
         _VALIDATION,
         help="Share of a step's weights in that average, larger in the first thousands of steps. 0.0002 is what others "
-        "call a decay of 0.9998. Default with --ema: 0.0002.",
+        "call a decay of 0.9998. Given alone it switches --ema on. Default: 0.0002.",
     ),
 ]
 
@@ -233,7 +233,10 @@ _PRECISION = "Precision and scale"
 AmpOption = Annotated[bool, _option(_PRECISION, "--amp", help="Automatic mixed precision.")]
 AmpDtypeOption = Annotated[
     Literal["fp16", "bf16"] | None,
-    _option(_PRECISION, help="Its type: fp16, with a loss scaler, or bf16, without. Default with --amp: fp16."),
+    _option(
+        _PRECISION,
+        help="Its type: fp16, with a loss scaler, or bf16, without. Given alone it switches --amp on. Default: fp16.",
+    ),
 ]
 CompileOption = Annotated[
     bool,

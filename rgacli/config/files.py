@@ -137,6 +137,8 @@ def _locate(name: str) -> Path:
     stem = name.removesuffix(".py")
     if stem in bundled_configs():
         return CONFIGS / f"{stem}.py"
+    if path.is_dir():
+        raise UsageError(f"config '{name}' is a folder: a dataset is given by {param('data', name)}.")
     raise UsageError(
         f"config '{name}' is neither a file nor a bundled config nor one of mmdet's "
         "(mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py)."

@@ -155,10 +155,10 @@ def recognise(
         found = converted_splits(root, source, layout, split_by, progress=progress)
     missing = [name for name in splits or () if name not in found]
     if missing and layout == COCO:
+        other = f"{function('train')} and {function('check_dataset')} take another by {param(f'{missing[0]}_ann')}"
         raise DataError(
             f"{root}: no annotations of {' or '.join(missing)}: looked for annotations/{missing[0]}.json and "
-            f"annotations/instances_{missing[0]}<year>.json; {function('train')} and {function('check_dataset')} take "
-            f"another by {param(f'{missing[0]}_ann')}"
+            f"annotations/instances_{missing[0]}<year>.json" + f"; {other}" * (missing[0] in SPLITS)
         )
     if missing:
         raise DataError(f"{root} ({layout}) has no split {missing[0]!r}; it has {', '.join(found)}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rgacli.api.data import check_dataset, convert_dataset, prepare_crowdhuman, synth_dataset
+from rgacli.api.train import train
 from rgacli.data import synthetic
 from rgacli.errors import DataError, UsageError
 from tests.data.coco_files import content, write_split
@@ -95,6 +96,14 @@ def test_the_split_and_its_files_may_be_named(tmp_path, split):
     assert (result.ok, list(result.splits)) == (True, ["val"])
     with pytest.raises(UsageError, match="files of val are named, which split leaves out: add split=val"):
         check_dataset(tmp_path, split="train", **files)
+
+
+def test_files_are_of_a_dataset_that_is_named():
+    """Of which the embedded one is none: its other splits are of other classes."""
+    with pytest.raises(UsageError, match="train_ann is of a dataset: name its folder"):
+        check_dataset(train_ann=Path("mine.json"))
+    with pytest.raises(UsageError, match="train_ann is of a dataset: give its folder by data"):
+        train(train_ann=Path("mine.json"), device="cpu")
 
 
 def test_without_a_folder_the_embedded_dataset_is_checked(tmp_path, monkeypatch):

@@ -388,6 +388,32 @@ def test_what_cannot_be_run_is_told_before_anything_is_written(target, options, 
 
 
 @pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"lambda0": -3}, "arm 'plain': lambda0=-3"),
+        ({"ratios": "1:x"}, "arm 'plain': .*1:x"),
+        ({"config": "nowhere"}, "arm 'plain': config 'nowhere' is neither a file nor"),
+        ({"settings": ["train_cgf.val_begin=1"]}, "arm 'plain': settings=train_cgf.val_begin"),
+    ],
+)
+def test_what_an_arm_cannot_be_trained_by_is_told_before_any_is(own, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sweep(Path("mine.yaml"), arms={**SWEEP["arms"], "plain": own})
+    before = snapshot(tmp_path)
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(UsageError, match=words):
+            reproduce("mine.yaml", **options)
+    assert snapshot(tmp_path) == before
+
+
+def test_an_arm_that_no_table_has_is_told_of(sweep, caplog):
+    caplog.set_level("INFO", "rgacli")
+    write_sweep(Path("mine.yaml"), arms={**SWEEP["arms"], "left": {"ratios": "1:1"}})
+    sweep(dry_run=True)
+    assert caplog.messages == ["left: in no table, and not trained"]
+
+
+@pytest.mark.parametrize(
     "other", [{"train": {"epoch": 1}}, {"arms": {"plain": {"seed": 1}}, "combined": {}, "tables": {}}]
 )
 def test_what_is_no_parameter_of_a_training_is_named(other, tmp_path):

@@ -271,8 +271,10 @@ def test_a_run_lies_where_work_dir_says_and_resumes_there(folder, dataset):
     assert (cfg.train_cfg.max_epochs, cfg.default_hooks.logger.interval, cfg.trained_from) == (2, 2, "quickstart")
     assert [step["iter"] for step in logged(run)[0]] == [2, 4]
     (run / "checkpoints/epoch_2.pth").unlink()
-    assert invoke("train", "--resume", "--work-dir", run).exit_code == 0
-    assert [step["iter"] for step in logged(run)[0]] == [2, 4]
+    for done in ("done: ", "the training had ended already: "):
+        result = invoke("train", "--resume", "--work-dir", run)
+        assert (result.exit_code, f"{done}{run.absolute()}/checkpoints/epoch_2.pth" in result.stderr) == (0, True)
+        assert [step["iter"] for step in logged(run)[0]] == [2, 4]
 
 
 def test_a_run_that_another_process_trains_is_not_trained_twice(run):

@@ -5,6 +5,7 @@ import tempfile
 import pytest
 from mmengine.config import Config
 
+from rgacli.config.catalogue import CONFIGS
 from rgacli.config.files import BUILD_ERRORS, cannot_build, load_config, set_keys
 from rgacli.errors import UsageError
 
@@ -50,6 +51,7 @@ def test_a_config_that_names_types_by_class_reads_as_one_that_names_them_by_stri
         ("mmdet::faster_rcnn/nowhere.py", "no such file"),
         ("mmdet::retinanet/retinanet_r50_fpn_1x.py", "Closest: retinanet/retinanet_r50_fpn_1x_coco.py, "),
         ("nowhere::a/b.py", "nowhere"),
+        (str(CONFIGS), "is a folder: a dataset is given by data="),
     ],
 )
 def test_a_config_that_is_nowhere_is_named_in_one_line(name, complaint):

@@ -22,7 +22,10 @@ SWEEP = {
     "title": "two arms",
     "seeds": 2,
     "train": {"config": "quickstart", "epochs": 1},
-    "arms": {"plain": {"lambda0": 1, "ratios": "1:3"}, "prm": {"ratios": "1:1,1:9", "settings": ["a.b=1", "c=[1,2]"]}},
+    "arms": {
+        "plain": {"lambda0": 1, "ratios": "1:3"},
+        "prm": {"ratios": "1:1,1:9", "settings": ["train_cfg.val_begin=1", "model.backbone.out_indices=[0,1,2,3]"]},
+    },
     "combined": {"both": ["plain", "prm"]},
     "tables": {
         "main": {

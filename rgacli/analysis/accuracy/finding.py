@@ -58,7 +58,10 @@ class Accuracy(Finding):
 
     def conclusion(self) -> str:
         """Say how heads do early and late; of several runs, how they differ from what they are compared with."""
-        found = told(self.trainings, self.rows) or self._levels()
+        compared = told(self.trainings, self.rows)
+        found = compared or self._levels()
+        if len(self.trainings) > 1 and not compared:
+            found.append("they are not compared, having other heads or no iterations in common")
         last = {one.run: one for one in self.validated}  # the ensemble is the last of a validation
         found += [f"{one.run} ends at {one.metric} {one.value:.3f} ({one.head})" for one in last.values()]
         return "; ".join(found)

@@ -106,6 +106,11 @@ def test_tables_of_several_runs_have_differences_with_their_intervals():
     )
 
 
+def test_runs_that_nothing_compares_are_said_to_be_so():
+    alone = training("alone", acc_pos={"1:3": UP}, acc_neg={"1:3": DOWN})
+    assert "; they are not compared, having other heads" in collect([alone, two_heads("both")]).conclusion()
+
+
 def test_the_csv_has_accuracies_and_validations_by_one_set_of_columns():
     nan = float("nan")
     points = collect([training(acc_pos={"1:1": [1.0, nan, 3.0]}, scores=[0.25])]).points()
