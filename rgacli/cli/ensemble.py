@@ -185,6 +185,7 @@ def _print(result: EnsembleResult) -> None:
         print(
             f"dispatch: calibrated on {found.calibrated_on}; detections of {found.threshold:g} or more "
             f"count as objects (off by {found.count_error:.1f} an image); {_listed(found.variants)}"
+            " (a tilt above 0 weighs heads trained with more positives higher, one below 0 those with fewer)"
         )
     if result.oracle:
         print(
