@@ -67,7 +67,9 @@ def split_read(cfg: Any, name: str) -> str:
     Raises:
         UsageError: the config has no dataloader for it.
     """
-    own, other = _loader(cfg, name), cfg.get(f"{_STAND_IN.get(name)}_dataloader")  # exports have that of test alone
+    if name not in _STAND_IN:
+        return name
+    own, other = _loader(cfg, name), cfg.get(f"{_STAND_IN[name]}_dataloader")  # exports have that of test alone
     own, other = (annotation_file(dataset_config(loader)) if loader else None for loader in (own, other))
     if own != other:
         return name

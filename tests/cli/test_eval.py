@@ -83,8 +83,8 @@ def test_another_dataset_has_detections_of_its_own_and_its_val_stands_in_for_tes
     other = shutil.copytree(dataset, folder / "other")
     (other / "annotations/test.json").unlink()
     shown = json.loads(invoke("eval", "--data", "other", "--json").stdout)
-    assert shown["annotations"] == str(other / "annotations/val.json")
-    assert [path.name for path in (run / "detections").iterdir()] == ["other-test"]
+    assert (shown["split"], shown["annotations"]) == ("val", str(other / "annotations/val.json"))
+    assert [path.name for path in (run / "detections").iterdir()] == ["other-val"]
 
 
 def test_a_checkpoint_is_evaluated_by_its_config_into_a_folder_of_its_own(folder, run):
