@@ -156,8 +156,7 @@ def train(
     else:
         _print_validations(result)
     which = " --which best" if _best_is_another(result) else ""
-    page = result.run.figures / "test" / "report.html"
-    say(f"next: rgacli eval {handle} --head all{which}; rgacli analyze report {handle}{which}, which writes {page}")
+    say(f"next: rgacli eval {handle} --head all{which}; rgacli analyze report {handle}{which}")
 
 
 def _print_validations(result: TrainResult) -> None:

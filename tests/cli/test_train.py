@@ -195,10 +195,7 @@ def test_messages_are_plain_lines_on_stderr(trained):
     assert lines[-4].startswith(f"done: runs/{RUN}/checkpoints/epoch_{EPOCHS}.pth, in 0:")
     assert lines[-3] == f"best: runs/{RUN}/checkpoints/best.pth, by ensemble/AP in validation"
     assert lines[-2] == f"curves: runs/{RUN}/figures/curves.png; data: runs/{RUN}/figures/curves.csv"
-    assert lines[-1] == (
-        f"next: rgacli eval {RUN} --head all; rgacli analyze report {RUN}, which writes "
-        f"runs/{RUN}/figures/test/report.html"
-    )
+    assert lines[-1] == f"next: rgacli eval {RUN} --head all; rgacli analyze report {RUN}"
 
 
 def test_lambda0_of_one_and_a_ratio_of_one_to_three_is_the_plain_baseline(folder, dataset):
