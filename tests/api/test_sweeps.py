@@ -102,13 +102,13 @@ def test_ctrl_c_leaves_checkpoints_and_says_so(tmp_path, tiny_dataset):
 
 
 def test_a_failed_job_is_listed_and_tried_again_alone(tmp_path, tiny_dataset):
-    bad = {"ratios": "1:1", "settings": ["model.roi_head.type=NoSuchHead"]}
+    bad = {"ratios": "1:1", "settings": ["model.neck.type=NoSuchNeck"]}
     arms = {"bad": bad, "good": {"lambda0": 1, "ratios": "1:3"}}
     out = sweep(tmp_path, tiny_dataset, arms=arms, combined={"both": ["good", "bad"]})
     said = " ".join(finish(tmp_path, "--jobs", "2", code=1).split())
     assert "3 jobs: " in said
     assert "both-s0 failed: it needs bad-s0, which is not finished. (log: out/jobs/both-s0/log.txt)" in said
-    assert "NoSuchHead" in said.partition("bad-s0 failed: ")[2]
+    assert "NoSuchNeck" in said.partition("bad-s0 failed: ")[2]
     assert state(out, "good-s0")["state"] == "finished"
     before = results(out)
     assert {path.parent.name for path in before} == {"good-s0"}
