@@ -12,7 +12,7 @@ from rgacli.config.catalogue import MAX_DETS
 from rgacli.data import crowdhuman
 from rgacli.data.annotations import load_annotations
 from rgacli.data.check import SplitReport, check_splits
-from rgacli.data.layout import read_dataset, recognise
+from rgacli.data.layout import named_files, read_dataset, recognise
 from rgacli.data.scenes import MEDIAN_OBJECTS
 from rgacli.data.synthetic import IMAGE_SIZE, MAX_OBJECTS, SIZES, embedded_dataset, write_dataset
 from rgacli.data.writing import Images, SplitWritten, one_polygon_each, require_empty, write_coco, write_yolo
@@ -123,9 +123,7 @@ def check_dataset(
             raise UsageError(
                 f"files of {name} are named, which {param('split')} leaves out: add {param('split', name)}."
             )
-    files = {"ann": annotations, "images": images}
-    named = [f"{split}_{kind}" for kind, own in files.items() for split, path in own.items() if path]
-    if named and folder is None:
+    if folder is None and (named := named_files(annotations, images)):
         raise UsageError(f"{param(named[0])} is of a dataset: name its folder.")
     root = embedded_dataset(progress=progress) if folder is None else Path(folder)
     found = recognise(root, splits=wanted, annotations=annotations, images=images, split_by=split_by, progress=progress)

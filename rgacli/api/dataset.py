@@ -66,8 +66,9 @@ def analyze_dataset(
         from rgacli.config.files import load_config  # here, since numbers that are given need no mmengine
         from rgacli.config.recipe import rois_and_proposals
 
-        of_config = rois_and_proposals(load_config(config or default_config(folder)))
-        rois, proposals = (of if own is None else own for own, of in zip((rois, proposals), of_config, strict=True))
+        drawn, passed_on = rois_and_proposals(load_config(config or default_config(folder)))
+        rois = drawn if rois is None else rois
+        proposals = passed_on if proposals is None else proposals
     elif config:
         raise UsageError(f"{param('config', config)} tells {param('rois')} and {param('proposals')}: leave one out.")
     per_object = late_positives(max(proposals, 1)) if positives_per_object is None else positives_per_object

@@ -89,9 +89,9 @@ def gradients(
         for name, detector in detectors.items():
             found = head_gradients.measure(detector, measure, weight=weight, seed=seed, progress=progress)
             images.append(found.images)
-            split = detector.split  # another, where that stands in
             probes.append(probes_of(name, found.weight, dict(enumerate(found.batches, start=1))))
-    return publish(collect(probes, measured=f"{_range(images)} images of {split}"), path, style)
+    measured = f"{_range(images)} images of {next(iter(detectors.values())).split}"
+    return publish(collect(probes, measured=measured), path, style)
 
 
 def _range(images: Sequence[int]) -> str:

@@ -162,12 +162,12 @@ def reproduce(
     record = Path(record) if record else None
     chosen = tuple(range(seeds)) if seeds is not None else sweep.seeds
     own = plan(sweep, tables, seeds=chosen, common=common, device=device)
-    trained = {job.arm for job in own if job.trains}
-    if not collect:
-        require_methods({arm: {**common, **each} for arm, each in sweep.arms.items() if arm in trained})
-    if table is None and (left := sorted(sweep.arms.keys() - trained)):
-        tell(f"{some(left)}: in no table, and not trained")
     folder = SweepFolder(Path(out) if out else ROOT / _folder_name(scale or Path(target).stem, data))
+    if scale is None and not collect:  # the paper's arms can be trained
+        begun = {job.arm for job in own if job.trains and not folder.is_finished(job)}
+        require_methods({arm: {**common, **each} for arm, each in sweep.arms.items() if arm in begun})
+    if table is None and (left := sorted(sweep.arms.keys() - {job.arm for job in own})):
+        tell(f"{some(left)}: in no table, and not trained")
     processes = _processes(gpus_per_job, folder, record, collect)
     about = {**_about(target, sweep, scale, common, chosen), "processes": processes}
     keeping = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,18 +109,17 @@ def require_methods(arms: Mapping[str, Mapping[str, Any]]) -> None:
     Args:
         arms: Name -> all parameters of its trainings.
     """
-    from rgacli.config.files import load_config, make_regular, set_keys
+    from rgacli.api.train import adapt
+    from rgacli.config.files import load_config
     from rgacli.config.recipe import set_method
-    from rgacli.config.schema import TRAINED_BY
 
+    load = cache(load_config)  # most arms are of one
     settable = set(inspect.signature(set_method).parameters) - {"cfg", "ratios"}
     for name, given in arms.items():
         config, ratios = given.get("config") or default_config(given.get("data")), given.get("ratios")
         try:
-            cfg = load_config(config)
-            set_keys(cfg, given.get("settings") or [])
-            make_regular(cfg, f"config {config}", TRAINED_BY)
             heads = None if ratios is None else parse_ratios(ratios)
-            set_method(cfg, ratios=heads, **{key: given[key] for key in settable & given.keys()})
+            method = {key: given[key] for key in settable & given.keys()}
+            adapt(deepcopy(load(config)), config, given.get("settings") or [], ratios=heads, **method)
         except UsageError as error:
             raise UsageError(f"arm '{name}': {error.message}") from error

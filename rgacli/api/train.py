@@ -33,7 +33,7 @@ from rgacli.config.schedule import (
     set_processes,
 )
 from rgacli.config.schema import TRAINED_BY
-from rgacli.data.layout import find_dataset
+from rgacli.data.layout import find_dataset, named_files
 from rgacli.data.synthetic import embedded_dataset
 from rgacli.engine.averaging import set_ema
 from rgacli.engine.compiling import set_compiled
@@ -62,7 +62,7 @@ from rgacli.evaluation.max_dets import default_max_dets, require_max_dets
 from rgacli.evaluation.variants_metric import set_evaluators
 from rgacli.files import write_text
 from rgacli.messages import tell
-from rgacli.method import names_by_slug, parse_ratios
+from rgacli.method import SamplingRatio, names_by_slug, parse_ratios
 from rgacli.modeling.freezing import set_frozen_stages
 from rgacli.modeling.source_weights import SourceWeights
 from rgacli.progress import Progress
@@ -225,10 +225,10 @@ def train(
                 require_used("probe_weight", probe_weight, None, probe_gradients=probe_gradients is not None)
                 heads = parse_ratios(ratios) if ratios is not None else None
                 cfg = _new_config(config, data, locations, split_by, progress)
-                set_keys(cfg, settings or [])
-                make_regular(cfg, f"config {config or default_config(data)}", TRAINED_BY)
-                set_method(
+                adapt(
                     cfg,
+                    config or default_config(data),
+                    settings or [],
                     lambda0=lambda0,
                     anneal=anneal,
                     ratios=heads,
@@ -289,7 +289,28 @@ def train(
             return _begin(run, cfg, source, progress)
 
 
-_SUFFIXES = {"ann": "annotations", "images": "images"}
+def adapt(
+    cfg: Config,
+    name: str,
+    settings: Sequence[str] | Mapping[str, Any],
+    *,
+    ratios: Sequence[SamplingRatio] | None,
+    **method: Any,
+) -> None:
+    """Set keys and the method of a config as `train` is asked to, in place.
+
+    Args:
+        cfg: As it was loaded.
+        name: What it is called.
+        settings: As of `train`.
+        ratios, method: As `set_method` takes them.
+
+    Raises:
+        UsageError: it cannot have them, or cannot be trained.
+    """
+    set_keys(cfg, settings)
+    make_regular(cfg, f"config {name}", TRAINED_BY)
+    set_method(cfg, ratios=ratios, **method)
 
 
 def _new_config(
@@ -301,8 +322,7 @@ def _new_config(
 ) -> Config:
     """Return the config, pointed at its dataset."""
     cfg = load_config(config or default_config(data))
-    given = [f"{split}_{kind}" for kind, paths in _SUFFIXES.items() for split, path in locations[paths].items() if path]
-    given += ["split_by"] * bool(split_by)
+    given = named_files(**locations) + ["split_by"] * bool(split_by)
     if given and data is None:
         raise UsageError(f"{param(given[0])} is of a dataset: give its folder by {param('data')}.")
     if data or config is None:

@@ -34,8 +34,8 @@ Lambda0Option = Annotated[
     _option(
         _METHOD,
         help="RGA: factor on the R-CNN heads' gradients at the first step, falling to 1 at the last; 1 is no RGA. "
-        "From trained --weights 3 and 7 did better than 1 on BCCD (3 seeds), worse on the embedded dataset (5 seeds; "
-        "README, Measured): try 1 as well. Default: the config's, else the paper's 7.",
+        "From trained --weights 3 and 7 beat 1 on BCCD (3 seeds), 7 did worse on the embedded dataset (5 seeds): "
+        "try 1 as well. Default: the config's, else the paper's 7.",
     ),
 ]
 AnnealOption = Annotated[

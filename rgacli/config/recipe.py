@@ -114,8 +114,7 @@ def single_ratio(cfg: Config) -> SamplingRatio | None:
     """
     if ratios := parallel_ratios(cfg):
         return ratios[0] if len(ratios) == 1 else None
-    stages = _flat((cfg.model.get("train_cfg") or {}).get("rcnn") or [{}])
-    fraction = (stages[0].get("sampler") or {}).get("pos_fraction", 0) if bbox_head_configs(cfg) else 0
+    fraction = _first_sampler(cfg).get("pos_fraction", 0) if bbox_head_configs(cfg) else 0
     share = Fraction(fraction).limit_denominator(1000)
     return SamplingRatio(share.numerator, share.denominator - share.numerator) if 0 < share < 1 else None
 
@@ -123,7 +122,7 @@ def single_ratio(cfg: Config) -> SamplingRatio | None:
 def positive_quotas(cfg: Config) -> dict[str, int]:
     """Return head -> positives that it asks for in an image (of a cascade's first stage), of parallel heads."""
     ratios = parallel_ratios(cfg)
-    drawn = _flat(cfg.model.train_cfg.rcnn)[0].sampler.num if ratios else 0
+    drawn = _first_sampler(cfg)["num"] if ratios else 0
     return {name: int(drawn * ratio.positive_fraction) for name, ratio in zip(head_names(ratios), ratios, strict=True)}
 
 
@@ -133,12 +132,14 @@ def rois_and_proposals(cfg: Config) -> tuple[int, int]:
     Raises:
         UsageError: the config does not say so: it has no R-CNN modules or RPN, or samples otherwise.
     """
-    training = cfg.model.get("train_cfg") or {}
-    rois = (_flat(training.get("rcnn") or [{}])[0].get("sampler") or {}).get("num")
-    proposals = (training.get("rpn_proposal") or {}).get("max_per_img")
+    rois = _first_sampler(cfg).get("num")
+    proposals = ((cfg.model.get("train_cfg") or {}).get("rpn_proposal") or {}).get("max_per_img")
     if not rois or not proposals:
         lacking = "rpn_proposal.max_per_img" if rois else "rcnn.sampler.num"
-        raise UsageError(f"the config samples no RoIs of proposals: it has no model.train_cfg.{lacking}.")
+        raise UsageError(
+            f"the config samples no RoIs of proposals (it has no model.train_cfg.{lacking}): give both numbers by "
+            f"{param('rois')} and {param('proposals')}, or another {param('config')}."
+        )
     return rois, proposals
 
 
@@ -252,6 +253,11 @@ def _annealing(own: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     """Return the annealing hook: as asked for, else as the config has it, else the paper's."""
     own = {key: own[key] for key in ("lambda0", "anneal") if key in own}
     return dict(type=_HOOK, **asdict(RGA(**{**own, **asked})))
+
+
+def _first_sampler(cfg: Config) -> Mapping[str, Any]:
+    """Return the config of what samples RoIs, of a cascade in its first stage; an empty one where nothing does."""
+    return _flat((cfg.model.get("train_cfg") or {}).get("rcnn") or [{}])[0].get("sampler") or {}
 
 
 def _flat(config: Any) -> list[ConfigDict]:

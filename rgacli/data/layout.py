@@ -186,6 +186,16 @@ def restore_annotations(annotations: Path, root: Path, split_by: str | None) -> 
         )
 
 
+def named_files(annotations: Mapping[str, Path | None], images: Mapping[str, Path | None]) -> list[str]:
+    """Return the parameters that name files of a dataset: "train_ann", "val_images", …, the annotations first.
+
+    Args:
+        annotations, images: Split -> what is named of it, if anything.
+    """
+    files = {"ann": annotations, "images": images}
+    return [f"{split}_{kind}" for kind, own in files.items() for split, path in own.items() if path]
+
+
 def _find(
     root: Path,
     wanted: Sequence[str],
@@ -195,8 +205,7 @@ def _find(
     """Return a layout's name, and its splits or what is yet to be converted."""
     if root.is_dir() and (any(annotations.values()) or is_coco(root, wanted)):
         return COCO, find_coco(root, wanted, annotations, images)
-    named = [f"{split}_ann" for split, path in annotations.items() if path]
-    named += [f"{split}_images" for split, path in images.items() if path]
+    named = named_files(annotations, images)
     for layout, find in _finders(root, images.get("train")).items():
         if found := find(root):
             if named and (layout, named) != (SINGLE, ["train_images"]):

@@ -43,8 +43,12 @@ MISPLACED = {
     "test_dataloader = dict(dataset=dict(pipeline=[dict(type='RandomChoice', transforms=[[dict(type='Voc')]])]))": (
         "type 'Voc' is no transform"
     ),
-    "test_dataloader = dict(dataset=dict(type='mmdet.OpenImagesChallengeDataset', hierarchy_file=''))": "no dataset",
-    "train_dataloader = dict(dataset=dict(type='mmengine.runner.Runner', lazy_init=True))": "is no dataset that",
+    "test_dataloader = dict(dataset=dict(type='mmdet.OpenImagesChallengeDataset', hierarchy_file=''))": (
+        "type 'mmdet.OpenImagesChallengeDataset' is no dataset that unpickles nothing"
+    ),
+    "train_dataloader = dict(dataset=dict(type='mmengine.runner.Runner', lazy_init=True))": (
+        "type 'mmengine.runner.Runner' is no dataset that unpickles nothing"
+    ),
     "model = dict(type='FasterRCNN', neck=dict(type='mmengine.FileClient'))": "is no part of a model",
     "model = dict(type='CheckpointHook')": "is no part of a model",
     "tta_model = dict(type='mmengine.Runner')": "is no part of a model",
@@ -99,10 +103,11 @@ def test_a_part_stands_where_such_are_built(file, text):
     assert MISPLACED[text] in str(error.value)
 
 
-def test_what_is_registered_is_known_in_a_process_that_has_imported_none_of_it(tmp_path):
+@pytest.mark.parametrize("name", ["quickstart", "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"])
+def test_what_is_registered_is_known_in_a_process_that_has_imported_none_of_it(tmp_path, name):
     """A run's config imports its parts; one of mmdet's, written out, does not."""
-    path = tmp_path / "theirs.py"
-    path.write_text(load_config("mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py").pretty_text)
+    path = tmp_path / "written.py"
+    path.write_text(load_config(name).pretty_text)
     code = "import sys; from rgacli.config.files import load_config; load_config(sys.argv[1], safe=True)"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

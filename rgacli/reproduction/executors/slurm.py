@@ -94,10 +94,7 @@ class SlurmExecutor:
                 if before:
                     own["dependency"] = f"afterany:{before}"
                 executor.update_parameters(**own)
-                try:
-                    jobs = executor.map_array(partial(call, environment=environment_of(self.resources.threads)), wave)
-                except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-                    raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
+                jobs = self._submitted(executor, wave)
                 before = _array(jobs[0])
                 open_ |= {task.name: job for task, job in zip(wave, jobs, strict=True)}
             while open_:
@@ -112,6 +109,18 @@ class SlurmExecutor:
                 tell(f"{len(open_)} jobs stay in SLURM's queue, and go on: `scancel {ids}` ends them")
             raise
         return endings
+
+    def _submitted(self, executor: Any, wave: Sequence[Task]) -> list[Any]:
+        """Hand tasks to SLURM as an array, and return their jobs.
+
+        Raises:
+            RunFailed: it refuses them.
+        """
+        refusals = _submitit().core.utils
+        try:
+            return executor.map_array(partial(call, environment=environment_of(self.resources.threads)), wave)
+        except (refusals.FailedJobError, refusals.FailedSubmissionError) as error:
+            raise RunFailed(f"SLURM refused the jobs: {' '.join(str(error).split())}.") from error
 
     def _parameters(self, tasks: int) -> dict[str, Any]:
         gpus = self.resources.gpus
